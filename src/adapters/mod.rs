@@ -1,0 +1,9 @@
+//! The ports on real protocols, one file each.
+
+pub mod address;
+pub mod clock;
+pub mod dns;
+pub mod entropy;
+pub mod mail_out;
+pub mod webhook;
+pub mod whois;

@@ -1,0 +1,164 @@
+//! Webhooks by reqwest, signed by the Standard Webhooks specification.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use sha2::Sha256;
+use url::{Host, Url};
+
+use super::address;
+use crate::dcv::timestamp::Timestamp;
+use crate::ports::{PostFailure, Webhook};
+
+/// Longest answer read for the record, in characters.
+const ANSWER_MAX_CHARS: usize = 200;
+
+/// Where to post, and with which key.
+pub struct Endpoint {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The address.
+    pub url: Url,
+    /// The signing key.
+    pub key: Vec<u8>,
+    /// Whether private, loopback and link-local addresses may be reached.
+    pub allow_private_address: bool,
+}
+
+/// Posts to the configured endpoints.
+pub struct StandardWebhooks {
+    endpoints: HashMap<String, Endpoint>,
+    public_only: reqwest::Client,
+    anywhere: reqwest::Client,
+}
+
+impl StandardWebhooks {
+    /// Prepares the clients: no redirects, no proxies, one deadline for all of a request.
+    ///
+    /// # Errors
+    /// The TLS back-end cannot be set up.
+    pub fn new(endpoints: Vec<Endpoint>, timeout: Duration) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(Policy::none())
+                .no_proxy()
+                .timeout(timeout)
+                .connect_timeout(timeout)
+                .tcp_nodelay(true)
+                .user_agent(concat!("dcvd/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(Self {
+            endpoints: endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), endpoint)).collect(),
+            public_only: builder().dns_resolver(Arc::new(PublicOnly)).build()?,
+            anywhere: builder().build()?,
+        })
+    }
+}
+
+/// The value of `webhook-signature`. Spec: Standard Webhooks, "Signature scheme" (`v1`).
+#[must_use]
+pub fn signature(key: &[u8], id: &str, timestamp_secs: i64, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(format!("{id}.{timestamp_secs}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+#[async_trait]
+impl Webhook for StandardWebhooks {
+    async fn post(&self, endpoint: &str, id: &str, now: Timestamp, body: &str) -> Result<String, PostFailure> {
+        let fail = |detail: String| PostFailure { detail, retry_after: None };
+        let endpoint =
+            self.endpoints.get(endpoint).ok_or_else(|| fail(format!("no webhook `{endpoint}` is configured any more")))?;
+        if !endpoint.allow_private_address && literal(&endpoint.url).is_some_and(|ip| !address::is_public(ip)) {
+            return Err(fail("the address is not a public one (allow_private_address)".to_owned()));
+        }
+        let client = if endpoint.allow_private_address { &self.anywhere } else { &self.public_only };
+        let seconds = now.unix_secs();
+        let mut response = client
+            .post(endpoint.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", seconds.to_string())
+            .header("webhook-signature", signature(&endpoint.key, id, seconds, body))
+            .body(body.to_owned())
+            .send()
+            .await
+            .map_err(|error| fail(in_words(&error)))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(status.to_string());
+        }
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        // The first chunk is enough to tell a person why; the rest is never read.
+        let said = response.chunk().await.ok().flatten().unwrap_or_default();
+        let said: String = String::from_utf8_lossy(&said).chars().take(ANSWER_MAX_CHARS).collect();
+        Err(PostFailure { detail: format!("{status} {said}").trim_end().to_owned(), retry_after })
+    }
+}
+
+/// An error with its causes, without the address, which may hold credentials.
+fn in_words(error: &reqwest::Error) -> String {
+    let kind = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the request failed"
+    };
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    let mut last = None;
+    while let Some(inner) = cause {
+        last = Some(inner.to_string());
+        cause = inner.source();
+    }
+    last.map_or_else(|| kind.to_owned(), |last| format!("{kind}: {last}"))
+}
+
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(v4) => Some(v4.into()),
+        Host::Ipv6(v6) => Some(v6.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+/// Resolves as the system does and refuses a name with any address that is not public.
+struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if found.iter().any(|found| !address::is_public(found.ip())) {
+                return Err("the address is not a public one (allow_private_address)".into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_the_specifications() {
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let body = r#"{"test": 2432232314}"#;
+        let ours = signature(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
+        assert_eq!(ours, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+}

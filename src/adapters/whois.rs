@@ -1,0 +1,110 @@
+//! WHOIS by whois-rust, one hop a call: it is given the address that was resolved and checked here, and follows nothing.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use whois_rust::{WhoIs, WhoIsError, WhoIsLookupOptions, WhoIsServerValue};
+
+use super::address;
+use crate::dcv::contact::whois::{ANSWER_MAX_OCTETS, HopError, Question};
+use crate::dcv::evidence::Exchange;
+use crate::ports::{Clock, Whois, WhoisAnswer};
+
+/// The WHOIS port. Spec: RFC 3912 §2.
+const PORT: u16 = 43;
+
+/// Look-ups on port 43.
+pub struct PortFortyThree {
+    library: WhoIs,
+    connect_to: HashMap<String, SocketAddr>,
+    timeout: Duration,
+    limiter: DefaultKeyedRateLimiter<String>,
+    clock: Arc<dyn Clock>,
+}
+
+impl PortFortyThree {
+    /// Prepares look-ups of `timeout` each, one per `period` and server with `burst` at once.
+    ///
+    /// `connect_to` names hosts that are not resolved and count as allowed.
+    ///
+    /// # Panics
+    /// Never: the library is given an empty table.
+    #[must_use]
+    pub fn new(connect_to: HashMap<String, SocketAddr>, timeout: Duration, period: Duration, burst: u32, clock: Arc<dyn Clock>) -> Self {
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(period).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
+        Self {
+            library: WhoIs::from_host("whois.invalid").expect("the library takes a table with one host"),
+            connect_to: connect_to.into_iter().map(|(host, address)| (host.to_ascii_lowercase(), address)).collect(),
+            timeout,
+            limiter: RateLimiter::keyed(quota),
+            clock,
+        }
+    }
+
+    /// Finds where to connect: configured, or resolved and public in every address.
+    async fn resolve(&self, server: &str) -> Result<SocketAddr, HopError> {
+        if let Some(address) = self.connect_to.get(server) {
+            return Ok(*address);
+        }
+        let unresolved = |words: String| HopError::Unresolved(words);
+        let found: Vec<SocketAddr> = tokio::time::timeout(self.timeout, tokio::net::lookup_host((server, PORT)))
+            .await
+            .map_err(|_| unresolved("no answer in time".to_owned()))?
+            .map_err(|error| unresolved(error.to_string()))?
+            .collect();
+        if found.iter().any(|found| !address::is_public(found.ip())) {
+            return Err(HopError::ForbiddenAddress);
+        }
+        found.first().copied().ok_or_else(|| unresolved("no address".to_owned()))
+    }
+
+    async fn hop(&self, address: SocketAddr, query: &str) -> Result<Vec<u8>, HopError> {
+        let broken = |error: WhoIsError| match error {
+            WhoIsError::Elapsed(_) => HopError::Timeout,
+            WhoIsError::IOError(error) if error.kind() == std::io::ErrorKind::TimedOut => HopError::Timeout,
+            other => HopError::Broken(other.to_string()),
+        };
+        // The target is only what the library would put for `$addr`; the line to send is given whole.
+        let mut options = WhoIsLookupOptions::from_string("whois.invalid").map_err(broken)?;
+        let mut server = WhoIsServerValue::from_string(address.to_string()).map_err(broken)?;
+        server.query = Some(format!("{query}\r\n"));
+        options.server = Some(server);
+        options.follow = 0;
+        options.timeout = Some(self.timeout);
+        options.max_response_size = Some(ANSWER_MAX_OCTETS);
+        let raw = self.library.lookup_raw_async(options).await.map_err(broken)?;
+        if raw.is_empty() { Err(HopError::Broken("the server closed without an answer".to_owned())) } else { Ok(raw) }
+    }
+}
+
+#[async_trait]
+impl Whois for PortFortyThree {
+    async fn ask(&self, question: &Question) -> WhoisAnswer {
+        self.limiter.until_key_ready(&question.server).await;
+        let at = self.clock.now();
+        let address = match self.resolve(&question.server).await {
+            Ok(address) => address,
+            Err(error) => {
+                let exchange = Exchange::failed(&question.server, None, &question.query, at, error.to_string());
+                return WhoisAnswer { result: Err(error), exchange };
+            }
+        };
+        let spoken_to = Some(address.to_string());
+        match self.hop(address, &question.query).await {
+            Ok(raw) => {
+                let exchange = Exchange::answered(&question.server, spoken_to, &question.query, at, &raw);
+                WhoisAnswer { result: Ok(raw), exchange }
+            }
+            Err(error) => {
+                let exchange = Exchange::failed(&question.server, spoken_to, &question.query, at, error.to_string());
+                WhoisAnswer { result: Err(error), exchange }
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Applies a person's answer. Of two answers one wins: the guarded UPDATE picks it, and the loser sees a calm page.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::App;
+use super::open_link::{Opened, asked_mail};
+use crate::dcv::contact::Source;
+use crate::dcv::decision::{self, Answer, Decision, Refusal};
+use crate::dcv::event::{Basis, Event, EventType, validation_ended};
+use crate::dcv::id::{EffectId, OrderId};
+use crate::dcv::order::{LinkState, OrderState, ValidationState};
+use crate::dcv::profile::{Corroboration, Versioned};
+use crate::dcv::timestamp::Timestamp;
+use crate::store::{AnswerRow, MailRow, StoreError, Tx, ValidationRow};
+
+/// Who answered, as far as it can be told.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The caller's address.
+    pub peer: String,
+    /// The caller's User-Agent, cut.
+    pub user_agent: String,
+}
+
+/// Applies an answer to the mail behind an opened link.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; then nothing was decided.
+pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) -> Result<Result<Decision, Refusal>, StoreError> {
+    let now = app.now();
+    let (mut ids, routes) = (app.id_source(), app.routes(&opened.record.order.client));
+    let order_id = opened.record.order.id()?;
+    let mail_id = opened.mail.id.clone();
+    let profile = Arc::clone(&opened.profile);
+    let outcome = app
+        .store
+        .write("answer", move |tx| {
+            Box::pin(async move {
+                let missing = || StoreError::inconsistent("mails", "order_id", &mail_id);
+                let order = tx.lock_order(order_id).await?.ok_or_else(missing)?;
+                let mails = tx.mails(order_id).await?;
+                let validations = tx.validations(order_id).await?;
+                let pairs = tx.mail_validations(order_id).await?;
+                let mail = mails.iter().find(|one| one.id == mail_id).ok_or_else(missing)?;
+                let asks = |mail: &MailRow, one: &ValidationRow| pairs.iter().any(|(asking, asked)| *asking == mail.id && *asked == one.id);
+                let asked: Vec<&ValidationRow> = validations.iter().filter(|one| asks(mail, one)).collect();
+                let decided = decision::decide(&asked_mail(mail, &asked)?, &profile.profile.page, profile.profile.compliance, &answer, now);
+                tx.insert_answer(&answer_row(&answer, mail, &caller, decided.is_ok(), now, ids())).await?;
+                let decision = match decided {
+                    Ok(decision) => decision,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                let open: Vec<&ValidationRow> = asked.into_iter().filter(|one| one.state == "pending").collect();
+                let mut events = Vec::new();
+                for one in &open {
+                    if !tx.decide_validation(&one.id, mail.id()?, answer.as_str(), mail.source()?.method(), &decision, now).await? {
+                        return Err(StoreError::inconsistent("validations", "state", &one.id));
+                    }
+                    events.push(decided_event(&profile, mail, one, &decision, now)?);
+                }
+                let ended = |one: &ValidationRow| open.iter().any(|now_ended| now_ended.id == one.id) || one.state != "pending";
+                // A mail whose names have all been decided, by whichever answer, has nothing left to ask.
+                for other in &mails {
+                    if validations.iter().filter(|one| asks(other, one)).all(ended) {
+                        tx.end_link(&other.id, LinkState::Answered, now).await?;
+                    }
+                }
+                events.extend(complete(tx, order_id, now).await?);
+                tx.record_events(order_id, &order.order_ref, &events, &routes, &mut ids).await?;
+                Ok(Ok(decision))
+            })
+        })
+        .await?;
+    app.wake.webhook.notify_one();
+    Ok(outcome)
+}
+
+/// Ends an order whose names have all ended, and says so.
+pub(super) async fn complete(tx: &mut Tx<'_>, order: OrderId, now: Timestamp) -> Result<Option<Event>, StoreError> {
+    let validations = tx.validations(order).await?;
+    for one in &validations {
+        if !one.state()?.is_final() {
+            return Ok(None);
+        }
+    }
+    if !tx.end_order(order, OrderState::Completed, now).await? {
+        return Ok(None);
+    }
+    let names: Vec<Value> = validations
+        .iter()
+        .map(|one| {
+            json!({
+                "name": one.name,
+                "state": one.state,
+                "answer": one.answer,
+                "method": one.method,
+                "scope": one.scope,
+                "reusable_until": one.reusable_until.map(Timestamp::from_unix_micros),
+            })
+        })
+        .collect();
+    Ok(Some(Event::new(EventType::OrderCompleted, now, "system", json!({"state": "completed", "validations": names}))))
+}
+
+fn decided_event(profile: &Versioned, mail: &MailRow, validation: &ValidationRow, decision: &Decision, now: Timestamp) -> Result<Event, StoreError> {
+    let basis = Basis {
+        adn: mail.adn.clone(),
+        approver: mail.recipient.clone(),
+        source: mail.source()?,
+        initiated_at: mail.initiated_at(),
+        compliance: profile.profile.compliance,
+        external_mpic: profile.profile.corroboration == Corroboration::External,
+    };
+    let kind = validation_ended(decision.state, decision.reported).unwrap_or(EventType::ValidationRejected);
+    let approved = decision.state == ValidationState::Approved;
+    let mut data = basis.members(now);
+    data.insert("name".to_owned(), json!(validation.name));
+    data.insert("state".to_owned(), json!(decision.state));
+    data.insert("scope".to_owned(), json!(decision.scope));
+    data.insert("signer".to_owned(), json!(decision.signer));
+    data.insert("reason".to_owned(), json!(decision.reason));
+    data.insert("decided_at".to_owned(), json!(now));
+    data.insert("approved_at".to_owned(), json!(approved.then_some(now)));
+    data.insert("reusable_until".to_owned(), json!(decision.reusable_until));
+    if basis.source != Source::Constructed {
+        data.insert("looked_up_at".to_owned(), json!(Timestamp::from_unix_micros(mail.looked_up_at)));
+    }
+    Ok(Event::new(kind, now, "approver", Value::Object(data)))
+}
+
+fn answer_row(answer: &Answer, mail: &MailRow, caller: &Caller, won: bool, now: Timestamp, random: [u8; 10]) -> AnswerRow {
+    let (scope, signer, reason) = match answer {
+        Answer::Approve { scope, signer, .. } => (scope.map(|scope| scope.as_str().to_owned()), Some(signer.clone()), None),
+        Answer::Reject { reason } | Answer::Report { reason } => (None, None, Some(reason.clone())),
+    };
+    AnswerRow {
+        id: EffectId::new(now, random).as_bytes().to_vec(),
+        mail_id: mail.id.clone(),
+        at: now.unix_micros(),
+        answer: answer.as_str().to_owned(),
+        scope,
+        signer: signer.filter(|text| !text.is_empty()),
+        reason: reason.filter(|text| !text.is_empty()),
+        peer: caller.peer.clone(),
+        user_agent: caller.user_agent.clone(),
+        won: i64::from(won),
+    }
+}

@@ -1,0 +1,207 @@
+//! Hands one effect of the outbox to the world and records what came of it. At least once, always with the same id.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::App;
+use super::place_order::still_listed;
+use crate::dcv::email::EmailAddress;
+use crate::dcv::event::{Event, EventType};
+use crate::dcv::id::{EventId, MailId, OrderId};
+use crate::dcv::name::Adn;
+use crate::dcv::order::Delivery;
+use crate::dcv::retry;
+use crate::dcv::timestamp::Timestamp;
+use crate::ports::SendFailure;
+use crate::store::{ClaimedEffect, EffectKind, MailRow, Outcome, StoreError};
+
+/// A worker's hold on an effect; what it records under another's is refused.
+pub type Lease = [u8; 16];
+
+/// What came of an attempt.
+struct Attempt {
+    outcome: Outcome,
+    detail: String,
+    /// What it did to the mail, and the event that tells it.
+    news: Option<(Delivery, Event)>,
+}
+
+/// Makes one attempt at an effect and records it.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; the lease then ends and the attempt is made again.
+pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+    match kind {
+        EffectKind::Mail => deliver_mail(app, effect, lease).await,
+        EffectKind::Webhook => deliver_webhook(app, effect, lease).await,
+    }
+}
+
+async fn deliver_webhook(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+    let id = EventId::from_bytes(subject(&effect)?);
+    let event = app.store.event(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
+    let at = Timestamp::from_unix_micros(event.at);
+    // The data is JSON already, as committed; it is not read and written again.
+    let body = format!("{{\"type\":{},\"timestamp\":\"{at}\",\"data\":{}}}", Value::String(event.kind), event.data);
+    let posted = app.ports.webhook.post(&effect.endpoint, &id.to_string(), app.now(), &body).await;
+    let attempt = match posted {
+        Ok(status) => Attempt { outcome: Outcome::Done, detail: status, news: None },
+        Err(failure) => Attempt { outcome: again(app, &effect, failure.retry_after), detail: failure.detail, news: None },
+    };
+    record(app, effect, lease, attempt, None).await
+}
+
+async fn deliver_mail(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+    let id = MailId::from_bytes(subject(&effect)?);
+    let mail = app.store.mail(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
+    let attempt = attempt_mail(app, &effect, &mail).await?;
+    record(app, effect, lease, attempt, Some(id)).await
+}
+
+async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<Attempt, StoreError> {
+    let data = |extra: Value| mail_data(mail, extra);
+    let failed = |reason: &str, detail: String| Attempt {
+        outcome: Outcome::Dead,
+        news: Some((Delivery::Failed, Event::new(EventType::MailFailed, app.now(), "system", data(json!({"reason": reason, "detail": detail}))))),
+        detail,
+    };
+    let (Some(body), Ok(to)) = (&effect.body, EmailAddress::parse(&mail.recipient)) else {
+        return Ok(Attempt { outcome: Outcome::Dead, detail: "link-ended".to_owned(), news: None });
+    };
+    if app.now().unix_micros() >= mail.expires_at {
+        return Ok(failed("expired", "the deadline passed before the relay took the mail".to_owned()));
+    }
+    match confirm_approver(app, mail, &to).await? {
+        Confirmed::Listed => {}
+        Confirmed::Gone => return Ok(failed("approver-gone", "the address is no longer published for this name".to_owned())),
+        Confirmed::Unknown(source) => {
+            let detail = format!("{source} did not answer; the address could not be checked again");
+            return Ok(match again(app, effect, None) {
+                Outcome::Dead => failed("source-unavailable", detail),
+                outcome => Attempt { outcome, detail, news: None },
+            });
+        }
+    }
+    Ok(match app.ports.mail_out.send(&return_path(&app.settings.bounce_address, &mail.reference), &to, body).await {
+        Ok(detail) => Attempt {
+            outcome: Outcome::Done,
+            news: Some((Delivery::Accepted, Event::new(EventType::MailSent, app.now(), "system", data(json!({"reply": detail}))))),
+            detail,
+        },
+        Err(SendFailure::Permanent(detail)) => failed("refused", detail),
+        Err(SendFailure::Transient(detail)) => match again(app, effect, None) {
+            Outcome::Dead => failed("gave-up", detail),
+            outcome => Attempt { outcome, detail, news: None },
+        },
+    })
+}
+
+enum Confirmed {
+    Listed,
+    Gone,
+    Unknown(&'static str),
+}
+
+/// Asks again for an address whose look-up may not be believed any more.
+async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Result<Confirmed, StoreError> {
+    let now = app.now().unix_micros();
+    if mail.valid_until.is_none_or(|until| now <= until) {
+        return Ok(Confirmed::Listed);
+    }
+    let Ok(adn) = Adn::parse(&mail.adn, &app.suffixes) else { return Ok(Confirmed::Gone) };
+    let missing = || StoreError::inconsistent("mails", "order_id", &mail.id);
+    let order = app.store.order(mail.order_id()?).await?.ok_or_else(missing)?;
+    let profile = app.profile_of(&order).await?;
+    Ok(match still_listed(app, adn.fqdn(), to, mail.source()?, &profile).await? {
+        Ok(true) => Confirmed::Listed,
+        Ok(false) => Confirmed::Gone,
+        Err(report) => Confirmed::Unknown(report.source.as_str()),
+    })
+}
+
+/// The next attempt, or the end of trying.
+fn again(app: &App, effect: &ClaimedEffect, after: Option<Duration>) -> Outcome {
+    let created = Timestamp::from_unix_micros(effect.created_at);
+    let attempts = u32::try_from(effect.attempts).unwrap_or(u32::MAX);
+    let jitter = u16::from_be_bytes(app.random());
+    retry::next_attempt(created, attempts, app.now(), jitter, after).map_or(Outcome::Dead, Outcome::Later)
+}
+
+/// Writes down what came of an attempt, fenced by the lease: a worker whose lease was taken writes nothing.
+async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt, mail: Option<MailId>) -> Result<(), StoreError> {
+    let now = app.now();
+    let order_id = OrderId::from_bytes(effect.order_id.as_slice().try_into().map_err(|_| StoreError::inconsistent("effects", "order_id", &effect.id))?);
+    let news = match attempt.news {
+        None => None,
+        Some((delivery, event)) => {
+            let missing = || StoreError::inconsistent("effects", "order_id", &effect.id);
+            let order = app.store.order(order_id).await?.ok_or_else(missing)?;
+            Some((delivery, event, order.order_ref, app.routes(&order.client)))
+        }
+    };
+    let (wakes, mut ids) = (news.is_some(), app.id_source());
+    let (outcome, detail) = (attempt.outcome, attempt.detail);
+    app.store
+        .write("deliver", move |tx| {
+            Box::pin(async move {
+                tx.lock(order_id).await?;
+                if !tx.finish(&effect, lease, &outcome, &detail, now).await? {
+                    tracing::warn!(?effect, "the lease was lost; what came of the attempt is not recorded");
+                    return Ok(());
+                }
+                let Some(mail) = mail else { return Ok(()) };
+                match &news {
+                    Some((Delivery::Accepted, ..)) => tx.mail_accepted(mail, now).await?,
+                    Some((delivery, event, ..)) => {
+                        let reason = event.data.get("reason").and_then(Value::as_str);
+                        tx.set_delivery(mail, *delivery, reason).await?;
+                    }
+                    None if matches!(outcome, Outcome::Later(_)) => tx.set_delivery(mail, Delivery::Sending, Some(&detail)).await?,
+                    None => {}
+                }
+                if let Some((_, event, order_ref, routes)) = news {
+                    tx.record_events(order_id, &order_ref, &[event], &routes, &mut ids).await?;
+                }
+                Ok::<(), StoreError>(())
+            })
+        })
+        .await?;
+    if wakes {
+        app.wake.webhook.notify_one();
+    }
+    Ok(())
+}
+
+fn subject(effect: &ClaimedEffect) -> Result<[u8; 16], StoreError> {
+    effect.subject_id.as_slice().try_into().map_err(|_| StoreError::inconsistent("effects", "subject_id", &effect.id))
+}
+
+fn mail_data(mail: &MailRow, extra: Value) -> Value {
+    let mut data = json!({
+        "mail_id": mail.id().map(|id| id.to_string()).unwrap_or_default(),
+        "to": mail.recipient,
+        "adn": mail.adn,
+        "source": mail.source,
+        "expires_at": Timestamp::from_unix_micros(mail.expires_at),
+    });
+    if let (Some(data), Value::Object(extra)) = (data.as_object_mut(), extra) {
+        data.extend(extra);
+    }
+    data
+}
+
+/// `bounce@example.net` with a mail's reference: `bounce+<ref>@example.net`.
+fn return_path(bounce_address: &str, reference: &str) -> String {
+    bounce_address.split_once('@').map_or_else(|| bounce_address.to_owned(), |(local, domain)| format!("{local}+{reference}@{domain}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_return_path_carries_the_reference() {
+        assert_eq!(return_path("bounce@dcv.example.net", "01abc"), "bounce+01abc@dcv.example.net");
+    }
+}

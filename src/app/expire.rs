@@ -1,0 +1,75 @@
+//! Ends what was not answered in time: links past their deadline, names nobody chose an approver for.
+
+use serde_json::json;
+
+use super::App;
+use super::answer::complete;
+use crate::dcv::event::{Event, EventType};
+use crate::dcv::id::OrderId;
+use crate::dcv::order::{LinkState, ValidationState};
+use crate::dcv::timestamp::Timestamp;
+use crate::store::{MailRow, StoreError, ValidationRow};
+
+/// Orders looked at in one round.
+const ROUND_MAX: u32 = 100;
+
+/// Expires what is past its deadline; how many orders were touched. Running it twice changes nothing the second time.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; orders already done stay done.
+pub async fn expire_due(app: &App) -> Result<usize, StoreError> {
+    let now = app.now();
+    let mut due = app.store.orders_past_deadline(now, ROUND_MAX).await?;
+    due.extend(app.store.orders_past_selection(now, ROUND_MAX).await?);
+    due.sort_unstable();
+    due.dedup();
+    for id in &due {
+        let id: [u8; 16] = id.as_slice().try_into().map_err(|_| StoreError::inconsistent("mails", "order_id", id))?;
+        expire_order(app, OrderId::from_bytes(id), now).await?;
+    }
+    if !due.is_empty() {
+        app.wake.webhook.notify_one();
+    }
+    Ok(due.len())
+}
+
+async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), StoreError> {
+    let Some(order) = app.store.order(id).await? else { return Ok(()) };
+    let (mut ids, routes) = (app.id_source(), app.routes(&order.client));
+    app.store
+        .write("expire", move |tx| {
+            Box::pin(async move {
+                tx.lock_order(id).await?;
+                let mails = tx.mails(id).await?;
+                let validations = tx.validations(id).await?;
+                let pairs = tx.mail_validations(id).await?;
+                let late = |mail: &MailRow| mail.expires_at <= now.unix_micros();
+                let mut open = Vec::new();
+                for mail in &mails {
+                    if late(mail) {
+                        tx.end_link(&mail.id, LinkState::Expired, now).await?;
+                    } else if mail.link()?.is_open() {
+                        open.push(&mail.id);
+                    }
+                }
+                let mut events = Vec::new();
+                for one in &validations {
+                    if over(one, &open, &pairs, now)? && tx.end_validation(&one.id, one.state()?, ValidationState::Expired, now).await? {
+                        events.push(Event::new(EventType::ValidationExpired, now, "system", json!({"name": one.name, "state": "expired"})));
+                    }
+                }
+                events.extend(complete(tx, id, now).await?);
+                tx.record_events(id, &order.order_ref, &events, &routes, &mut ids).await
+            })
+        })
+        .await
+}
+
+/// Whether a name has nobody left who could answer for it.
+fn over(one: &ValidationRow, open: &[&Vec<u8>], pairs: &[(Vec<u8>, Vec<u8>)], now: Timestamp) -> Result<bool, StoreError> {
+    Ok(match one.state()? {
+        ValidationState::AwaitingApprover => one.selection_ends_at.is_some_and(|ends| ends <= now.unix_micros()),
+        ValidationState::Pending => !pairs.iter().any(|(mail, asked)| *asked == one.id && open.contains(&mail)),
+        _ => false,
+    })
+}

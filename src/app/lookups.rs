@@ -1,0 +1,163 @@
+//! Asks the sources that a profile uses, all at once under one deadline, and keeps every answer as evidence.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use super::App;
+use crate::dcv::contact::whois::Walk;
+use crate::dcv::contact::{Source, SourceStatus, dns_txt, offered_adns};
+use crate::dcv::evidence::{Lookup, PRIMARY_PERSPECTIVE};
+use crate::dcv::id::LookupId;
+use crate::dcv::name::{Adn, Fqdn};
+use crate::dcv::profile::Profile;
+use crate::dcv::timestamp::Timestamp;
+use crate::store::StoreError;
+
+/// Time for all sources of one request together.
+pub const DEADLINE: Duration = Duration::from_secs(25);
+
+/// Questions under way at once for one request.
+const CONCURRENT_MAX: usize = 16;
+
+/// How long a stored answer without an address serves listings: whoever just published a record should not wait for long.
+const EMPTY_TTL: Duration = Duration::from_secs(60);
+
+/// How fresh the answers must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Stored look-ups serve.
+    Listing,
+    /// An address is about to be mailed: DNS is asked again, registration data where it is older than the profile allows.
+    Mailing,
+    /// Everything is asked again.
+    Asked,
+}
+
+/// Asks what `names` need, or reads it back where that is fresh enough. Failures are look-ups too.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; the sources never make it fail.
+pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Freshness) -> Result<Vec<Lookup>, StoreError> {
+    let mut wanted = BTreeSet::new();
+    for name in names {
+        if profile.addresses.sources.contains(&Source::DnsTxt) {
+            wanted.extend(offered_adns(name, profile).into_iter().map(|adn| (Source::DnsTxt, adn)));
+        }
+        if profile.addresses.sources.contains(&Source::Whois) {
+            wanted.insert((Source::Whois, Adn::base_of(name)));
+        }
+    }
+    let now = app.now();
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for (source, adn) in wanted {
+        let stored = match freshness {
+            Freshness::Asked => None,
+            Freshness::Mailing if source.is_dns() => None,
+            Freshness::Listing | Freshness::Mailing => app.store.latest_lookup(source, adn.as_str()).await?,
+        };
+        match stored.filter(|stored| serves(stored, profile, now)) {
+            Some(stored) => found.push(stored),
+            None => missing.push((source, adn)),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let asked: Vec<Lookup> = stream::iter(missing)
+        .map(|(source, adn)| async move {
+            let ask = async { if source == Source::DnsTxt { ask_txt(app, &adn).await } else { ask_whois(app, &adn).await } };
+            // One source that hangs must not take the others with it.
+            tokio::time::timeout(DEADLINE, ask).await.unwrap_or_else(|_| no_answer(app, source, &adn))
+        })
+        .buffer_unordered(CONCURRENT_MAX)
+        .collect()
+        .await;
+    let kept = asked.clone();
+    app.store
+        .write("keep_lookups", move |tx| {
+            Box::pin(async move {
+                for lookup in &kept {
+                    tx.insert_lookup(lookup).await?;
+                }
+                Ok::<(), StoreError>(())
+            })
+        })
+        .await?;
+    found.extend(asked);
+    Ok(found)
+}
+
+/// Whether a stored look-up may stand for asking again.
+fn serves(stored: &Lookup, profile: &Profile, now: Timestamp) -> bool {
+    let age = now.since(stored.at);
+    match stored.status {
+        SourceStatus::Ok => age <= profile.addresses.candidate_ttl,
+        SourceStatus::Empty => age <= profile.addresses.candidate_ttl.min(EMPTY_TTL),
+        SourceStatus::Failed | SourceStatus::Off => false,
+    }
+}
+
+fn blank(app: &App, source: Source, adn: &Adn) -> Lookup {
+    let now = app.now();
+    Lookup {
+        id: LookupId::new(now, app.random()),
+        source,
+        adn: adn.to_string(),
+        status: SourceStatus::Failed,
+        server: None,
+        dnssec: None,
+        at: now,
+        valid_until: None,
+        contacts: Vec::new(),
+        reasons: Vec::new(),
+        exchanges: Vec::new(),
+        perspective: PRIMARY_PERSPECTIVE.to_owned(),
+    }
+}
+
+fn no_answer(app: &App, source: Source, adn: &Adn) -> Lookup {
+    Lookup { reasons: vec!["timeout".to_owned()], ..blank(app, source, adn) }
+}
+
+async fn ask_txt(app: &App, adn: &Adn) -> Lookup {
+    let mut lookup = blank(app, Source::DnsTxt, adn);
+    let answer = app.ports.dns.txt(&dns_txt::question(adn)).await;
+    (lookup.status, lookup.contacts, lookup.reasons) = dns_txt::read(&answer.outcome, answer.dnssec);
+    lookup.dnssec = Some(answer.dnssec);
+    lookup.valid_until = Some(lookup.at + answer.ttl);
+    lookup.exchanges = vec![answer.exchange];
+    lookup
+}
+
+async fn ask_whois(app: &App, adn: &Adn) -> Lookup {
+    let mut lookup = blank(app, Source::Whois, adn);
+    let mut walk = Walk::new(adn, &app.settings.whois_root, known_server(app, adn));
+    while let Some(question) = walk.question() {
+        let answer = app.ports.whois.ask(&question).await;
+        lookup.exchanges.push(answer.exchange);
+        walk.answer(answer.result.as_deref().map_err(Clone::clone));
+    }
+    if let Some(server) = walk.registry() {
+        let mut known = app.whois_servers.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(walk.tld().to_owned()).or_insert_with(|| (server.to_owned(), lookup.at));
+    }
+    let outcome = walk.finish();
+    lookup.status = outcome.status;
+    lookup.server = outcome.server;
+    lookup.contacts = outcome.contacts;
+    lookup.reasons = outcome.reasons;
+    lookup
+}
+
+/// The registry's WHOIS server as IANA named it, while that may be believed. Spec: BR v2.2.6 §3.2.2.4.12 (48 hours at most).
+fn known_server(app: &App, adn: &Adn) -> Option<String> {
+    let now = app.now();
+    let tld = adn.as_str().rsplit('.').next()?;
+    let mut known = app.whois_servers.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|_, (_, at)| now.since(*at) < app.settings.whois_server_ttl);
+    known.get(tld).map(|(server, _)| server.clone())
+}

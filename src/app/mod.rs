@@ -1,0 +1,236 @@
+//! The use cases, one file each, named for what they do: gather, decide, commit.
+
+pub mod answer;
+pub mod deliver;
+pub mod expire;
+pub mod list_approvers;
+pub mod lookups;
+pub mod open_link;
+pub mod place_order;
+pub mod show_order;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::dcv::event::{Event, Subscription};
+use crate::dcv::id::ID_RANDOM_BYTES;
+use crate::dcv::link::KeyRing;
+use crate::dcv::name::SuffixList;
+use crate::dcv::order::OrderKind;
+use crate::dcv::profile::{Catalog, Versioned};
+use crate::dcv::timestamp::Timestamp;
+use crate::ports::Ports;
+use crate::render::{FactsView, NameView, Renderer, ServiceView};
+use crate::store::{MailRow, OrderRow, Store, StoreError};
+
+/// What the use cases need to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What links begin with, without a slash at the end.
+    pub public_base: String,
+    /// Return path; the mail's reference is added to its local part.
+    pub bounce_address: String,
+    /// The host in Message-IDs: the sender's domain.
+    pub message_id_host: String,
+    /// Whose mail it is.
+    pub service: ServiceView,
+    /// Who wants which events.
+    pub subscriptions: Vec<Subscription>,
+    /// Asked for each top-level domain's WHOIS server.
+    pub whois_root: String,
+    /// How long the registry's server is believed.
+    pub whois_server_ttl: Duration,
+}
+
+/// Wakes the workers when there is something to do.
+#[derive(Debug, Default)]
+pub struct Wake {
+    /// A mail waits.
+    pub mail: Notify,
+    /// A webhook waits.
+    pub webhook: Notify,
+}
+
+/// The application: everything a use case works with.
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The outside world.
+    pub ports: Ports,
+    /// What the configuration says.
+    pub settings: Settings,
+    /// The profiles in force.
+    pub profiles: Catalog,
+    /// The Public Suffix List.
+    pub suffixes: SuffixList,
+    /// The link keys.
+    pub keys: KeyRing,
+    /// The templates.
+    pub renderer: Renderer,
+    /// Wakes the workers.
+    pub wake: Wake,
+    /// The registries' WHOIS servers as IANA named them.
+    pub whois_servers: Mutex<HashMap<String, (String, Timestamp)>>,
+    /// Profiles of earlier orders that are no longer in force, by hash.
+    pub past_profiles: Mutex<HashMap<Vec<u8>, Arc<Versioned>>>,
+}
+
+impl App {
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Random bytes.
+    #[must_use]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.ports.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    /// Draws the random parts of new ids.
+    pub fn id_source(&self) -> impl FnMut() -> [u8; ID_RANDOM_BYTES] + Send + use<> {
+        let entropy = Arc::clone(&self.ports.entropy);
+        move || {
+            let mut bytes = [0; ID_RANDOM_BYTES];
+            entropy.fill(&mut bytes);
+            bytes
+        }
+    }
+
+    /// Says which endpoints want an event of an order of `client`.
+    pub fn routes(&self, client: &str) -> impl Fn(&Event) -> Vec<String> + Send + Sync + use<> {
+        let subscriptions = self.settings.subscriptions.clone();
+        let client = client.to_owned();
+        move |event| subscriptions.iter().filter(|one| one.wants(event.kind, &client)).map(|one| one.endpoint.clone()).collect()
+    }
+
+    /// The profile an order was placed under, by its frozen hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] when the order's profile is not stored.
+    pub async fn profile_of(&self, order: &OrderRow) -> Result<Arc<Versioned>, StoreError> {
+        if let Some(current) = self.profiles.get(Some(&order.profile_id)).filter(|one| one.hash[..] == order.profile_hash[..]) {
+            return Ok(Arc::clone(current));
+        }
+        if let Some(past) = self.past_profiles.lock().unwrap_or_else(PoisonError::into_inner).get(&order.profile_hash) {
+            return Ok(Arc::clone(past));
+        }
+        let missing = || StoreError::inconsistent("orders", "profile_hash", &order.id);
+        let body = self.store.profile_body(&order.profile_hash).await?.ok_or_else(missing)?;
+        let past = Arc::new(Versioned::from_body(&body).map_err(|_| missing())?);
+        self.past_profiles.lock().unwrap_or_else(PoisonError::into_inner).insert(order.profile_hash.clone(), Arc::clone(&past));
+        Ok(past)
+    }
+
+    /// Keeps the profiles in force, so that every order's rules can be read back.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be written.
+    pub async fn keep_profiles(&self) -> Result<(), StoreError> {
+        let now = self.now();
+        let profiles: Vec<_> = self.profiles.iter().cloned().collect();
+        self.store
+            .write("keep_profiles", move |tx| {
+                Box::pin(async move {
+                    for one in profiles {
+                        tx.keep_profile(&one.hash, &one.profile.id, &one.body, now).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+/// What an ordering system tells of an order besides names and approvers; stored as JSON, never changed.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct OrderFacts {
+    /// The applicant's name.
+    pub organization: Option<String>,
+    /// The party that sent the request.
+    pub requester: Option<String>,
+    /// The certificate's product.
+    pub product: Option<String>,
+    /// What the order is for.
+    pub kind: Option<OrderKind>,
+    /// Who gets token-free notices.
+    pub notify: Vec<String>,
+    /// The contract.
+    pub contract_code: Option<String>,
+    /// The order this one follows.
+    pub previous_order_id: Option<String>,
+    /// Whatever the ordering system wants back.
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+impl OrderRow {
+    /// What the caller told, read back.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] when the column holds something else.
+    pub fn facts(&self) -> Result<OrderFacts, StoreError> {
+        serde_json::from_str(&self.facts).map_err(|_| StoreError::inconsistent("orders", "facts", &self.id))
+    }
+}
+
+/// What mail and page tell of an order and a mail.
+fn facts_view(order: &OrderRow, facts: &OrderFacts, mail: &MailRow, names: Vec<NameView>) -> FactsView {
+    let created = Timestamp::from_unix_micros(order.created_at);
+    let deadline = Timestamp::from_unix_micros(mail.expires_at);
+    let (kind_ja, kind_en) = match facts.kind {
+        None => ("", ""),
+        Some(OrderKind::New) => ("新規", "new"),
+        Some(OrderKind::Renewal) => ("更新", "renewal"),
+        Some(OrderKind::Additional) => ("追加", "additional"),
+        Some(OrderKind::Reissue) => ("再発行", "reissue"),
+    };
+    let (role_ja, role_en) = match mail.role.as_deref() {
+        Some("registrant") => ("登録者", "registrant"),
+        Some("administrative") => ("登録担当者", "administrative"),
+        Some("technical") => ("技術連絡担当者", "technical"),
+        Some("public") => ("公開連絡窓口", "public"),
+        _ => ("", ""),
+    };
+    FactsView {
+        request_id: order.id().map(|id| id.to_string()).unwrap_or_default(),
+        order_ref: order.order_ref.clone(),
+        adn: NameView::new(&mail.adn),
+        names,
+        organization: facts.organization.clone().unwrap_or_default(),
+        requester: facts.requester.clone().unwrap_or_default(),
+        product: facts.product.clone().unwrap_or_default(),
+        kind_ja,
+        kind_en,
+        recipient: mail.recipient.clone(),
+        source: mail.source().map_or("", |source| source.as_str()),
+        role_ja,
+        role_en,
+        requested_at: created.to_string(),
+        requested_ja: japanese_time(created),
+        requested_en: english_time(created),
+        deadline_at: deadline.to_string(),
+        deadline_ja: japanese_time(deadline),
+        deadline_en: english_time(deadline),
+    }
+}
+
+/// "2026年12月18日 10:00(日本時間)"
+#[must_use]
+pub fn japanese_time(at: Timestamp) -> String {
+    let t = at.to_jst();
+    format!("{}年{}月{}日 {:02}:{:02}(日本時間)", t.year(), u8::from(t.month()), t.day(), t.hour(), t.minute())
+}
+
+/// "18 December 2026 10:00 (Japan time, UTC+9)"
+#[must_use]
+pub fn english_time(at: Timestamp) -> String {
+    let t = at.to_jst();
+    format!("{} {} {} {:02}:{:02} (Japan time, UTC+9)", t.day(), t.month(), t.year(), t.hour(), t.minute())
+}

@@ -1,0 +1,100 @@
+//! Opens a link: finds the mail behind a token and what its page shows. Changes nothing.
+
+use std::sync::Arc;
+
+use super::show_order::{self, OrderRecord};
+use super::{App, facts_view};
+use crate::dcv::decision::{self, AskedMail, Refusal, Scope};
+use crate::dcv::link::{self, RandomValue};
+use crate::dcv::profile::Versioned;
+use crate::dcv::timestamp::Timestamp;
+use crate::render::{FactsView, NameView};
+use crate::store::{MailRow, StoreError, ValidationRow};
+
+/// A link that is genuine and known.
+pub struct Opened {
+    /// The mail.
+    pub mail: MailRow,
+    /// Its order.
+    pub record: OrderRecord,
+    /// The order's rules.
+    pub profile: Arc<Versioned>,
+    /// Why it cannot be answered, where it cannot.
+    pub closed: Option<Refusal>,
+    /// What the page shows.
+    pub facts: FactsView,
+    /// The form's nonce.
+    pub nonce: String,
+    random: RandomValue,
+}
+
+impl Opened {
+    /// Whether a posted nonce belongs to this page.
+    #[must_use]
+    pub fn nonce_fits(&self, app: &App, nonce: &str) -> bool {
+        link::page_nonce_fits(&app.keys, &self.random, &shown(&self.facts), nonce)
+    }
+
+    /// The scopes the page offers.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<Scope> {
+        decision::offered_scopes(&self.profile.profile.page, self.mail.adn_is_base == 1)
+    }
+
+    /// Whether some of its names are decided already.
+    #[must_use]
+    pub fn partly(&self) -> bool {
+        self.record.asked_by(&self.mail.id).iter().any(|one| one.state != "pending")
+    }
+}
+
+/// Opens a link; `None` when the token is forged, foreign or unknown. A forged token never reaches the database.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn open_link(app: &App, token: &str) -> Result<Option<Opened>, StoreError> {
+    let Ok(random) = link::verify(&app.keys, token) else { return Ok(None) };
+    let Some(mail) = app.store.mail_by_hash(&random.hash()).await? else { return Ok(None) };
+    let order_id = mail.order_id()?;
+    let missing = || StoreError::inconsistent("mails", "order_id", &mail.id);
+    let order = app.store.order(order_id).await?.ok_or_else(missing)?;
+    let profile = app.profile_of(&order).await?;
+    let record = show_order::read(app, order).await?;
+    // Read again beside its names, so that both are of one moment or later.
+    let mail = record.mails.iter().find(|one| one.id == mail.id).cloned().ok_or_else(missing)?;
+    let asked = record.asked_by(&mail.id);
+    let closed = decision::closed(&asked_mail(&mail, &asked)?, app.now());
+    let names = asked.iter().map(|one| name_view(one)).collect();
+    let facts = facts_view(&record.order, &record.order.facts()?, &mail, names);
+    let nonce = link::page_nonce(&app.keys, &random, &shown(&facts));
+    Ok(Some(Opened { mail, profile, closed, facts, nonce, random, record }))
+}
+
+/// The mail as the decision sees it.
+pub(super) fn asked_mail(mail: &MailRow, asked: &[&ValidationRow]) -> Result<AskedMail, StoreError> {
+    Ok(AskedMail {
+        link: mail.link()?,
+        expires_at: Timestamp::from_unix_micros(mail.expires_at),
+        method: mail.source()?.method(),
+        initiated_at: mail.initiated_at(),
+        adn_is_base_domain: mail.adn_is_base == 1,
+        validations: asked.iter().map(|one| one.state()).collect::<Result<_, _>>()?,
+    })
+}
+
+fn name_view(validation: &ValidationRow) -> NameView {
+    let state = if validation.state == "pending" { String::new() } else { validation.state.clone() };
+    NameView { state, ..NameView::new(&validation.name) }
+}
+
+/// What the nonce is bound to: everything about the request that the page states and an answer rests on.
+fn shown(facts: &FactsView) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let names = facts.names.iter().map(|name| name.ascii.as_str());
+    let fixed = [&facts.request_id, &facts.order_ref, &facts.organization, &facts.requester, &facts.product, &facts.recipient, &facts.adn.ascii];
+    for part in fixed.into_iter().map(String::as_str).chain(names) {
+        bytes.extend_from_slice(part.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}

@@ -1,0 +1,204 @@
+//! Shows orders: as the API tells them, with their timeline, and in lists.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::App;
+use crate::dcv::id::{EventId, MailId, OrderId};
+use crate::dcv::timestamp::Timestamp;
+use crate::store::{EventRow, MailRow, OrderFilter, OrderRow, StoreError, ValidationRow};
+
+/// An order with its names and mails, as stored.
+#[derive(Debug, Clone)]
+pub struct OrderRecord {
+    /// The order.
+    pub order: OrderRow,
+    /// Its names, in its order.
+    pub validations: Vec<ValidationRow>,
+    /// Its mails, oldest first.
+    pub mails: Vec<MailRow>,
+    /// Which mail asks for which name.
+    pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// An order as the API tells it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "DESIGN's contract names each member")]
+pub struct OrderView {
+    pub id: OrderId,
+    pub order_ref: String,
+    pub profile: String,
+    pub state: String,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub validations: Vec<ValidationView>,
+    pub mails: Vec<MailView>,
+    #[serde(flatten)]
+    pub facts: super::OrderFacts,
+}
+
+/// A name as the API tells it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "DESIGN's contract names each member")]
+pub struct ValidationView {
+    pub name: String,
+    pub state: String,
+    pub answer: Option<String>,
+    pub method: Option<String>,
+    pub scope: Option<String>,
+    pub signer: Option<String>,
+    pub approved_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub reusable_until: Option<Timestamp>,
+    pub selection_ends_at: Option<Timestamp>,
+}
+
+/// A mail as the API tells it: never its link.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "DESIGN's contract names each member")]
+pub struct MailView {
+    pub id: MailId,
+    pub to: String,
+    pub adn: String,
+    pub source: String,
+    pub role: Option<String>,
+    pub names: Vec<String>,
+    pub state: String,
+    pub delivery: String,
+    pub failure: Option<String>,
+    pub created_at: Timestamp,
+    pub sent_at: Option<Timestamp>,
+    pub answered_at: Option<Timestamp>,
+    pub expires_at: Timestamp,
+}
+
+/// One entry of the timeline as the API tells it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "DESIGN's contract names each member")]
+pub struct EventView {
+    pub id: EventId,
+    pub seq: i64,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub timestamp: Timestamp,
+    pub actor: String,
+    pub data: Box<RawValue>,
+}
+
+impl OrderRecord {
+    /// The order as the API tells it.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] for a row that does not fit the model.
+    pub fn view(&self) -> Result<OrderView, StoreError> {
+        let open = |mail: &&MailRow| matches!(mail.link.as_str(), "queued" | "sent");
+        let last = self.mails.iter().filter(open).chain(self.mails.iter()).next();
+        let deadline = last.map(|mail| mail.expires_at).or_else(|| self.validations.iter().find_map(|one| one.selection_ends_at));
+        Ok(OrderView {
+            id: self.order.id()?,
+            order_ref: self.order.order_ref.clone(),
+            profile: self.order.profile_id.clone(),
+            state: self.order.state.clone(),
+            created_at: Timestamp::from_unix_micros(self.order.created_at),
+            expires_at: deadline.map(Timestamp::from_unix_micros),
+            ended_at: self.order.ended_at.map(Timestamp::from_unix_micros),
+            validations: self.validations.iter().map(ValidationView::new).collect(),
+            mails: self.mails.iter().map(|mail| self.mail_view(mail)).collect::<Result<_, _>>()?,
+            facts: self.order.facts()?,
+        })
+    }
+
+    /// The names a mail asks for.
+    #[must_use]
+    pub fn asked_by(&self, mail: &[u8]) -> Vec<&ValidationRow> {
+        let asked = |one: &&ValidationRow| self.pairs.iter().any(|(asking, validation)| asking == mail && *validation == one.id);
+        self.validations.iter().filter(asked).collect()
+    }
+
+    fn mail_view(&self, mail: &MailRow) -> Result<MailView, StoreError> {
+        Ok(MailView {
+            id: mail.id()?,
+            to: mail.recipient.clone(),
+            adn: mail.adn.clone(),
+            source: mail.source.clone(),
+            role: mail.role.clone(),
+            names: self.asked_by(&mail.id).iter().map(|validation| validation.name.clone()).collect(),
+            state: mail.link.clone(),
+            delivery: mail.delivery.clone(),
+            failure: mail.failure.clone(),
+            created_at: Timestamp::from_unix_micros(mail.created_at),
+            sent_at: mail.sent_at.map(Timestamp::from_unix_micros),
+            answered_at: mail.answered_at.map(Timestamp::from_unix_micros),
+            expires_at: Timestamp::from_unix_micros(mail.expires_at),
+        })
+    }
+}
+
+impl ValidationView {
+    fn new(row: &ValidationRow) -> Self {
+        let ended_at = row.ended_at.map(Timestamp::from_unix_micros);
+        Self {
+            name: row.name.clone(),
+            state: row.state.clone(),
+            answer: row.answer.clone(),
+            method: row.method.clone(),
+            scope: row.scope.clone(),
+            signer: row.signer.clone(),
+            approved_at: if row.state == "approved" { ended_at } else { None },
+            ended_at,
+            reusable_until: row.reusable_until.map(Timestamp::from_unix_micros),
+            selection_ends_at: row.selection_ends_at.map(Timestamp::from_unix_micros),
+        }
+    }
+}
+
+/// Reads one order; `client` limits it to that ordering system's.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn show_order(app: &App, id: OrderId, client: Option<&str>) -> Result<Option<OrderRecord>, StoreError> {
+    match app.store.order(id).await? {
+        Some(order) if client.is_none_or(|client| order.client == client) => read(app, order).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Reads the rest of an order.
+pub(super) async fn read(app: &App, order: OrderRow) -> Result<OrderRecord, StoreError> {
+    let id = order.id()?;
+    let (validations, mails, pairs) = tokio::try_join!(app.store.validations(id), app.store.mails(id), app.store.mail_validations(id))?;
+    Ok(OrderRecord { order, validations, mails, pairs })
+}
+
+/// Lists orders, newest first.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRecord>, StoreError> {
+    let mut records = Vec::new();
+    for order in app.store.orders(filter).await? {
+        records.push(read(app, order).await?);
+    }
+    Ok(records)
+}
+
+/// Reads an order's timeline.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn timeline(app: &App, id: OrderId) -> Result<Vec<EventView>, StoreError> {
+    app.store.events(id).await?.into_iter().map(event_view).collect()
+}
+
+fn event_view(row: EventRow) -> Result<EventView, StoreError> {
+    let bad = |column| StoreError::inconsistent("events", column, &row.id);
+    Ok(EventView {
+        id: EventId::from_bytes(row.id.clone().try_into().map_err(|_| bad("id"))?),
+        seq: row.seq,
+        kind: row.kind.clone(),
+        timestamp: Timestamp::from_unix_micros(row.at),
+        actor: row.actor.clone(),
+        data: RawValue::from_string(row.data.clone()).map_err(|_| bad("data"))?,
+    })
+}

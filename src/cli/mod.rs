@@ -1,0 +1,138 @@
+//! The command line, one file per subcommand. Standard output is data, standard error is talk; exit 0 done, 1 refused or
+//! failed, 2 wrong usage.
+
+mod approvers;
+#[cfg(feature = "demo")]
+mod demo;
+mod key;
+mod migrate;
+mod parse;
+pub mod serve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Config;
+
+/// Domain control validation by e-mail: works out who may approve a name, asks them, reports the answer.
+#[derive(Debug, Parser)]
+#[command(name = "dcvd", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the daemon.
+    Serve {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Runs one half alone: the HTTP server, or the workers.
+        #[arg(long, value_enum)]
+        only: Option<Half>,
+    },
+    /// Runs the daemon with stand-ins for the outside world, all on this machine.
+    #[cfg(feature = "demo")]
+    Demo {
+        /// Where the daemon listens.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+        listen: SocketAddr,
+        /// Where database and configuration are kept; a folder that goes away when left out.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Drives one order through every step on free ports, prints each, and ends.
+        #[arg(long)]
+        script: bool,
+    },
+    /// Lists who may approve a name.
+    Approvers {
+        /// The name.
+        name: String,
+        /// Under which profile.
+        #[arg(long)]
+        profile: Option<String>,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// One JSON object, as the API answers.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reads a name, an address or a record as the daemon would; no network, no configuration.
+    Parse {
+        #[command(subcommand)]
+        what: parse::What,
+    },
+    /// Brings the database's schema up to date.
+    Migrate {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Handles link keys.
+    Key {
+        #[command(subcommand)]
+        what: key::What,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration; defaults and environment alone when left out.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Half of the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Half {
+    /// The HTTP server.
+    Http,
+    /// The workers.
+    Jobs,
+}
+
+impl ConfigFile {
+    fn load(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(self.config.as_deref(), environment())?)
+    }
+}
+
+/// The environment, for overrides.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// Parses the command line, runs, and gives the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Every TLS client needs it; an error only says that it was done before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Serve { config, only } => config.load().and_then(|config| runtime()?.block_on(serve::run(config, only))),
+        #[cfg(feature = "demo")]
+        Command::Demo { listen, dir, script } => runtime().and_then(|runtime| runtime.block_on(demo::run(listen, dir, script))),
+        Command::Approvers { name, profile, config, json } => {
+            config.load().and_then(|config| runtime()?.block_on(approvers::run(config, &name, profile.as_deref(), json)))
+        }
+        Command::Parse { what } => return parse::run(what),
+        Command::Migrate { config } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
+        Command::Key { what } => key::run(what),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dcvd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -1,0 +1,270 @@
+//! `dcvd serve`: wires the adapters in and runs until SIGTERM.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Half;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::dns::HickoryDns;
+use crate::adapters::entropy::SystemEntropy;
+use crate::adapters::mail_out::{Smtp, SmtpSettings};
+use crate::adapters::webhook::{Endpoint, StandardWebhooks};
+use crate::adapters::whois::PortFortyThree;
+use crate::app::{App, Settings, Wake};
+use crate::config::{Config, DnssecMode, LogFormat, load_profiles};
+use crate::dcv::contact::refusal;
+use crate::dcv::email::EmailAddress;
+use crate::dcv::link::{KEY_OCTETS, KeyRing, LinkKey};
+use crate::dcv::method::{self, RuleStatus};
+use crate::dcv::name::SuffixList;
+use crate::dcv::profile::Compliance;
+use crate::http::{HttpSettings, HttpState, Routes, router};
+use crate::jobs::{self, JobSettings};
+use crate::lifecycle;
+use crate::ports::{Clock as _, Entropy as _, Ports};
+use crate::render::{Renderer, ServiceView};
+use crate::store::{Migrate, Store};
+use crate::telemetry;
+
+/// Runs the daemon as configured.
+///
+/// # Errors
+/// Anything that keeps it from starting.
+pub async fn run(config: Config, only: Option<Half>) -> anyhow::Result<()> {
+    telemetry::start(&config.log.filter, config.log.format == LogFormat::Json)?;
+    let app = Arc::new(wire(&config).await?);
+    let mut listeners = Vec::new();
+    if only != Some(Half::Jobs) {
+        listeners = listen(&config).await?;
+    }
+    let stop = CancellationToken::new();
+    let signal = stop.clone();
+    tokio::spawn(async move {
+        if let Err(error) = lifecycle::stop_requested().await {
+            tracing::error!(%error, "signals cannot be listened for");
+        }
+        signal.cancel();
+    });
+    run_until(app, &config, listeners, only != Some(Half::Http), stop).await
+}
+
+/// The addresses to serve and what on each.
+async fn listen(config: &Config) -> anyhow::Result<Vec<(TcpListener, Routes)>> {
+    let bind = async |key: &str, address: SocketAddr| TcpListener::bind(address).await.with_context(|| format!("{key}: {address}"));
+    let main = bind("server.listen", config.server.listen).await?;
+    Ok(match config.server.admin_listen {
+        None => vec![(main, Routes::All)],
+        Some(admin) => vec![(main, Routes::Public), (bind("server.admin_listen", admin).await?, Routes::Admin)],
+    })
+}
+
+/// Serves and works until `stop`, then ends in good order within the grace.
+///
+/// # Errors
+/// A listener fails.
+pub async fn run_until(app: Arc<App>, config: &Config, listeners: Vec<(TcpListener, Routes)>, work: bool, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut tasks = JoinSet::new();
+    if !listeners.is_empty() {
+        let state = HttpState::new(Arc::clone(&app), http_settings(config));
+        for (listener, routes) in listeners {
+            tracing::info!(address = %listener.local_addr()?, ?routes, "listening");
+            let service = router(state.clone(), routes).into_make_service_with_connect_info::<SocketAddr>();
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
+                    tracing::error!(%error, "a listener failed");
+                }
+            });
+        }
+        tasks.spawn(forget_quiet_callers(state, stop.clone()));
+    }
+    if work {
+        tasks.spawn(jobs::run(Arc::clone(&app), job_settings(config), stop.clone()));
+    }
+    lifecycle::ready();
+    stop.cancelled().await;
+    lifecycle::stopping();
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(config.server.shutdown_grace, drained).await.is_err() {
+        tracing::warn!("work was still under way; its leases end by themselves and it is done again");
+        tasks.abort_all();
+    }
+    app.store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// How often callers that have been quiet are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+async fn forget_quiet_callers(state: HttpState, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(FORGET_EVERY) => state.forget_quiet_callers(),
+        }
+    }
+}
+
+/// Builds the application with the real outside world.
+///
+/// # Errors
+/// The first part that cannot be built, with its key.
+pub async fn wire(config: &Config) -> anyhow::Result<App> {
+    let ports = ports(config)?;
+    let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };
+    let store = Store::open(config.database.url.expose_secret(), migrate).await.context("database")?;
+    let profiles = load_profiles(&config.profile_dir, &config.default_profile).context("profile_dir")?;
+    let renderer = Renderer::new(given(&config.template_dir)).context("template_dir")?;
+    let app = App {
+        keys: key_ring(config, &store).await?,
+        store,
+        ports,
+        settings: settings(config)?,
+        profiles,
+        suffixes: suffixes(&config.psl_file)?,
+        renderer,
+        wake: Wake::default(),
+        whois_servers: Mutex::new(HashMap::new()),
+        past_profiles: Mutex::new(HashMap::new()),
+    };
+    app.keep_profiles().await?;
+    warn(config, &app);
+    Ok(app)
+}
+
+/// The adapters.
+///
+/// # Errors
+/// The first that cannot be built.
+fn ports(config: &Config) -> anyhow::Result<Ports> {
+    let clock = Arc::new(SystemClock);
+    let dns = HickoryDns::new(
+        &config.dns.nameservers,
+        config.dns.dnssec == DnssecMode::Validate,
+        given(&config.dns.trust_anchor_file),
+        config.dns.timeout,
+        clock.clone(),
+    )?;
+    let whois =
+        PortFortyThree::new(config.whois.connect_to.clone(), config.whois.timeout, config.whois.rate.period, config.whois.burst, clock.clone());
+    let mail_out = Smtp::new(SmtpSettings {
+        url: config.smtp.url.clone(),
+        from: config.smtp.from.clone(),
+        reply_to: config.smtp.reply_to.clone(),
+        password: config.smtp.password().context("smtp.password_file")?,
+        timeout: config.smtp.timeout,
+        mails_per_connection: config.smtp.mails_per_connection,
+        connection_age: config.smtp.connection_age,
+    })?;
+    let endpoints = config
+        .webhooks
+        .iter()
+        .map(|one| {
+            let key = one.key()?;
+            Ok(Endpoint { name: one.name.clone(), url: one.url.clone(), key, allow_private_address: one.allow_private_address })
+        })
+        .collect::<Result<Vec<_>, crate::config::SecretError>>()?;
+    let webhook = StandardWebhooks::new(endpoints, config.webhook.timeout).context("webhooks")?;
+    Ok(Ports { clock, entropy: Arc::new(SystemEntropy), dns: Arc::new(dns), whois: Arc::new(whois), mail_out: Arc::new(mail_out), webhook: Arc::new(webhook) })
+}
+
+/// The use cases' part of the configuration.
+fn settings(config: &Config) -> anyhow::Result<Settings> {
+    let bounce = EmailAddress::parse(&config.smtp.bounce_address).context("smtp.bounce_address")?;
+    let service = &config.service;
+    Ok(Settings {
+        public_base: config.server.public_base().to_owned(),
+        bounce_address: bounce.to_string(),
+        message_id_host: bounce.ascii_domain().to_owned(),
+        service: ServiceView {
+            name_ja: service.name_ja.clone(),
+            name_en: service.name_en.clone(),
+            contact_email: service.contact_email.clone(),
+            contact_phone: service.contact_phone.clone(),
+            contact_hours_ja: service.contact_hours_ja.clone(),
+            contact_hours_en: service.contact_hours_en.clone(),
+        },
+        subscriptions: config.webhooks.iter().map(crate::config::WebhookEndpoint::subscription).collect(),
+        whois_root: config.whois.root.to_ascii_lowercase(),
+        whois_server_ttl: config.whois.server_ttl,
+    })
+}
+
+fn http_settings(config: &Config) -> HttpSettings {
+    HttpSettings {
+        clients: config.clients.iter().map(|client| (client.name.clone(), client.token_sha256)).collect(),
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        max_body_bytes: config.server.max_body_bytes,
+        request_timeout: config.server.request_timeout,
+        wrong_links_per_minute: config.limits.wrong_links_per_minute,
+    }
+}
+
+const fn job_settings(config: &Config) -> JobSettings {
+    JobSettings {
+        mail_concurrency: config.jobs.mail_concurrency,
+        webhook_concurrency: config.jobs.webhook_concurrency,
+        poll: config.jobs.poll,
+        lease: config.jobs.lease,
+    }
+}
+
+/// The configured keys, or the one that is made at first start and kept.
+async fn key_ring(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
+    let mut keys = config.link.keys().context("link.key_files")?;
+    if keys.is_empty() {
+        let mut fresh = vec![0; KEY_OCTETS];
+        SystemEntropy.fill(&mut fresh);
+        let kept = store.secret("link-key", fresh, SystemClock.now()).await?;
+        let kept: [u8; KEY_OCTETS] = kept.try_into().map_err(|_| anyhow::anyhow!("the database's link key is damaged"))?;
+        keys.push(LinkKey::new(kept));
+    }
+    Ok(KeyRing::new(keys)?)
+}
+
+fn suffixes(path: &Path) -> anyhow::Result<SuffixList> {
+    match given(path) {
+        None => Ok(SuffixList::BuiltIn),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("psl_file: {}", path.display()))?;
+            SuffixList::parse(&text).map_err(|error| anyhow::anyhow!("psl_file: {}: {error}", path.display()))
+        }
+    }
+}
+
+/// A path that is not empty.
+fn given(path: &Path) -> Option<&Path> {
+    Some(path).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Says at the start what an operator should know.
+fn warn(config: &Config, app: &App) {
+    if config.dns.dnssec == DnssecMode::Off {
+        tracing::warn!("dns.dnssec is off: answers are not validated, and profiles that enforce the Baseline Requirements get none");
+    }
+    if config.clients.is_empty() {
+        tracing::warn!("there is no [[clients]] entry: no ordering system can call");
+    }
+    let now = app.now();
+    for one in app.profiles.iter() {
+        for &source in &one.profile.addresses.sources {
+            let rule = method::rule(source.method(), now);
+            let profile = one.profile.id.as_str();
+            if let Some(reason) = refusal(source, rule, &one.profile) {
+                tracing::warn!(profile, source = source.as_str(), reason, "the profile lists a source whose addresses it may not use");
+            } else if one.profile.compliance == Compliance::Record && rule.status == RuleStatus::MustNot {
+                tracing::info!(profile, source = source.as_str(), "the Baseline Requirements forbid this source for publicly trusted TLS; results are marked");
+            }
+        }
+    }
+}

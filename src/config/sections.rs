@@ -1,0 +1,391 @@
+//! The sections, one struct each; `config/default.toml` says what each key means.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use super::secret::{self, SecretError};
+use crate::dcv::event::{EventType, Subscription};
+use crate::dcv::link::{KEY_OCTETS, LinkKey};
+use crate::dcv::profile::span;
+
+/// What a section's check returns: the key at fault and the problem.
+type Lint = Result<(), (&'static str, String)>;
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Server {
+    pub listen: SocketAddr,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub admin_listen: Option<SocketAddr>,
+    pub public_url: Url,
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    pub max_body_bytes: usize,
+    #[serde(with = "span")]
+    pub request_timeout: Duration,
+    #[serde(with = "span")]
+    pub shutdown_grace: Duration,
+}
+
+impl Server {
+    pub(super) fn lint(&self) -> Lint {
+        let url = &self.public_url;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() || url.fragment().is_some() {
+            return Err(("public_url", "must be http:// or https:// with a host and no query".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// `public_url` without a slash at its end.
+    #[must_use]
+    pub fn public_base(&self) -> &str {
+        self.public_url.as_str().trim_end_matches('/')
+    }
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Database {
+    pub url: SecretString,
+    pub migrate: bool,
+}
+
+/// Whether DNS answers are validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DnssecMode {
+    /// They are not; the start warns.
+    Off,
+    /// They are.
+    Validate,
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Dns {
+    pub nameservers: Vec<SocketAddr>,
+    pub dnssec: DnssecMode,
+    pub trust_anchor_file: PathBuf,
+    #[serde(with = "span")]
+    pub timeout: Duration,
+}
+
+/// So many in so long, as "1/2s".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Time for one.
+    pub period: Duration,
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parse = || {
+            let (count, time) = text.split_once('/')?;
+            let count: u32 = count.trim().parse().ok().filter(|count| *count > 0)?;
+            let period = humantime::parse_duration(time.trim()).ok()? / count;
+            (!period.is_zero()).then_some(Self { period })
+        };
+        parse().ok_or_else(|| serde::de::Error::custom("must be a rate such as \"1/2s\""))
+    }
+}
+
+/// `[whois]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Whois {
+    pub root: String,
+    #[serde(with = "span")]
+    pub timeout: Duration,
+    pub rate: Rate,
+    pub burst: u32,
+    #[serde(with = "span")]
+    pub server_ttl: Duration,
+    pub connect_to: HashMap<String, SocketAddr>,
+}
+
+impl Whois {
+    pub(super) fn lint(&self) -> Lint {
+        if self.server_ttl > Duration::from_secs(48 * 3600) {
+            return Err(("server_ttl", "must be 48h at most (BR v2.2.6 section 3.2.2.4.12)".to_owned()));
+        }
+        if self.burst == 0 {
+            return Err(("burst", "must be 1 at least".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// `[rdap]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Rdap {
+    pub bootstrap: String,
+    pub allow_http: bool,
+}
+
+/// `[smtp]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Smtp {
+    pub url: SecretString,
+    pub from: String,
+    pub reply_to: String,
+    pub bounce_address: String,
+    pub password_file: PathBuf,
+    #[serde(with = "span")]
+    pub timeout: Duration,
+    pub mails_per_connection: u32,
+    #[serde(with = "span")]
+    pub connection_age: Duration,
+}
+
+impl Smtp {
+    /// The password from its file, where one is named.
+    ///
+    /// # Errors
+    /// [`SecretError`] when the file cannot be used.
+    pub fn password(&self) -> Result<Option<SecretString>, SecretError> {
+        if self.password_file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        secret::read_line(&self.password_file).map(|line| Some(line.into()))
+    }
+}
+
+/// `[inbound]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Inbound {
+    pub maildir: PathBuf,
+}
+
+/// `[link]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Link {
+    pub key_files: Vec<PathBuf>,
+}
+
+impl Link {
+    /// Reads the keys: 32 bytes as they are, or base64 as `dcvd key new` prints them.
+    ///
+    /// # Errors
+    /// [`SecretError`] for a file that cannot be read or does not hold a key.
+    pub fn keys(&self) -> Result<Vec<LinkKey>, SecretError> {
+        self.key_files
+            .iter()
+            .map(|path| {
+                let bytes = secret::read(path)?;
+                let text = std::str::from_utf8(&bytes).ok().map(str::trim);
+                let decoded = text.and_then(|text| BASE64.decode(text.as_bytes()).ok()).unwrap_or(bytes);
+                <[u8; KEY_OCTETS]>::try_from(decoded)
+                    .map(LinkKey::new)
+                    .map_err(|_| SecretError { path: path.clone(), problem: format!("must hold {KEY_OCTETS} bytes, bare or in base64") })
+            })
+            .collect()
+    }
+}
+
+/// `[jobs]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Jobs {
+    pub mail_concurrency: u32,
+    pub webhook_concurrency: u32,
+    #[serde(with = "span")]
+    pub poll: Duration,
+    #[serde(with = "span")]
+    pub lease: Duration,
+}
+
+impl Jobs {
+    pub(super) fn lint(&self) -> Lint {
+        for (key, value) in [("mail_concurrency", self.mail_concurrency), ("webhook_concurrency", self.webhook_concurrency)] {
+            if !(1..=1000).contains(&value) {
+                return Err((key, "must be 1 to 1000".to_owned()));
+            }
+        }
+        if self.poll < Duration::from_millis(10) {
+            return Err(("poll", "must be 10ms at least".to_owned()));
+        }
+        if self.lease < Duration::from_secs(2) {
+            return Err(("lease", "must be 2s at least".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// `[webhook]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Webhook {
+    #[serde(with = "span")]
+    pub timeout: Duration,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Limits {
+    pub wrong_links_per_minute: std::num::NonZeroU32,
+}
+
+/// `[service]`
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Service {
+    pub name_ja: String,
+    pub name_en: String,
+    pub contact_email: String,
+    pub contact_phone: String,
+    pub contact_hours_ja: String,
+    pub contact_hours_en: String,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Log {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+/// `[[clients]]`: an ordering system.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Client {
+    pub name: String,
+    #[serde(deserialize_with = "sha256_hex")]
+    pub token_sha256: [u8; 32],
+}
+
+/// `[[webhooks]]`: where results are posted.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct WebhookEndpoint {
+    pub name: String,
+    pub url: Url,
+    #[serde(default)]
+    pub secret: Option<SecretString>,
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    #[serde(default = "all_events")]
+    pub events: Vec<String>,
+    #[serde(default)]
+    pub clients: Option<Vec<String>>,
+    #[serde(default)]
+    pub allow_private_address: bool,
+}
+
+fn all_events() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+impl WebhookEndpoint {
+    pub(super) fn lint(&self) -> Lint {
+        if !matches!(self.url.scheme(), "http" | "https") || self.url.host().is_none() {
+            return Err(("url", "must be http:// or https:// with a host".to_owned()));
+        }
+        if let Some(unknown) = self.events.iter().find(|event| *event != "*" && EventType::from_text(event).is_none()) {
+            return Err(("events", format!("`{unknown}` is no event type; \"*\" is all")));
+        }
+        match (&self.secret, &self.secret_file) {
+            (Some(secret), None) => parse_secret(secret.expose_secret()).map(drop).map_err(|problem| ("secret", problem)),
+            (None, Some(_)) => Ok(()),
+            _ => Err(("secret", "give one of secret and secret_file".to_owned())),
+        }
+    }
+
+    /// The signing key's bytes. Spec: Standard Webhooks, "Signature scheme".
+    ///
+    /// # Errors
+    /// [`SecretError`] when the file cannot be used.
+    pub fn key(&self) -> Result<Vec<u8>, SecretError> {
+        match (&self.secret, &self.secret_file) {
+            (Some(secret), _) => {
+                parse_secret(secret.expose_secret()).map_err(|problem| SecretError { path: "webhooks.secret".into(), problem })
+            }
+            (None, Some(path)) => {
+                let line = secret::read_line(path)?;
+                parse_secret(&line).map_err(|problem| SecretError { path: path.clone(), problem })
+            }
+            (None, None) => Err(SecretError { path: "webhooks.secret".into(), problem: "missing".to_owned() }),
+        }
+    }
+
+    /// Which events of which ordering systems the endpoint wants.
+    #[must_use]
+    pub fn subscription(&self) -> Subscription {
+        let all = self.events.iter().any(|event| event == "*");
+        let kinds = (!all).then(|| self.events.iter().filter_map(|event| EventType::from_text(event)).collect());
+        Subscription { endpoint: self.name.clone(), kinds, clients: self.clients.clone() }
+    }
+}
+
+fn parse_secret(text: &str) -> Result<Vec<u8>, String> {
+    let body = text.strip_prefix("whsec_").ok_or("must begin with whsec_")?;
+    let key = BASE64.decode(body.as_bytes()).map_err(|_| "must be base64 after whsec_")?;
+    if key.is_empty() { Err("holds no key".to_owned()) } else { Ok(key) }
+}
+
+fn sha256_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    let text = String::deserialize(deserializer)?;
+    HEXLOWER_PERMISSIVE
+        .decode(text.as_bytes())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| serde::de::Error::custom("must be 64 hexadecimal digits: the SHA-256 of the token"))
+}
+
+fn empty_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(serde::de::Error::custom) }
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    Vec::<String>::deserialize(deserializer)?
+        .iter()
+        .map(|text| {
+            text.parse::<IpNet>()
+                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+                .map_err(|_| serde::de::Error::custom(format!("`{text}` is no address or network")))
+        })
+        .collect()
+}

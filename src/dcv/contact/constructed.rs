@@ -1,0 +1,61 @@
+//! The five addresses put together from an ADN. Spec: BR v2.2.6 §3.2.2.4.4.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Approver, Source, refusal};
+use crate::dcv::email::EmailAddress;
+use crate::dcv::method;
+use crate::dcv::name::Adn;
+use crate::dcv::profile::Profile;
+use crate::dcv::timestamp::Timestamp;
+
+/// The five local parts; configuration can take some away and never add one. Spec: BR v2.2.6 §3.2.2.4.4.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LocalPart {
+    /// `admin`
+    Admin,
+    /// `administrator`
+    Administrator,
+    /// `webmaster`
+    Webmaster,
+    /// `hostmaster`
+    Hostmaster,
+    /// `postmaster`
+    Postmaster,
+}
+
+impl LocalPart {
+    /// The local part as text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Administrator => "administrator",
+            Self::Webmaster => "webmaster",
+            Self::Hostmaster => "hostmaster",
+            Self::Postmaster => "postmaster",
+        }
+    }
+}
+
+/// Every constructed address the profile offers at `adns`, nearest ADN first.
+pub(super) fn approvers(adns: &[Adn], profile: &Profile, now: Timestamp) -> Vec<Approver> {
+    let rule = method::rule(Source::Constructed.method(), now);
+    let reason = refusal(Source::Constructed, rule, profile).map(str::to_owned);
+    adns.iter()
+        .flat_map(|adn| profile.addresses.local_parts.iter().map(move |part| (adn, part)))
+        .map(|(adn, part)| Approver {
+            email: EmailAddress::at(part.as_str(), adn),
+            adn: adn.clone(),
+            source: Source::Constructed,
+            role: None,
+            usable: reason.is_none(),
+            reason: reason.clone(),
+            rule,
+            lookup: None,
+            looked_up_at: now,
+            valid_until: None,
+        })
+        .collect()
+}

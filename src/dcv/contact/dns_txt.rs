@@ -1,0 +1,111 @@
+//! The DNS TXT record e-mail contact. Spec: BR v2.2.6 §3.2.2.4.14, A.2.1.
+
+use super::{Contact, SourceStatus};
+use crate::dcv::email::EmailAddress;
+use crate::dcv::evidence::Dnssec;
+use crate::dcv::name::Adn;
+
+/// The label under which the record stands. Spec: BR v2.2.6 A.2.1.
+pub const LABEL: &str = "_validation-contactemail";
+
+/// Most addresses read from one record set; a set with more is refused whole.
+pub const CONTACTS_MAX: usize = 32;
+
+/// How a DNS question ended; five ways of no answer are five values.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DnsOutcome<T> {
+    /// The record set.
+    Records(Vec<T>),
+    /// The name exists without such a record. Spec: RFC 2308 §2.2.
+    NoData,
+    /// The name does not exist. Spec: RFC 2308 §2.1.
+    NxDomain,
+    /// The server failed, or a validating upstream hides a bogus answer behind it.
+    ServFail,
+    /// No answer in time.
+    Timeout,
+    /// DNSSEC validation proved the answer false.
+    Bogus,
+    /// Another response code or a transport error, in words.
+    Other(String),
+}
+
+/// The name to ask for an ADN's TXT contact.
+#[must_use]
+pub fn question(adn: &Adn) -> String {
+    format!("{LABEL}.{adn}")
+}
+
+/// Reads the answer: each record's strings already joined, each record one address.
+#[must_use]
+pub fn read(outcome: &DnsOutcome<Vec<u8>>, dnssec: Dnssec) -> (SourceStatus, Vec<Contact>, Vec<String>) {
+    let failed = |reason: &str| (SourceStatus::Failed, Vec::new(), vec![reason.to_owned()]);
+    let records = match outcome {
+        DnsOutcome::Records(_) if dnssec == Dnssec::Bogus => return failed("dnssec-bogus"),
+        DnsOutcome::Records(records) => records,
+        DnsOutcome::NoData => return (SourceStatus::Empty, Vec::new(), vec!["no-record".into(), "no-data".into()]),
+        DnsOutcome::NxDomain => return (SourceStatus::Empty, Vec::new(), vec!["no-record".into(), "nxdomain".into()]),
+        DnsOutcome::ServFail => return failed("servfail"),
+        DnsOutcome::Timeout => return failed("timeout"),
+        DnsOutcome::Bogus => return failed("dnssec-bogus"),
+        DnsOutcome::Other(_) => return failed("dns-error"),
+    };
+    if records.len() > CONTACTS_MAX {
+        return failed("too-many-records");
+    }
+    let (mut contacts, mut reasons) = (Vec::<Contact>::new(), Vec::<String>::new());
+    for record in records {
+        match EmailAddress::from_record(record) {
+            Ok(email) if contacts.iter().any(|known| known.email == email) => {}
+            Ok(email) => contacts.push(Contact { role: None, label: None, handle: None, email, usable: true, reason: None }),
+            Err(error) => {
+                let reason = error.code().to_owned();
+                if !reasons.contains(&reason) {
+                    reasons.push(reason);
+                }
+            }
+        }
+    }
+    let status = if contacts.is_empty() { SourceStatus::Empty } else { SourceStatus::Ok };
+    (status, contacts, reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn records(values: &[&str]) -> DnsOutcome<Vec<u8>> {
+        DnsOutcome::Records(values.iter().map(|v| v.as_bytes().to_vec()).collect())
+    }
+
+    #[test]
+    fn every_good_record_is_an_address_and_every_bad_one_a_reason() {
+        let (status, contacts, reasons) =
+            read(&records(&["a@example.jp", "mailto:b@example.jp", "c@example.jp", "a@example.jp"]), Dnssec::Insecure);
+        assert_eq!(status, SourceStatus::Ok);
+        assert_eq!(contacts.iter().map(|c| c.email.to_string()).collect::<Vec<_>>(), ["a@example.jp", "c@example.jp"]);
+        assert_eq!(reasons, ["mailto"]);
+    }
+
+    #[test]
+    fn a_bogus_answer_yields_no_address() {
+        assert_eq!(read(&records(&["a@example.jp"]), Dnssec::Bogus).0, SourceStatus::Failed);
+        let (status, contacts, reasons) = read(&DnsOutcome::Bogus, Dnssec::Bogus);
+        assert_eq!((status, contacts.len(), reasons[0].as_str()), (SourceStatus::Failed, 0, "dnssec-bogus"));
+    }
+
+    #[test]
+    fn five_ways_of_no_address_stay_apart() {
+        let outcomes = [DnsOutcome::NoData, DnsOutcome::NxDomain, DnsOutcome::ServFail, DnsOutcome::Timeout, DnsOutcome::Bogus];
+        let reasons: std::collections::HashSet<_> = outcomes.iter().map(|o| read(o, Dnssec::Insecure).2).collect();
+        assert_eq!(reasons.len(), outcomes.len());
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_panics(records: Vec<Vec<u8>>) {
+            let _ = read(&DnsOutcome::Records(records), Dnssec::Secure);
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Evidence → approver addresses, one file per source.
+//!
+//! Each source reads its evidence into a [`Lookup`](super::evidence::Lookup); [`list`] turns the look-ups for a name into the
+//! addresses that may approve it. An approver is always picked from that list.
+
+pub mod constructed;
+pub mod dns_txt;
+pub mod whois;
+pub mod whois_gtld;
+pub mod whois_iana;
+pub mod whois_jprs;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::email::EmailAddress;
+use super::evidence::{Dnssec, Lookup};
+use super::id::LookupId;
+use super::method::{self, Method, Rule, RuleStatus};
+use super::name::{Adn, Fqdn};
+use super::profile::{Compliance, Corroboration, Profile};
+use super::timestamp::Timestamp;
+
+/// Where approver addresses come from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The five addresses put together from an ADN.
+    Constructed,
+    /// The `_validation-contactemail` TXT record.
+    DnsTxt,
+    /// The CAA property `contactemail`.
+    DnsCaa,
+    /// WHOIS on port 43.
+    Whois,
+    /// The Registration Data Access Protocol.
+    Rdap,
+}
+
+impl Source {
+    /// Every source, in the order of the outer contract.
+    pub const ALL: [Self; 5] = [Self::Constructed, Self::DnsTxt, Self::DnsCaa, Self::Whois, Self::Rdap];
+
+    /// The source as the outer contract spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Constructed => "constructed",
+            Self::DnsTxt => "dns_txt",
+            Self::DnsCaa => "dns_caa",
+            Self::Whois => "whois",
+            Self::Rdap => "rdap",
+        }
+    }
+
+    /// Reads the contract's spelling.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == text)
+    }
+
+    /// The method that an answer from such an address counts as.
+    #[must_use]
+    pub const fn method(self) -> Method {
+        match self {
+            Self::Constructed => Method::Constructed,
+            Self::DnsTxt => Method::DnsTxtContact,
+            Self::DnsCaa => Method::DnsCaaContact,
+            Self::Whois | Self::Rdap => Method::DomainContact,
+        }
+    }
+
+    /// Whether the source is read from DNS, so that DNSSEC and perspectives matter.
+    #[must_use]
+    pub const fn is_dns(self) -> bool {
+        matches!(self, Self::DnsTxt | Self::DnsCaa)
+    }
+}
+
+/// A registration contact's role, in every registry's spelling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Registrant.
+    Registrant,
+    /// Administrative Contact; JPRS: 登録担当者.
+    Administrative,
+    /// Technical Contact; JPRS: 技術連絡担当者.
+    Technical,
+    /// JPRS: 公開連絡窓口.
+    Public,
+}
+
+impl Role {
+    /// The role as the outer contract spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registrant => "registrant",
+            Self::Administrative => "administrative",
+            Self::Technical => "technical",
+            Self::Public => "public",
+        }
+    }
+
+    /// Reads the contract's spelling.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        [Self::Registrant, Self::Administrative, Self::Technical, Self::Public].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+/// How asking a source ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceStatus {
+    /// Not asked: the profile does not use it.
+    Off,
+    /// It answered and holds no usable address.
+    Empty,
+    /// It answered with an address.
+    Ok,
+    /// It did not answer, or not believably.
+    Failed,
+}
+
+impl SourceStatus {
+    /// The status as the outer contract spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Empty => "empty",
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads the contract's spelling.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        [Self::Off, Self::Empty, Self::Ok, Self::Failed].into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// One contact address as a source holds it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Contact {
+    /// The contact's role, for registration data.
+    pub role: Option<Role>,
+    /// The label that the role stood under.
+    pub label: Option<String>,
+    /// The registry's handle for the contact.
+    pub handle: Option<String>,
+    /// The address.
+    pub email: EmailAddress,
+    /// Whether the address may be mailed as it is.
+    pub usable: bool,
+    /// Why not, as a stable code.
+    pub reason: Option<String>,
+}
+
+/// An address that may approve a name, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Approver {
+    /// The mailbox.
+    pub email: EmailAddress,
+    /// The ADN whose control an answer from it proves.
+    pub adn: Adn,
+    /// Where the address was found.
+    pub source: Source,
+    /// The contact's role, for registration data.
+    pub role: Option<Role>,
+    /// Whether it may be chosen.
+    pub usable: bool,
+    /// Why not, as a stable code.
+    pub reason: Option<String>,
+    /// The method's standing on the day of listing.
+    pub rule: Rule,
+    /// The look-up it came from; `None` for constructed addresses, which need none.
+    pub lookup: Option<LookupId>,
+    /// When that look-up was made; the time of listing for constructed addresses.
+    pub looked_up_at: Timestamp,
+    /// Until when its source lets it be believed without asking again.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl Approver {
+    /// The method that an answer from this approver counts as.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.source.method()
+    }
+}
+
+/// How one source fared over all ADNs of a name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SourceReport {
+    /// The source.
+    pub source: Source,
+    /// A failure on any ADN; else whether an address was found on one.
+    pub status: SourceStatus,
+    /// The server whose answer counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The weakest DNSSEC verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dnssec: Option<Dnssec>,
+    /// Why addresses are missing, as stable codes.
+    pub reasons: Vec<String>,
+}
+
+/// All that may approve a name, and how each source fared.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listing {
+    /// The name listed for, without a wildcard's asterisk.
+    pub name: Fqdn,
+    /// The addresses, those the profile offers first in front.
+    pub approvers: Vec<Approver>,
+    /// One entry for each source.
+    pub sources: Vec<SourceReport>,
+}
+
+/// The ADNs of `name` that a profile offers addresses at, nearest first.
+#[must_use]
+pub fn offered_adns(name: &Fqdn, profile: &Profile) -> Vec<Adn> {
+    use super::profile::AdnChoice;
+    let all = name.authorization_domains();
+    let last = all.len() - 1;
+    match profile.addresses.adn {
+        AdnChoice::Ancestors => all,
+        AdnChoice::Fqdn => all.into_iter().take(1).collect(),
+        AdnChoice::Registrable => all.into_iter().skip(last).collect(),
+        AdnChoice::Both => {
+            let mut all = all;
+            if last > 0 {
+                all.drain(1..last);
+            }
+            all
+        }
+    }
+}
+
+/// Lists who may approve `name` under `profile`, from what the look-ups found.
+///
+/// Look-ups for other ADNs than the name's own count for nothing.
+#[must_use]
+pub fn list(name: &Fqdn, profile: &Profile, lookups: &[Lookup], now: Timestamp) -> Listing {
+    let adns = offered_adns(name, profile);
+    let base = Adn::base_of(name);
+    let ours: Vec<Cow<'_, Lookup>> = lookups
+        .iter()
+        .filter(|lookup| profile.addresses.sources.contains(&lookup.source))
+        .filter(|lookup| if lookup.source.is_dns() { adns.iter().any(|adn| adn.as_str() == lookup.adn) } else { lookup.adn == base.as_str() })
+        .map(|lookup| believed(lookup, profile))
+        .collect();
+    let mut approvers = Vec::new();
+    for &source in &profile.addresses.sources {
+        if source == Source::Constructed {
+            approvers.extend(constructed::approvers(&adns, profile, now));
+        }
+        for lookup in ours.iter().filter(|lookup| lookup.source == source) {
+            let adn = adns.iter().find(|adn| adn.as_str() == lookup.adn).unwrap_or(&base);
+            approvers.extend(from_lookup(adn, lookup, profile, now));
+        }
+    }
+    let sources = Source::ALL.into_iter().map(|source| report(source, profile, &ours)).collect();
+    Listing { name: name.clone(), approvers, sources }
+}
+
+/// A look-up as a profile may believe it: under `enforce` an answer that was not validated counts as a failure.
+///
+/// Spec: BR v2.2.6 §3.2.2.4 (DNSSEC validation must not be switched off).
+fn believed<'l>(lookup: &'l Lookup, profile: &Profile) -> Cow<'l, Lookup> {
+    if profile.compliance == Compliance::Record || lookup.dnssec != Some(Dnssec::Off) {
+        return Cow::Borrowed(lookup);
+    }
+    Cow::Owned(Lookup {
+        status: SourceStatus::Failed,
+        contacts: Vec::new(),
+        reasons: vec!["dnssec-required".to_owned()],
+        ..lookup.clone()
+    })
+}
+
+/// The approvers one look-up yields under a profile's roles and rules.
+fn from_lookup(adn: &Adn, lookup: &Lookup, profile: &Profile, now: Timestamp) -> Vec<Approver> {
+    let roles = profile.addresses.whois_roles.of(adn.fqdn().class());
+    let mut found: Vec<Approver> = Vec::new();
+    for contact in &lookup.contacts {
+        if contact.role.is_some_and(|role| !roles.contains(&role)) {
+            continue;
+        }
+        if found.iter().any(|one| one.email == contact.email && one.role == contact.role) {
+            continue;
+        }
+        let rule = method::rule(lookup.source.method(), now);
+        let refusal = refusal(lookup.source, rule, profile).map(str::to_owned);
+        found.push(Approver {
+            email: contact.email.clone(),
+            adn: adn.clone(),
+            source: lookup.source,
+            role: contact.role,
+            usable: contact.usable && refusal.is_none(),
+            reason: contact.reason.clone().or(refusal),
+            rule,
+            lookup: Some(lookup.id),
+            looked_up_at: lookup.at,
+            valid_until: lookup.valid_until,
+        });
+    }
+    found
+}
+
+/// What a profile's compliance forbids of a source on a day, as a stable code.
+#[must_use]
+pub fn refusal(source: Source, rule: Rule, profile: &Profile) -> Option<&'static str> {
+    if profile.compliance == Compliance::Record {
+        return None;
+    }
+    if rule.status == RuleStatus::MustNot {
+        return Some("method-must-not");
+    }
+    (source.is_dns() && profile.corroboration == Corroboration::None).then_some("mpic-not-available")
+}
+
+/// Folds the look-ups of one source into one entry: a failure anywhere hides nothing but is told.
+fn report(source: Source, profile: &Profile, lookups: &[Cow<'_, Lookup>]) -> SourceReport {
+    let mut report = SourceReport { source, status: SourceStatus::Off, server: None, dnssec: None, reasons: Vec::new() };
+    if !profile.addresses.sources.contains(&source) {
+        return report;
+    }
+    if source == Source::Constructed {
+        report.status = SourceStatus::Ok;
+        return report;
+    }
+    for lookup in lookups.iter().filter(|lookup| lookup.source == source) {
+        report.status = report.status.max(lookup.status);
+        report.dnssec = match (report.dnssec, lookup.dnssec) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        report.server = report.server.or_else(|| lookup.server.clone());
+        for reason in &lookup.reasons {
+            if !report.reasons.contains(reason) {
+                report.reasons.push(reason.clone());
+            }
+        }
+    }
+    report
+}

@@ -1,0 +1,460 @@
+//! The walk through WHOIS: IANA names the registry, the registry answers or names handles or the registrar.
+//!
+//! The walk opens no connection: it says what to ask next, is told the answer, and ends with contacts, status and reasons.
+//! No table of servers is built in, since widely used ones name hosts that strangers now hold.
+
+use super::{Contact, SourceStatus, whois_gtld, whois_iana, whois_jprs};
+use crate::dcv::name::{Adn, DomainClass};
+
+/// Where every walk begins unless configured otherwise.
+pub const IANA_SERVER: &str = "whois.iana.org";
+
+/// Most handles asked for one domain; JPRS shows at most a handful.
+pub const HANDLES_MAX: usize = 8;
+
+/// Longest answer read, in octets; the longest recorded is under 20 KiB.
+pub const ANSWER_MAX_OCTETS: usize = 64 * 1024;
+
+/// How an answer reads as a whole; only `Found` yields contacts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WhoisStatus {
+    /// The record asked for.
+    Found,
+    /// The registry does not know the name.
+    NotFound,
+    /// The name is reserved.
+    Reserved,
+    /// The registration is suspended or deleted; its contacts do not count.
+    Suspended,
+    /// The server refuses for now.
+    RateLimited,
+    /// The service was shut down.
+    Gone,
+    /// Nothing but the next server's name.
+    Referral,
+    /// Not readable as an answer to the question.
+    Error,
+}
+
+impl WhoisStatus {
+    /// The status as a stable code.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::NotFound => "not-found",
+            Self::Reserved => "reserved",
+            Self::Suspended => "suspended",
+            Self::RateLimited => "rate-limited",
+            Self::Gone => "gone",
+            Self::Referral => "referral",
+            Self::Error => "error",
+        }
+    }
+
+    /// The outcome for the source when the walk ends here without contacts.
+    const fn as_source(self) -> SourceStatus {
+        match self {
+            Self::Found | Self::NotFound | Self::Reserved | Self::Suspended => SourceStatus::Empty,
+            Self::RateLimited | Self::Gone | Self::Referral | Self::Error => SourceStatus::Failed,
+        }
+    }
+}
+
+/// A handle that a domain's answer names for a role.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Handle {
+    /// The role the domain's answer gives it.
+    pub role: super::Role,
+    /// The label it stood under.
+    pub label: String,
+    /// The handle itself.
+    pub handle: String,
+}
+
+/// One answer, read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reading {
+    /// How it reads as a whole.
+    pub status: WhoisStatus,
+    /// Every contact address in it.
+    pub contacts: Vec<Contact>,
+    /// Handles that need a query of their own.
+    pub handles: Vec<Handle>,
+    /// The next server it names.
+    pub referral: Option<String>,
+    /// Why addresses are missing, as stable codes.
+    pub reasons: Vec<String>,
+}
+
+impl Reading {
+    /// An answer of `status` that yields nothing.
+    #[must_use]
+    pub fn nothing(status: WhoisStatus) -> Self {
+        let reasons = if status == WhoisStatus::Found { Vec::new() } else { vec![status.as_str().to_owned()] };
+        Self { status, contacts: Vec::new(), handles: Vec::new(), referral: None, reasons }
+    }
+}
+
+/// Why a server gave no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum HopError {
+    /// The server's name does not resolve.
+    #[error("the server's name does not resolve: {0}")]
+    Unresolved(String),
+    /// The server's address is private, loopback or link-local and was not configured.
+    #[error("the server's address is not a public one")]
+    ForbiddenAddress,
+    /// No complete answer in time.
+    #[error("no complete answer in time")]
+    Timeout,
+    /// The connection failed, was reset, or brought nothing or too much.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl HopError {
+    /// The failure as a stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unresolved(_) => "server-unresolved",
+            Self::ForbiddenAddress => "server-address-forbidden",
+            Self::Timeout => "timeout",
+            Self::Broken(_) => "connection-failed",
+        }
+    }
+}
+
+/// One line to send to one server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Question {
+    /// The server's host name; port 43.
+    pub server: String,
+    /// The line, without its end.
+    pub query: String,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Iana,
+    Registry,
+    Handle(usize),
+    Registrar,
+    Done,
+}
+
+/// A walk in progress.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    base: Adn,
+    class: DomainClass,
+    root: String,
+    registry: Option<String>,
+    stage: Stage,
+    asked: Vec<String>,
+    handles: Vec<Handle>,
+    outcome: Outcome,
+}
+
+/// Where a walk ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The outcome for the source.
+    pub status: SourceStatus,
+    /// The server whose answer counted.
+    pub server: Option<String>,
+    /// Every contact read, each with its role.
+    pub contacts: Vec<Contact>,
+    /// Why addresses are missing, as stable codes.
+    pub reasons: Vec<String>,
+}
+
+impl Walk {
+    /// Begins a walk for a Base Domain Name, at IANA (`root`) or at the registry's server where it is known from within 48 hours.
+    #[must_use]
+    pub fn new(base: &Adn, root: &str, registry: Option<String>) -> Self {
+        Self {
+            base: base.clone(),
+            class: base.fqdn().class(),
+            root: root.to_owned(),
+            stage: if registry.is_some() { Stage::Registry } else { Stage::Iana },
+            registry,
+            asked: Vec::new(),
+            handles: Vec::new(),
+            outcome: Outcome { status: SourceStatus::Empty, server: None, contacts: Vec::new(), reasons: Vec::new() },
+        }
+    }
+
+    /// The top-level domain, which is what IANA is asked.
+    #[must_use]
+    pub fn tld(&self) -> &str {
+        self.base.as_str().rsplit('.').next().unwrap_or_default()
+    }
+
+    /// The registry's server, once IANA has named it.
+    #[must_use]
+    pub fn registry(&self) -> Option<&str> {
+        self.registry.as_deref()
+    }
+
+    /// What to ask next; `None` when the walk has ended.
+    #[must_use]
+    pub fn question(&self) -> Option<Question> {
+        let ask = |server: &str, query: String| Some(Question { server: server.to_owned(), query });
+        let name = self.base.as_str();
+        match &self.stage {
+            Stage::Iana => ask(&self.root, self.tld().to_owned()),
+            // `/e` asks JPRS for English; under a gTLD the same server answers in English by itself.
+            Stage::Registry if self.is_jp() => ask(self.registry.as_deref()?, format!("{name}/e")),
+            Stage::Registry => ask(self.registry.as_deref()?, name.to_owned()),
+            Stage::Handle(at) => ask(self.registry.as_deref()?, format!("CONTACT {}/e", self.handles.get(*at)?.handle)),
+            Stage::Registrar => ask(self.asked.last()?, name.to_owned()),
+            Stage::Done => None,
+        }
+    }
+
+    /// Takes the answer to [`Walk::question`] and moves on.
+    pub fn answer(&mut self, answer: Result<&[u8], HopError>) {
+        let text = match answer {
+            Ok(raw) => decode(raw),
+            Err(error) => return self.failed(error.code()),
+        };
+        match self.stage.clone() {
+            Stage::Iana => match whois_iana::referral(&text, self.tld()) {
+                Some(server) => {
+                    self.registry = Some(server);
+                    self.stage = Stage::Registry;
+                }
+                None => self.failed("no-whois-server"),
+            },
+            Stage::Registry => {
+                self.outcome.server.clone_from(&self.registry);
+                self.asked.extend(self.registry.clone());
+                let reading = if self.is_jp() {
+                    whois_jprs::read_domain(&text, &self.base)
+                } else {
+                    whois_gtld::read(&text, &self.base)
+                };
+                self.registry_answered(reading);
+            }
+            Stage::Handle(at) => self.handle_answered(at, &text),
+            Stage::Registrar => {
+                self.outcome.server = self.asked.last().cloned();
+                let reading = whois_gtld::read(&text, &self.base);
+                self.settle(reading);
+            }
+            Stage::Done => {}
+        }
+    }
+
+    /// What the walk found. Asking before it ended tells what is known so far.
+    #[must_use]
+    pub fn finish(self) -> Outcome {
+        self.outcome
+    }
+
+    fn is_jp(&self) -> bool {
+        !matches!(self.class, DomainClass::Gtld | DomainClass::Cctld)
+    }
+
+    fn failed(&mut self, reason: &str) {
+        self.outcome.status = SourceStatus::Failed;
+        self.note(reason);
+        // One handle that cannot be asked must not hide the next.
+        match self.stage {
+            Stage::Handle(at) => self.after_handle(at),
+            _ => self.stage = Stage::Done,
+        }
+    }
+
+    fn note(&mut self, reason: &str) {
+        if !self.outcome.reasons.iter().any(|known| known == reason) {
+            self.outcome.reasons.push(reason.to_owned());
+        }
+    }
+
+    fn registry_answered(&mut self, reading: Reading) {
+        if !reading.handles.is_empty() {
+            self.handles.clone_from(&reading.handles);
+            self.handles.truncate(HANDLES_MAX);
+            self.settle(reading);
+            self.stage = Stage::Handle(0);
+            return;
+        }
+        let next = reading.referral.clone().filter(|server| !self.asked.contains(server) && *server != self.root);
+        match next {
+            Some(server) if reading.contacts.is_empty() && !self.is_jp() => {
+                self.asked.push(server);
+                self.stage = Stage::Registrar;
+            }
+            _ => self.settle(reading),
+        }
+    }
+
+    fn handle_answered(&mut self, at: usize, text: &str) {
+        let Some(asked) = self.handles.get(at).map(|handle| handle.handle.clone()) else { return };
+        match whois_jprs::read_handle(text, &asked) {
+            Ok(Some(email)) => {
+                // A handle that holds two roles is asked once.
+                for handle in self.handles.iter().filter(|handle| handle.handle == asked) {
+                    self.outcome.contacts.push(Contact {
+                        role: Some(handle.role),
+                        label: Some(handle.label.clone()),
+                        handle: Some(asked.clone()),
+                        email: email.clone(),
+                        usable: true,
+                        reason: None,
+                    });
+                }
+                if self.outcome.status != SourceStatus::Failed {
+                    self.outcome.status = SourceStatus::Ok;
+                }
+            }
+            Ok(None) => self.note("no-email"),
+            Err(reason) => return self.failed(reason),
+        }
+        self.after_handle(at);
+    }
+
+    /// Moves to the next handle that was not asked yet.
+    fn after_handle(&mut self, at: usize) {
+        let next = (at + 1..self.handles.len())
+            .find(|&next| self.handles[..next].iter().all(|earlier| earlier.handle != self.handles[next].handle));
+        self.stage = next.map_or(Stage::Done, Stage::Handle);
+    }
+
+    fn settle(&mut self, reading: Reading) {
+        self.outcome.status = if reading.contacts.is_empty() { reading.status.as_source() } else { SourceStatus::Ok };
+        self.outcome.contacts = reading.contacts;
+        for reason in reading.reasons {
+            self.note(&reason);
+        }
+        if self.outcome.status == SourceStatus::Empty && self.outcome.reasons.is_empty() && reading.handles.is_empty() {
+            self.note("no-email");
+        }
+        self.stage = Stage::Done;
+    }
+}
+
+/// Reads an answer's bytes as text: ISO-2022-JP where it escapes, UTF-8, then EUC-JP and Shift_JIS strictly; Latin-1 as the
+/// last resort, so that no answer is lost to its encoding. Labels and addresses are ASCII in all of them.
+#[must_use]
+pub fn decode(raw: &[u8]) -> String {
+    use encoding_rs::{EUC_JP, ISO_2022_JP, SHIFT_JIS, WINDOWS_1252};
+    if raw.contains(&0x1b) {
+        let (text, _, broken) = ISO_2022_JP.decode(raw);
+        if !broken {
+            return text.into_owned();
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(raw) {
+        return text.trim_start_matches('\u{feff}').to_owned();
+    }
+    [EUC_JP, SHIFT_JIS]
+        .iter()
+        .find_map(|encoding| encoding.decode_without_bom_handling_and_without_replacement(raw))
+        .unwrap_or_else(|| WINDOWS_1252.decode_without_bom_handling(raw).0)
+        .into_owned()
+}
+
+/// Accepts a server name as an answer states it: a bare host name of two labels or more, nothing else.
+pub(super) fn server_name(value: &str) -> Option<String> {
+    let host = value.trim().to_ascii_lowercase();
+    let good = host.len() <= 253
+        && host.contains('.')
+        && !host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+        && host.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        });
+    good.then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dcv::name::SuffixList;
+
+    fn base(name: &str) -> Adn {
+        Adn::parse(name, &SuffixList::BuiltIn).unwrap()
+    }
+
+    #[test]
+    fn a_walk_for_an_organizational_jp_name_asks_iana_the_registry_and_each_handle() {
+        let mut walk = Walk::new(&base("example.co.jp"), IANA_SERVER, None);
+        let mut asked = Vec::new();
+        while let Some(question) = walk.question() {
+            let answer = match question.query.as_str() {
+                "jp" => "domain: JP\nrefer: whois.jprs.jp\n",
+                "example.co.jp/e" => {
+                    "Domain Information:\na. [Domain Name]                EXAMPLE.CO.JP\nm. [Administrative Contact]     AB1234JP\n\
+                     n. [Technical Contact]          AB1234JP\nn. [Technical Contact]          CD5678JP\n"
+                }
+                "CONTACT AB1234JP/e" => "Contact Information:\na. [JPNIC Handle]   AB1234JP\nd. [E-Mail]   a@example.co.jp\n",
+                _ => "Contact Information:\na. [JPNIC Handle]   CD5678JP\nd. [E-Mail]   c@example.co.jp\n",
+            };
+            asked.push(format!("{} {}", question.server, question.query));
+            walk.answer(Ok(answer.as_bytes()));
+        }
+        assert_eq!(
+            asked,
+            ["whois.iana.org jp", "whois.jprs.jp example.co.jp/e", "whois.jprs.jp CONTACT AB1234JP/e", "whois.jprs.jp CONTACT CD5678JP/e"]
+        );
+        let outcome = walk.finish();
+        assert_eq!(outcome.status, SourceStatus::Ok);
+        let roles: Vec<_> = outcome.contacts.iter().map(|c| (c.role.unwrap().as_str(), c.email.to_string())).collect();
+        assert_eq!(
+            roles,
+            [
+                ("administrative", "a@example.co.jp".into()),
+                ("technical", "a@example.co.jp".into()),
+                ("technical", "c@example.co.jp".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn a_handle_that_cannot_be_asked_hides_no_other_and_is_told() {
+        let mut walk = Walk::new(&base("example.co.jp"), IANA_SERVER, Some("whois.jprs.jp".into()));
+        walk.answer(Ok(b"Domain Information:\na. [Domain Name]  EXAMPLE.CO.JP\nm. [Administrative Contact]  AB1234JP\nn. [Technical Contact]  CD5678JP\n"));
+        walk.answer(Err(HopError::Timeout));
+        walk.answer(Ok(b"Contact Information:\na. [JPNIC Handle]  CD5678JP\nd. [E-Mail]  c@example.co.jp\n"));
+        assert!(walk.question().is_none());
+        let outcome = walk.finish();
+        assert_eq!((outcome.status, outcome.contacts.len()), (SourceStatus::Failed, 1));
+        assert_eq!(outcome.reasons, ["timeout"]);
+    }
+
+    #[test]
+    fn a_gtld_walk_follows_the_registrar_once_and_never_loops() {
+        let mut walk = Walk::new(&base("example.com"), IANA_SERVER, Some("whois.registry.example".into()));
+        walk.answer(Ok(b"   Domain Name: EXAMPLE.COM\r\n   Registrar WHOIS Server: whois.registrar.example\r\n"));
+        assert_eq!(walk.question().unwrap().server, "whois.registrar.example");
+        walk.answer(Ok(b"Domain Name: example.com\r\nRegistrar WHOIS Server: whois.third.example\r\nAdmin Email: a@example.com\r\n"));
+        assert!(walk.question().is_none());
+        assert_eq!(walk.finish().contacts[0].email.to_string(), "a@example.com");
+
+        let mut walk = Walk::new(&base("example.com"), IANA_SERVER, Some("whois.registry.example".into()));
+        walk.answer(Ok(b"Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: whois.iana.org\n"));
+        assert!(walk.question().is_none());
+    }
+
+    #[test]
+    fn server_names_are_bare_host_names() {
+        assert_eq!(server_name(" WHOIS.ENOM.COM ").as_deref(), Some("whois.enom.com"));
+        for bad in ["http://www.donuts.co", "whois.example.com:43", "127.0.0.1", "localhost", "a b.example", "[::1]", "-a.example"] {
+            assert_eq!(server_name(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn iso_2022_jp_is_decoded() {
+        let (raw, _, _) = encoding_rs::ISO_2022_JP.encode("[ドメイン名]");
+        assert_eq!(decode(&raw), "[ドメイン名]");
+        assert_eq!(decode("ドメイン".as_bytes()), "ドメイン");
+        let _ = decode(b"\xff\xfe\xfd");
+    }
+}

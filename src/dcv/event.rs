@@ -1,0 +1,179 @@
+//! What happened to an order: the timeline's entries, which are the webhooks' events.
+
+use serde_json::{Map, Value, json};
+
+use super::contact::Source;
+use super::method::{self, BR_VERSION, Method};
+use super::order::ValidationState;
+use super::profile::Compliance;
+use super::timestamp::Timestamp;
+
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),* $(,)?) => {
+        /// A kind of event.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum EventType { $($(#[$doc])* $name),* }
+
+        impl EventType {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The kind as the outer contract spells it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+        }
+    };
+}
+
+event_types! {
+    /// An order was accepted.
+    OrderCreated = "order.created",
+    /// A name waits for an approver to be chosen.
+    ApproverNeeded = "approver.needed",
+    /// The relay took a mail.
+    MailSent = "mail.sent",
+    /// A relay reports that a mail is late.
+    MailDelayed = "mail.delayed",
+    /// A mail came back.
+    MailBounced = "mail.bounced",
+    /// A mail could not be handed over.
+    MailFailed = "mail.failed",
+    /// A name was approved.
+    ValidationApproved = "validation.approved",
+    /// A name was refused.
+    ValidationRejected = "validation.rejected",
+    /// The recipient does not recognise the request.
+    ValidationReported = "validation.reported",
+    /// A refusal came after an approval.
+    ValidationDisputed = "validation.disputed",
+    /// Nobody answered in time.
+    ValidationExpired = "validation.expired",
+    /// Every name has ended.
+    OrderCompleted = "order.completed",
+    /// The order was withdrawn.
+    OrderCancelled = "order.cancelled",
+}
+
+impl EventType {
+    /// Reads the contract's spelling.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// An event before the store gives it its place in the order's timeline.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Event {
+    /// Its kind.
+    pub kind: EventType,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who caused it: `client:<name>`, `approver`, `system`.
+    pub actor: String,
+    /// What it says, without `order_id`, `order_ref` and `seq`, which the store adds.
+    pub data: Map<String, Value>,
+}
+
+impl Event {
+    /// Puts an event together; `data` is a JSON object.
+    #[must_use]
+    pub fn new(kind: EventType, at: Timestamp, actor: &str, data: Value) -> Self {
+        let data = match data {
+            Value::Object(map) => map,
+            other => Map::from_iter([("value".to_owned(), other)]),
+        };
+        Self { kind, at, actor: actor.to_owned(), data }
+    }
+}
+
+/// Which events an endpoint wants.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subscription {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// The kinds wanted; `None` for all.
+    pub kinds: Option<Vec<EventType>>,
+    /// The ordering systems whose orders are wanted; `None` for all.
+    pub clients: Option<Vec<String>>,
+}
+
+impl Subscription {
+    /// Whether an event of an order of `client` is wanted.
+    #[must_use]
+    pub fn wants(&self, kind: EventType, client: &str) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+            && self.clients.as_ref().is_none_or(|clients| clients.iter().any(|name| name == client))
+    }
+}
+
+/// What an order's result rests on, told with each `validation.*` event that a mail's answer caused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Basis {
+    /// The ADN of the mail that was answered.
+    pub adn: String,
+    /// The address it went to.
+    pub approver: String,
+    /// Where the address was found.
+    pub source: Source,
+    /// When the reuse clock started.
+    pub initiated_at: Timestamp,
+    /// What the dated table does under the order's profile.
+    pub compliance: Compliance,
+    /// The profile says that other perspectives corroborate the address.
+    pub external_mpic: bool,
+}
+
+impl Basis {
+    /// The method that the answer counts as.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.source.method()
+    }
+
+    /// The basis as the members of an event's data.
+    #[must_use]
+    pub fn members(&self, now: Timestamp) -> Map<String, Value> {
+        let mut members = Map::from_iter([
+            ("adn".to_owned(), json!(self.adn)),
+            ("approver".to_owned(), json!(self.approver)),
+            ("source".to_owned(), json!(self.source)),
+            ("method".to_owned(), json!(self.method())),
+            ("br_version".to_owned(), json!(BR_VERSION)),
+            ("initiated_at".to_owned(), json!(self.initiated_at)),
+            ("compliance".to_owned(), json!(self.compliance)),
+            ("rule".to_owned(), json!(method::rule(self.method(), now))),
+        ]);
+        if self.external_mpic && self.source.is_dns() {
+            members.insert("mpic".to_owned(), json!("external"));
+        }
+        members
+    }
+}
+
+/// The event type for a validation that ended in `state`, `reported` telling "I don't recognise this" from a refusal.
+#[must_use]
+pub const fn validation_ended(state: ValidationState, reported: bool) -> Option<EventType> {
+    match state {
+        ValidationState::Approved => Some(EventType::ValidationApproved),
+        ValidationState::Rejected if reported => Some(EventType::ValidationReported),
+        ValidationState::Rejected => Some(EventType::ValidationRejected),
+        ValidationState::Expired => Some(EventType::ValidationExpired),
+        ValidationState::AwaitingApprover | ValidationState::Pending | ValidationState::Cancelled => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_reads_back() {
+        for kind in EventType::ALL {
+            assert_eq!(EventType::from_text(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(EventType::from_text("order.lost"), None);
+    }
+}

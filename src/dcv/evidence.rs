@@ -1,0 +1,101 @@
+//! What an auditor must be able to read back: every look-up with its answer, server, time and DNSSEC proof.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::contact::{Contact, Source, SourceStatus};
+use super::id::LookupId;
+use super::timestamp::Timestamp;
+
+/// Longest raw answer kept as evidence, in octets; the hash always covers the whole answer.
+pub const RAW_ANSWER_MAX_OCTETS: usize = 64 * 1024;
+
+/// The Network Perspective that this daemon itself looks from. Spec: BR v2.2.6 §3.2.2.9.
+pub const PRIMARY_PERSPECTIVE: &str = "primary";
+
+/// What DNSSEC validation said of an answer. Spec: RFC 4035 §4.3.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dnssec {
+    /// Proven false or unprovable in a signed zone; never yields an address.
+    Bogus,
+    /// Validation was switched off.
+    Off,
+    /// No anchor could be reached to tell.
+    Indeterminate,
+    /// The zone is proven to be unsigned.
+    Insecure,
+    /// Proven from the trust anchor down.
+    Secure,
+}
+
+/// One question put to one server and what came back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Exchange {
+    /// The server by name.
+    pub server: String,
+    /// The address and port that was spoken to, where known.
+    pub address: Option<String>,
+    /// The question as sent, without the line end.
+    pub query: String,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// The answer as text, cut at [`RAW_ANSWER_MAX_OCTETS`]; empty when none came.
+    pub answer: String,
+    /// SHA-256 of the whole answer as received, in hex.
+    pub sha256: String,
+    /// What went wrong, where something did.
+    pub error: Option<String>,
+}
+
+impl Exchange {
+    /// Records an answer with its hash.
+    #[must_use]
+    pub fn answered(server: &str, address: Option<String>, query: &str, at: Timestamp, raw: &[u8]) -> Self {
+        let kept = &raw[..raw.len().min(RAW_ANSWER_MAX_OCTETS)];
+        Self {
+            server: server.to_owned(),
+            address,
+            query: query.to_owned(),
+            at,
+            answer: String::from_utf8_lossy(kept).into_owned(),
+            sha256: data_encoding::HEXLOWER.encode(&Sha256::digest(raw)),
+            error: None,
+        }
+    }
+
+    /// Records that no answer came.
+    #[must_use]
+    pub fn failed(server: &str, address: Option<String>, query: &str, at: Timestamp, error: String) -> Self {
+        Self { error: Some(error), ..Self::answered(server, address, query, at, b"") }
+    }
+}
+
+/// One source asked for one ADN: the outcome and the evidence for it, also when it failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lookup {
+    /// Its own id.
+    pub id: LookupId,
+    /// The source asked.
+    pub source: Source,
+    /// The ADN it was asked for, as A-labels.
+    pub adn: String,
+    /// How it ended.
+    pub status: SourceStatus,
+    /// The server whose answer counted.
+    pub server: Option<String>,
+    /// The DNSSEC verdict, for DNS sources.
+    pub dnssec: Option<Dnssec>,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Until when its source lets the answer be believed (a DNS TTL); `None` where it does not say.
+    pub valid_until: Option<Timestamp>,
+    /// Every contact address read, usable or not.
+    pub contacts: Vec<Contact>,
+    /// Stable codes that say why addresses are missing.
+    pub reasons: Vec<String>,
+    /// The questions and answers in order.
+    pub exchanges: Vec<Exchange>,
+    /// The Network Perspective it was asked from.
+    pub perspective: String,
+}

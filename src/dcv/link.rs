@@ -1,0 +1,264 @@
+//! Link tokens: signed, opaque, good for one mail.
+//!
+//! ```text
+//! version 1 │ key id 4 │ last instant 4 (unix seconds, big-endian) │ random 16 │ HMAC-SHA256, first 20
+//! ```
+//!
+//! 45 bytes, 60 URL-safe characters. The 16 random bytes are the mail's Random Value (128 bits; BR v2.2.6 §1.6.1 asks for 112).
+//! The last instant is when the link could latest be answered by any extension: 30 days after the Random Value's creation.
+//! The deadline that counts is in the database.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroize;
+
+use super::profile::WINDOW_MAX_DAYS;
+use super::timestamp::Timestamp;
+
+/// Octets of a Random Value. Spec: BR v2.2.6 §1.6.1 (at least 112 bits).
+pub const RANDOM_VALUE_OCTETS: usize = 16;
+
+/// Characters of a token.
+pub const TOKEN_CHARS: usize = 60;
+
+/// Octets of a link key.
+pub const KEY_OCTETS: usize = 32;
+
+const VERSION: u8 = 1;
+const TOKEN_OCTETS: usize = 45;
+const MAC_OCTETS: usize = 20;
+const SIGNED_OCTETS: usize = TOKEN_OCTETS - MAC_OCTETS;
+
+/// A key that signs and verifies tokens.
+#[derive(Clone)]
+pub struct LinkKey {
+    id: [u8; 4],
+    secret: [u8; KEY_OCTETS],
+}
+
+impl LinkKey {
+    /// Takes the key's secret; its id is the beginning of a hash of it.
+    #[must_use]
+    pub fn new(secret: [u8; KEY_OCTETS]) -> Self {
+        let hash = Sha256::new_with_prefix(b"dcvd/link-key-id/v1\0").chain_update(secret).finalize();
+        Self { id: [hash[0], hash[1], hash[2], hash[3]], secret }
+    }
+
+    /// The key's public name, in hex.
+    #[must_use]
+    pub fn id(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.id)
+    }
+
+    /// Starts a MAC under a label of its own, so that no two uses of the key can be confused.
+    fn mac(&self, label: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("HMAC takes a key of any length");
+        mac.update(label);
+        mac
+    }
+}
+
+impl Drop for LinkKey {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
+}
+
+impl fmt::Debug for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LinkKey({})", self.id())
+    }
+}
+
+/// The keys in use: the first signs, all verify.
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    keys: Vec<LinkKey>,
+}
+
+/// A key ring without a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("there is no link key")]
+pub struct NoKey;
+
+impl KeyRing {
+    /// Takes the keys, the signing one first.
+    ///
+    /// # Errors
+    /// [`NoKey`] when there is none.
+    pub fn new(keys: Vec<LinkKey>) -> Result<Self, NoKey> {
+        if keys.is_empty() { Err(NoKey) } else { Ok(Self { keys }) }
+    }
+
+    fn signing(&self) -> &LinkKey {
+        &self.keys[0]
+    }
+}
+
+/// A mail's Random Value. Spec: BR v2.2.6 §3.2.2.4.4. It never appears in a log; the database holds [`RandomValue::hash`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct RandomValue([u8; RANDOM_VALUE_OCTETS]);
+
+impl RandomValue {
+    /// Takes fresh random bytes.
+    #[must_use]
+    pub const fn new(random: [u8; RANDOM_VALUE_OCTETS]) -> Self {
+        Self(random)
+    }
+
+    /// What the database keeps, to find the mail again.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::new_with_prefix(b"dcvd/random-value/v1\0").chain_update(self.0).finalize().into()
+    }
+}
+
+impl Drop for RandomValue {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for RandomValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RandomValue(…)")
+    }
+}
+
+/// Why a token was not believed. To the outside they are one: unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Not 60 URL-safe characters.
+    #[error("not a token")]
+    Malformed,
+    /// A version or a key that is not ours.
+    #[error("a token of another version or key")]
+    Foreign,
+    /// The MAC does not fit.
+    #[error("the signature does not fit")]
+    Forged,
+}
+
+/// Signs a token for a Random Value created at `created`.
+#[must_use]
+pub fn sign(ring: &KeyRing, random: &RandomValue, created: Timestamp) -> String {
+    let key = ring.signing();
+    let last = u32::try_from(created.plus_days(WINDOW_MAX_DAYS).unix_secs()).unwrap_or(u32::MAX);
+    let mut token = [0; TOKEN_OCTETS];
+    token[0] = VERSION;
+    token[1..5].copy_from_slice(&key.id);
+    token[5..9].copy_from_slice(&last.to_be_bytes());
+    token[9..SIGNED_OCTETS].copy_from_slice(&random.0);
+    let tag = key.mac(b"dcvd/approve/v1\0").chain_update(&token[..SIGNED_OCTETS]).finalize().into_bytes();
+    token[SIGNED_OCTETS..].copy_from_slice(&tag[..MAC_OCTETS]);
+    let text = URL_SAFE_NO_PAD.encode(token);
+    token.zeroize();
+    text
+}
+
+/// Verifies a token in constant time and returns its Random Value.
+///
+/// A genuine token is returned whatever its age: a decided link says so even when late.
+///
+/// # Errors
+/// [`TokenError`]; a token that fails never reaches the database.
+pub fn verify(ring: &KeyRing, token: &str) -> Result<RandomValue, TokenError> {
+    if token.len() != TOKEN_CHARS {
+        return Err(TokenError::Malformed);
+    }
+    let bytes: [u8; TOKEN_OCTETS] =
+        URL_SAFE_NO_PAD.decode(token).map_err(|_| TokenError::Malformed)?.try_into().map_err(|_| TokenError::Malformed)?;
+    let key = ring.keys.iter().find(|key| bytes[0] == VERSION && key.id == bytes[1..5]).ok_or(TokenError::Foreign)?;
+    key.mac(b"dcvd/approve/v1\0")
+        .chain_update(&bytes[..SIGNED_OCTETS])
+        .verify_truncated_left(&bytes[SIGNED_OCTETS..])
+        .map_err(|_| TokenError::Forged)?;
+    let mut random = [0; RANDOM_VALUE_OCTETS];
+    random.copy_from_slice(&bytes[9..SIGNED_OCTETS]);
+    Ok(RandomValue(random))
+}
+
+/// The form nonce of a page: bound to the link and to what the page showed, so that it needs neither cookie nor storage.
+#[must_use]
+pub fn page_nonce(ring: &KeyRing, random: &RandomValue, shown: &[u8]) -> String {
+    let tag = ring.signing().mac(b"dcvd/page-nonce/v1\0").chain_update(random.0).chain_update(shown).finalize().into_bytes();
+    URL_SAFE_NO_PAD.encode(&tag[..18])
+}
+
+/// Whether `nonce` belongs to the page, under any key still in use; in constant time.
+#[must_use]
+pub fn page_nonce_fits(ring: &KeyRing, random: &RandomValue, shown: &[u8], nonce: &str) -> bool {
+    use subtle::ConstantTimeEq as _;
+    ring.keys.iter().any(|key| {
+        let ring = KeyRing { keys: vec![key.clone()] };
+        page_nonce(&ring, random, shown).as_bytes().ct_eq(nonce.as_bytes()).into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ring(byte: u8) -> KeyRing {
+        KeyRing::new(vec![LinkKey::new([byte; 32])]).unwrap()
+    }
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_795_000_000);
+
+    #[test]
+    fn a_token_is_sixty_url_safe_characters() {
+        let token = sign(&ring(1), &RandomValue::new([7; 16]), NOW);
+        assert_eq!(token.len(), TOKEN_CHARS);
+        assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+    }
+
+    #[test]
+    fn an_old_key_still_verifies_and_a_foreign_one_does_not() {
+        let old = sign(&ring(1), &RandomValue::new([7; 16]), NOW);
+        let both = KeyRing::new(vec![LinkKey::new([2; 32]), LinkKey::new([1; 32])]).unwrap();
+        assert_eq!(verify(&both, &old), Ok(RandomValue::new([7; 16])));
+        assert_eq!(verify(&ring(2), &old), Err(TokenError::Foreign));
+    }
+
+    #[test]
+    fn the_nonce_is_bound_to_link_and_content() {
+        let (ring, random) = (ring(1), RandomValue::new([7; 16]));
+        let nonce = page_nonce(&ring, &random, b"shown");
+        assert!(page_nonce_fits(&ring, &random, b"shown", &nonce));
+        assert!(!page_nonce_fits(&ring, &random, b"other", &nonce));
+        assert!(!page_nonce_fits(&ring, &RandomValue::new([8; 16]), b"shown", &nonce));
+        assert!(!page_nonce_fits(&ring, &random, b"shown", ""));
+    }
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        assert_eq!(format!("{:?}", RandomValue::new([7; 16])), "RandomValue(…)");
+        assert!(!format!("{:?}", ring(0x41)).contains("4141"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_signed_verifies(random: [u8; 16], secs in 0_i64..4_000_000_000) {
+            let token = sign(&ring(1), &RandomValue::new(random), Timestamp::from_unix_secs(secs));
+            prop_assert_eq!(verify(&ring(1), &token), Ok(RandomValue::new(random)));
+        }
+
+        #[test]
+        fn any_flipped_bit_breaks_a_token(random: [u8; 16], bit in 0_usize..TOKEN_OCTETS * 8) {
+            let token = sign(&ring(1), &RandomValue::new(random), NOW);
+            let mut bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(verify(&ring(1), &URL_SAFE_NO_PAD.encode(bytes)).is_err());
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,80}") {
+            let _ = verify(&ring(1), &text);
+        }
+    }
+}

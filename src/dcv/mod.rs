@@ -1,0 +1,19 @@
+//! The core: every rule of domain control validation, as pure functions over values.
+//!
+//! Nothing here reads a clock, draws a random number, opens a socket or logs; time and randomness arrive as arguments.
+//! `tests/tidy.rs` holds this room to it.
+
+pub mod contact;
+pub mod decision;
+pub mod email;
+pub mod event;
+pub mod evidence;
+pub mod field;
+pub mod id;
+pub mod link;
+pub mod method;
+pub mod name;
+pub mod order;
+pub mod profile;
+pub mod retry;
+pub mod timestamp;

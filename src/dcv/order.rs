@@ -1,0 +1,322 @@
+//! Order → validation (one name) → mail (one recipient, one Random Value): their states, and who is asked for what.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::contact::{Approver, Listing, Source, SourceStatus};
+use super::email::EmailAddress;
+
+/// Most names in one order.
+pub const NAMES_MAX: usize = 250;
+
+/// Most approvers named in one order.
+pub const APPROVERS_MAX: usize = 50;
+
+macro_rules! states {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),* }
+
+        impl $name {
+            /// Every value, in the order of a life.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The value as the outer contract spells it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+
+            /// Reads the contract's spelling.
+            #[must_use]
+            pub fn from_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+states! {
+    /// An order's life.
+    OrderState {
+        /// At least one name is open.
+        Pending = "pending",
+        /// Every name has ended.
+        Completed = "completed",
+        /// Withdrawn by the ordering system or an operator.
+        Cancelled = "cancelled",
+    }
+}
+
+states! {
+    /// One name's life within an order.
+    ValidationState {
+        /// Accepted; no mail has gone, since no approver could be chosen yet.
+        AwaitingApprover = "awaiting_approver",
+        /// Asked and not answered.
+        Pending = "pending",
+        /// An approver agreed.
+        Approved = "approved",
+        /// An approver refused, or does not recognise the request.
+        Rejected = "rejected",
+        /// The deadline passed.
+        Expired = "expired",
+        /// The order was withdrawn.
+        Cancelled = "cancelled",
+    }
+}
+
+impl ValidationState {
+    /// Whether nothing can follow.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::AwaitingApprover | Self::Pending)
+    }
+}
+
+states! {
+    /// The life of a mail's link.
+    LinkState {
+        /// Not handed to the relay yet.
+        Queued = "queued",
+        /// Handed to the relay.
+        Sent = "sent",
+        /// Somebody answered it, or answered all it asks by another mail.
+        Answered = "answered",
+        /// Its deadline passed.
+        Expired = "expired",
+        /// A newer mail replaces it.
+        Superseded = "superseded",
+        /// The order was withdrawn, or the address is gone.
+        Cancelled = "cancelled",
+    }
+}
+
+impl LinkState {
+    /// Whether the link can be answered, deadline aside.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Sent)
+    }
+}
+
+states! {
+    /// What became of a mail on its way.
+    Delivery {
+        /// Waiting in the outbox.
+        Queued = "queued",
+        /// A worker is handing it over, or will try again.
+        Sending = "sending",
+        /// The relay took it.
+        Accepted = "accepted",
+        /// A relay reports that it is late.
+        Delayed = "delayed",
+        /// A relay reports that it arrived.
+        Delivered = "delivered",
+        /// It came back.
+        Bounced = "bounced",
+        /// It could not be handed over.
+        Failed = "failed",
+    }
+}
+
+states! {
+    /// What an order is for.
+    OrderKind {
+        /// A first certificate.
+        New = "new",
+        /// The successor of a certificate.
+        Renewal = "renewal",
+        /// One more for the same names.
+        Additional = "additional",
+        /// The same certificate again.
+        Reissue = "reissue",
+    }
+}
+
+states! {
+    /// Which language stands first in mails and pages.
+    Locale {
+        /// Japanese.
+        Ja = "ja",
+        /// English.
+        En = "en",
+    }
+}
+
+/// An approver as the ordering system asks for one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// The mailbox.
+    pub email: EmailAddress,
+    /// At which ADN, where the caller says.
+    pub adn: Option<String>,
+    /// For which names, by their place in the order; `None` for every name it is allowed for.
+    pub names: Option<Vec<usize>>,
+}
+
+/// Whom the ordering system wants asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// Everyone who may.
+    All,
+    /// Nobody was named.
+    Unsaid,
+    /// These.
+    These(Vec<Wanted>),
+}
+
+/// One mail to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlannedMail {
+    /// To whom, for which ADN.
+    pub approver: Approver,
+    /// The names it asks for, by their place in the order.
+    pub names: BTreeSet<usize>,
+}
+
+/// Who is asked for what.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Assignment {
+    /// The mails to send: one per ADN and address.
+    pub mails: Vec<PlannedMail>,
+    /// Names for which nobody could be chosen.
+    pub awaiting: Vec<usize>,
+}
+
+/// Why a choice cannot be followed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ChoiceError {
+    /// The wanted approver at this place may approve none of the names asked for.
+    NotAllowed {
+        /// Its place among the wanted.
+        wanted: usize,
+        /// The place within its `names`, where one of several is at fault.
+        name: Option<usize>,
+        /// Why a listed address may not be used, as a stable code.
+        reason: Option<String>,
+        /// Who may.
+        allowed: Vec<String>,
+    },
+    /// Whether the wanted approver at this place may approve could not be found out.
+    Unavailable {
+        /// Its place among the wanted.
+        wanted: usize,
+        /// The source that did not answer.
+        source: Source,
+    },
+    /// This name was left without an approver although some may be chosen.
+    NoApprover {
+        /// Its place in the order.
+        name: usize,
+        /// Who may.
+        allowed: Vec<String>,
+    },
+}
+
+/// The usable addresses of a listing, each once, in the order they are offered.
+#[must_use]
+pub fn allowed(listing: &Listing) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    listing.approvers.iter().filter(|a| a.usable).map(|a| a.email.to_string()).filter(|email| seen.insert(email.clone())).collect()
+}
+
+/// Works out which mails an order takes. `listings` holds one listing for each name, in the same order.
+///
+/// A name without a chosen approver awaits one where nobody could have been chosen, and is an error where somebody could.
+///
+/// # Errors
+/// Every [`ChoiceError`] there is; then nothing is assigned.
+pub fn assign(listings: &[Listing], choice: &Choice) -> Result<Assignment, Vec<ChoiceError>> {
+    let mut assignment = Assignment::default();
+    let mut errors = Vec::new();
+    match choice {
+        Choice::Unsaid => {}
+        Choice::All => {
+            for (at, listing) in listings.iter().enumerate() {
+                for approver in listing.approvers.iter().filter(|approver| approver.usable) {
+                    if let Some(best) = best(listing, &approver.email, None) {
+                        add(&mut assignment, best, at);
+                    }
+                }
+            }
+        }
+        Choice::These(wanted) => {
+            for (at, one) in wanted.iter().enumerate() {
+                follow(listings, at, one, &mut assignment, &mut errors);
+            }
+        }
+    }
+    for (at, listing) in listings.iter().enumerate() {
+        if assignment.mails.iter().any(|mail| mail.names.contains(&at)) {
+            continue;
+        }
+        let allowed = allowed(listing);
+        if allowed.is_empty() {
+            assignment.awaiting.push(at);
+        } else if errors.is_empty() {
+            errors.push(ChoiceError::NoApprover { name: at, allowed });
+        }
+    }
+    if errors.is_empty() { Ok(assignment) } else { Err(errors) }
+}
+
+/// Finds the names one wanted approver serves.
+fn follow(listings: &[Listing], at: usize, wanted: &Wanted, assignment: &mut Assignment, errors: &mut Vec<ChoiceError>) {
+    let adn = wanted.adn.as_deref();
+    let mut served = false;
+    for (name, listing) in listings.iter().enumerate() {
+        let place = wanted.names.as_ref().map(|names| names.iter().position(|&asked| asked == name));
+        if place == Some(None) {
+            continue;
+        }
+        if let Some(best) = best(listing, &wanted.email, adn) {
+            add(assignment, best, name);
+            served = true;
+        } else if let Some(Some(place)) = place {
+            errors.push(why_not(listing, at, Some(place), wanted));
+        }
+    }
+    if !served && wanted.names.is_none() {
+        // The name whose sources failed says more than one whose sources answered.
+        let failed = |listing: &&Listing| listing.sources.iter().any(|source| source.status == SourceStatus::Failed);
+        if let Some(listing) = listings.iter().find(failed).or_else(|| listings.first()) {
+            errors.push(why_not(listing, at, None, wanted));
+        }
+    }
+}
+
+fn why_not(listing: &Listing, wanted: usize, name: Option<usize>, asked: &Wanted) -> ChoiceError {
+    let listed = listing.approvers.iter().find(|approver| approver.email.is_chosen_by(&asked.email));
+    if listed.is_none() {
+        if let Some(source) = listing.sources.iter().find(|source| source.status == SourceStatus::Failed) {
+            return ChoiceError::Unavailable { wanted, source: source.source };
+        }
+    }
+    ChoiceError::NotAllowed { wanted, name, reason: listed.and_then(|approver| approver.reason.clone()), allowed: allowed(listing) }
+}
+
+/// The best standing that an address has for a name: the method the table likes most, then the widest ADN, so that one mail
+/// serves as many names as it can.
+fn best<'l>(listing: &'l Listing, email: &EmailAddress, adn: Option<&str>) -> Option<&'l Approver> {
+    listing
+        .approvers
+        .iter()
+        .filter(|approver| approver.usable && approver.email.is_chosen_by(email) && adn.is_none_or(|adn| approver.adn.as_str() == adn))
+        .min_by_key(|approver| (approver.rule.status, approver.adn.as_str().len()))
+}
+
+fn add(assignment: &mut Assignment, approver: &Approver, name: usize) {
+    let known = assignment
+        .mails
+        .iter_mut()
+        .find(|mail| mail.approver.adn == approver.adn && mail.approver.email == approver.email);
+    match known {
+        Some(mail) => {
+            mail.names.insert(name);
+        }
+        None => assignment.mails.push(PlannedMail { approver: approver.clone(), names: BTreeSet::from([name]) }),
+    }
+}

@@ -1,0 +1,355 @@
+//! One certificate service's rules, as data.
+//!
+//! A profile is read from `<profile_dir>/<id>.toml`; combinations that make no sense do not deserialize or are refused by
+//! [`Profile::lint`]. An order freezes the profile's content hash, so that a later edit does not reach back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::contact::constructed::LocalPart;
+use super::contact::{Role, Source};
+use super::decision::Scope;
+use super::name::DomainClass;
+
+/// Longest window in days, from the Random Value's creation. Spec: BR v2.2.6 §3.2.2.4.4, .13, .14 ("no more than 30 days").
+pub const WINDOW_MAX_DAYS: u32 = 30;
+
+/// What the dated rule table does to a profile's orders.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compliance {
+    /// What the table forbids on the day is refused.
+    Enforce,
+    /// Each result is marked with its method's status; nothing is refused.
+    Record,
+}
+
+impl Compliance {
+    /// The value as the outer contract spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Record => "record",
+        }
+    }
+}
+
+/// Who corroborates DNS addresses from other Network Perspectives. Spec: BR v2.2.6 §3.2.2.9.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Corroboration {
+    /// Nobody: under `enforce`, TXT and CAA addresses are listed and not usable.
+    #[default]
+    None,
+    /// The certificate authority's own perspectives, before issuance.
+    External,
+}
+
+/// At which of a name's ADNs addresses are offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdnChoice {
+    /// Every name from the FQDN down to the Base Domain Name.
+    Ancestors,
+    /// The FQDN and the Base Domain Name.
+    Both,
+    /// The FQDN alone.
+    Fqdn,
+    /// The Base Domain Name alone.
+    Registrable,
+}
+
+/// Which registration contacts count, by the class of name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RoleMap {
+    /// 属性型
+    pub jp_organizational: Vec<Role>,
+    /// 地域型
+    pub jp_geographic: Vec<Role>,
+    /// 都道府県型
+    pub jp_prefecture: Vec<Role>,
+    /// 汎用
+    pub jp_general: Vec<Role>,
+    /// Generic top-level domains
+    pub gtld: Vec<Role>,
+    /// Country codes other than `jp`
+    pub cctld: Vec<Role>,
+}
+
+impl RoleMap {
+    /// The roles that count for a class.
+    #[must_use]
+    pub fn of(&self, class: DomainClass) -> &[Role] {
+        match class {
+            DomainClass::JpOrganizational => &self.jp_organizational,
+            DomainClass::JpGeographic => &self.jp_geographic,
+            DomainClass::JpPrefecture => &self.jp_prefecture,
+            DomainClass::JpGeneral => &self.jp_general,
+            DomainClass::Gtld => &self.gtld,
+            DomainClass::Cctld => &self.cctld,
+        }
+    }
+}
+
+/// Whose addresses may be asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addresses {
+    /// The sources, those offered first in front.
+    pub sources: Vec<Source>,
+    /// Which of the five constructed local parts are offered.
+    pub local_parts: Vec<LocalPart>,
+    /// At which ADNs.
+    pub adn: AdnChoice,
+    /// Which registration contacts count.
+    pub whois_roles: RoleMap,
+    /// How long a stored look-up serves listings, and how old a WHOIS or RDAP address may be when it is mailed.
+    #[serde(with = "span")]
+    pub candidate_ttl: Duration,
+}
+
+/// How long things stay open.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Days of 86,400 s from the Random Value's creation to the deadline, 1 to 30.
+    pub days: u32,
+    /// Days for choosing an approver while an order awaits one, 1 to 365.
+    pub selection_days: u32,
+}
+
+/// The deliberate act that approving takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confirm {
+    /// The authority box, a scope, or a signer's name.
+    Check,
+}
+
+/// Whether an input is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Asked {
+    /// Shown and needed to approve.
+    Required,
+    /// Shown.
+    Optional,
+    /// Not shown.
+    Hidden,
+}
+
+/// What the approve page asks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// The deliberate act.
+    pub confirm: Confirm,
+    /// Whether the box "I have authority over this domain" is shown and needed.
+    pub authority_check: bool,
+    /// The signer's name.
+    pub signer: Asked,
+    /// The scopes offered; a single one is not shown.
+    pub scope_options: Vec<Scope>,
+    /// The scope that is chosen when the page opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope_default: Option<Scope>,
+}
+
+/// Whether approvals are reused for later orders.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReuseMode {
+    /// Every order asks again.
+    PerApplication,
+}
+
+/// Reuse of approvals.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reuse {
+    /// Whether approvals are reused.
+    pub mode: ReuseMode,
+}
+
+/// What a second order for the same names does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concurrency {
+    /// Both run.
+    Multiple,
+}
+
+/// The rules of one certificate service at one period.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The name that orders use; the file's name without `.toml`.
+    pub id: String,
+    /// What the service is called in Japanese.
+    pub title_ja: String,
+    /// What the service is called in English.
+    pub title_en: String,
+    /// The certificate authority, shown in mails; empty where it is not told.
+    #[serde(default)]
+    pub ca: String,
+    /// What the dated rule table does.
+    pub compliance: Compliance,
+    /// Who corroborates DNS addresses.
+    #[serde(default)]
+    pub corroboration: Corroboration,
+    /// Whose addresses may be asked.
+    pub addresses: Addresses,
+    /// How long things stay open.
+    pub window: Window,
+    /// What the approve page asks.
+    pub page: Page,
+    /// Reuse of approvals.
+    pub reuse: Reuse,
+    /// What a second order for the same names does.
+    pub concurrency: Concurrency,
+}
+
+/// A profile with its content hash.
+#[derive(Debug, Clone)]
+pub struct Versioned {
+    /// The rules.
+    pub profile: Profile,
+    /// Effective values, JSON.
+    pub body: String,
+    /// SHA-256 of `body`.
+    pub hash: [u8; 32],
+}
+
+impl Versioned {
+    /// Hashes a profile's effective values.
+    ///
+    /// # Errors
+    /// The profile cannot be written as JSON.
+    pub fn new(profile: Profile) -> Result<Self, serde_json::Error> {
+        let body = serde_json::to_string(&profile)?;
+        let hash = Sha256::digest(body.as_bytes()).into();
+        Ok(Self { profile, body, hash })
+    }
+
+    /// Reads effective values as stored.
+    ///
+    /// # Errors
+    /// The text is no profile.
+    pub fn from_body(body: &str) -> Result<Self, serde_json::Error> {
+        Self::new(serde_json::from_str(body)?)
+    }
+}
+
+/// Every profile in force, by name.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    all: BTreeMap<String, Arc<Versioned>>,
+    default: Arc<Versioned>,
+}
+
+impl Catalog {
+    /// Takes the profiles; `None` when none of them is called `default`.
+    #[must_use]
+    pub fn new(profiles: Vec<Versioned>, default: &str) -> Option<Self> {
+        let all: BTreeMap<_, _> = profiles.into_iter().map(|one| (one.profile.id.clone(), Arc::new(one))).collect();
+        let default = all.get(default).cloned()?;
+        Some(Self { all, default })
+    }
+
+    /// The profile an order names, or the default one.
+    #[must_use]
+    pub fn get(&self, id: Option<&str>) -> Option<&Arc<Versioned>> {
+        id.map_or(Some(&self.default), |id| self.all.get(id))
+    }
+
+    /// Every profile, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Versioned>> {
+        self.all.values()
+    }
+}
+
+/// A profile that parses and still makes no sense.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct LintError {
+    /// The key at fault.
+    pub key: &'static str,
+    /// What is wrong and what to do.
+    pub problem: &'static str,
+}
+
+impl Profile {
+    /// Checks what types alone cannot.
+    ///
+    /// # Errors
+    /// [`LintError`] for the first key that cannot stand.
+    pub fn lint(&self) -> Result<(), LintError> {
+        let err = |key, problem| Err(LintError { key, problem });
+        if self.addresses.sources.is_empty() {
+            return err("addresses.sources", "name at least one source");
+        }
+        if has_repeats(&self.addresses.sources) {
+            return err("addresses.sources", "name each source once");
+        }
+        if self.addresses.sources.contains(&Source::Constructed) && self.addresses.local_parts.is_empty() {
+            return err("addresses.local_parts", "name at least one local part, or leave `constructed` out of the sources");
+        }
+        if has_repeats(&self.addresses.local_parts) {
+            return err("addresses.local_parts", "name each local part once");
+        }
+        if !(1..=WINDOW_MAX_DAYS).contains(&self.window.days) {
+            return err("window.days", "must be 1 to 30 (BR v2.2.6 section 3.2.2.4.4)");
+        }
+        if !(1..=365).contains(&self.window.selection_days) {
+            return err("window.selection_days", "must be 1 to 365");
+        }
+        if self.page.scope_options.is_empty() || has_repeats(&self.page.scope_options) {
+            return err("page.scope_options", "name at least one scope, each once");
+        }
+        if self.page.scope_default.is_some_and(|scope| !self.page.scope_options.contains(&scope)) {
+            return err("page.scope_default", "must be one of page.scope_options");
+        }
+        let scope_is_chosen = self.page.scope_options.len() > 1 && self.page.scope_default.is_none();
+        if !self.page.authority_check && self.page.signer != Asked::Required && !scope_is_chosen {
+            return err(
+                "page.authority_check",
+                "posting the page as it opens would approve; ask for the authority box, a signer, or a scope without default",
+            );
+        }
+        Ok(())
+    }
+}
+
+fn has_repeats<T: PartialEq>(values: &[T]) -> bool {
+    values.iter().enumerate().any(|(at, value)| values[..at].contains(value))
+}
+
+/// Durations as configuration writes them: "26d", "10s", "1h30m".
+pub mod span {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Reads "26d", "10s", "1h30m".
+    ///
+    /// # Errors
+    /// The text is no such duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+    }
+
+    /// Writes what [`deserialize`] reads.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*span))
+    }
+}

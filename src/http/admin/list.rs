@@ -1,0 +1,156 @@
+//! `GET /admin`
+
+use std::collections::HashMap;
+
+use axum::extract::{Query, State};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::{html, jst, lang};
+use crate::app::show_order::{OrderRecord, list_orders};
+use crate::dcv::id::OrderId;
+use crate::dcv::order::OrderState;
+use crate::dcv::timestamp::Timestamp;
+use crate::http::{HttpState, Problem};
+use crate::store::{EffectKind, OrderFilter, StoreError};
+
+/// Orders on one page.
+const LIMIT: u32 = 50;
+
+/// `admin/list.html`
+#[derive(Serialize)]
+struct ListPage<'a> {
+    lang: &'static str,
+    static_base: &'a str,
+    mails_due: i64,
+    webhooks_due: i64,
+    states: Vec<&'static str>,
+    filter: FilterView,
+    orders: Vec<OrderLine>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct FilterView {
+    state: String,
+    name: String,
+    order_ref: String,
+}
+
+/// An order as the status page shows it.
+#[derive(Serialize)]
+pub(super) struct OrderLine {
+    pub(super) id: String,
+    order_ref: String,
+    client: String,
+    profile: String,
+    state: String,
+    created: String,
+    deadline: String,
+    validations: Vec<ValidationLine>,
+    mails: Vec<MailLine>,
+}
+
+#[derive(Serialize)]
+struct ValidationLine {
+    name: String,
+    state: String,
+    method: String,
+    signer: String,
+    reason: String,
+    reusable_until: String,
+}
+
+#[derive(Serialize)]
+struct MailLine {
+    to: String,
+    adn: String,
+    source: String,
+    role: Option<String>,
+    state: String,
+    delivery: String,
+    failure: Option<String>,
+    deadline: String,
+}
+
+impl OrderLine {
+    pub(super) fn new(record: &OrderRecord) -> Result<Self, StoreError> {
+        let view = record.view()?;
+        Ok(Self {
+            id: view.id.to_string(),
+            order_ref: view.order_ref,
+            client: record.order.client.clone(),
+            profile: view.profile,
+            state: view.state,
+            created: jst(view.created_at),
+            deadline: view.expires_at.map(jst).unwrap_or_default(),
+            validations: record
+                .validations
+                .iter()
+                .map(|one| ValidationLine {
+                    name: one.name.clone(),
+                    state: one.state.clone(),
+                    method: one.method.clone().unwrap_or_default(),
+                    signer: one.signer.clone().unwrap_or_default(),
+                    reason: one.reason.clone().unwrap_or_default(),
+                    reusable_until: one.reusable_until.map(Timestamp::from_unix_micros).map(jst).unwrap_or_default(),
+                })
+                .collect(),
+            mails: view
+                .mails
+                .into_iter()
+                .map(|mail| MailLine {
+                    to: mail.to,
+                    adn: mail.adn,
+                    source: mail.source,
+                    role: mail.role,
+                    state: mail.state,
+                    delivery: mail.delivery,
+                    failure: mail.failure,
+                    deadline: jst(mail.expires_at),
+                })
+                .collect(),
+        })
+    }
+}
+
+pub(in crate::http) async fn get(State(state): State<HttpState>, Query(query): Query<HashMap<String, String>>) -> Result<Response, Problem> {
+    let given = |name: &str| query.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let filter = OrderFilter {
+        client: None,
+        state: given("state").and_then(|text| OrderState::from_text(&text)),
+        name: given("name"),
+        order_ref: given("order_ref"),
+        before: given("before").and_then(|text| OrderId::parse(&text).ok()),
+        limit: LIMIT + 1,
+    };
+    let mut records = list_orders(&state.app, &filter).await?;
+    let more = records.len() > LIMIT as usize;
+    records.truncate(LIMIT as usize);
+    let lang = lang(&query);
+    let orders = records.iter().map(OrderLine::new).collect::<Result<Vec<_>, _>>()?;
+    let next = orders.last().filter(|_| more).map(|last| {
+        let mut next = url::form_urlencoded::Serializer::new(String::new());
+        for name in ["state", "name", "order_ref"] {
+            if let Some(value) = given(name) {
+                next.append_pair(name, &value);
+            }
+        }
+        next.append_pair("lang", lang).append_pair("before", &last.id).finish()
+    });
+    let page = ListPage {
+        lang,
+        static_base: "",
+        mails_due: state.app.store.effects_due(EffectKind::Mail).await?,
+        webhooks_due: state.app.store.effects_due(EffectKind::Webhook).await?,
+        states: OrderState::ALL.iter().map(|state| state.as_str()).collect(),
+        filter: FilterView {
+            state: filter.state.map_or_else(String::new, |state| state.as_str().to_owned()),
+            name: filter.name.clone().unwrap_or_default(),
+            order_ref: filter.order_ref.clone().unwrap_or_default(),
+        },
+        orders,
+        next,
+    };
+    html(&state, "admin/list.html", &page)
+}

@@ -1,0 +1,143 @@
+//! `GET /admin/orders/{id}`
+
+use std::collections::HashMap;
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::list::OrderLine;
+use super::{html, jst, lang, utc};
+use crate::app::show_order::{show_order, timeline};
+use crate::dcv::evidence::{Exchange, Lookup};
+use crate::dcv::id::{EffectId, OrderId};
+use crate::dcv::timestamp::Timestamp;
+use crate::http::{Code, HttpState, Problem};
+
+/// `admin/order.html`
+#[derive(Serialize)]
+struct OrderPage<'a> {
+    lang: &'static str,
+    static_base: &'a str,
+    order: OrderLine,
+    events: Vec<EventLine>,
+    attempts: Vec<AttemptLine>,
+    dead: Vec<DeadLine>,
+    lookups: Vec<LookupLine>,
+}
+
+#[derive(Serialize)]
+struct EventLine {
+    seq: i64,
+    jst: String,
+    utc: String,
+    kind: String,
+    actor: String,
+    data: String,
+}
+
+#[derive(Serialize)]
+struct AttemptLine {
+    at: String,
+    kind: String,
+    endpoint: String,
+    number: i64,
+    outcome: String,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct DeadLine {
+    id: String,
+    kind: String,
+    endpoint: String,
+    error: String,
+}
+
+#[derive(Serialize)]
+struct LookupLine {
+    source: &'static str,
+    adn: String,
+    status: &'static str,
+    dnssec: Option<String>,
+    at: String,
+    reasons: Vec<String>,
+    exchanges: Vec<Exchange>,
+}
+
+pub(in crate::http) async fn get(
+    State(state): State<HttpState>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Problem> {
+    let id = OrderId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
+    let record = show_order(&state.app, id, None).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let events = timeline(&state.app, id).await?;
+    let page = OrderPage {
+        lang: lang(&query),
+        static_base: "",
+        order: OrderLine::new(&record)?,
+        events: events
+            .into_iter()
+            .map(|event| EventLine {
+                seq: event.seq,
+                jst: jst(event.timestamp),
+                utc: utc(event.timestamp),
+                kind: event.kind,
+                actor: event.actor,
+                data: in_lines(event.data.get()),
+            })
+            .collect(),
+        attempts: state
+            .app
+            .store
+            .attempts(id)
+            .await?
+            .into_iter()
+            .map(|one| AttemptLine {
+                at: utc(Timestamp::from_unix_micros(one.ended_at)),
+                kind: one.kind,
+                endpoint: one.endpoint,
+                number: one.number,
+                outcome: one.outcome,
+                detail: one.detail,
+            })
+            .collect(),
+        dead: state
+            .app
+            .store
+            .dead_effects(id)
+            .await?
+            .into_iter()
+            .filter_map(|one| {
+                let id = EffectId::from_bytes(one.id.try_into().ok()?);
+                Some(DeadLine { id: id.to_string(), kind: one.kind, endpoint: one.endpoint, error: one.last_error.unwrap_or_default() })
+            })
+            .collect(),
+        lookups: state.app.store.order_lookups(id).await?.into_iter().map(lookup_line).collect(),
+    };
+    html(&state, "admin/order.html", &page)
+}
+
+fn lookup_line(lookup: Lookup) -> LookupLine {
+    LookupLine {
+        source: lookup.source.as_str(),
+        adn: lookup.adn,
+        status: lookup.status.as_str(),
+        dnssec: lookup.dnssec.and_then(|dnssec| serde_json::to_value(dnssec).ok()).and_then(|value| value.as_str().map(str::to_owned)),
+        at: utc(lookup.at),
+        reasons: lookup.reasons,
+        exchanges: lookup.exchanges,
+    }
+}
+
+/// An event's data, a member a line, without what the page shows elsewhere.
+fn in_lines(data: &str) -> String {
+    let Ok(Value::Object(data)) = serde_json::from_str(data) else { return String::new() };
+    data.iter()
+        .filter(|(name, value)| !value.is_null() && !matches!(name.as_str(), "order_id" | "order_ref" | "seq"))
+        .map(|(name, value)| format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

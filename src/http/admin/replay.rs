@@ -1,0 +1,32 @@
+//! `POST /admin/effects/{id}/replay`: puts an effect that was given up back into the outbox.
+
+use axum::extract::{Path, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::dcv::id::EffectId;
+use crate::http::{Code, HttpState, Problem};
+
+pub(in crate::http) async fn post(State(state): State<HttpState>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    if !is_same_origin(&headers) {
+        return Err(Problem::new(Code::Forbidden).detail("the form must be sent from the status page itself"));
+    }
+    let id = EffectId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
+    let now = state.app.now();
+    let replayed: Result<bool, crate::store::StoreError> =
+        state.app.store.write("replay", move |tx| Box::pin(async move { tx.replay(id, now).await })).await;
+    if !replayed? {
+        return Err(Problem::new(Code::NotFound).detail("there is no such effect, or it was not given up"));
+    }
+    state.app.wake.mail.notify_one();
+    state.app.wake.webhook.notify_one();
+    Ok((StatusCode::SEE_OTHER, [("location", "/admin")]).into_response())
+}
+
+/// Whether a browser says the form came from the page's own origin.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    let origin = text(ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    origin.is_some() && origin == text(HOST)
+}

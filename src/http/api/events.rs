@@ -1,0 +1,25 @@
+//! `GET /v1/orders/{id}/events`
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::{Client, json_answer, order_id};
+use crate::app::show_order::{EventView, show_order, timeline};
+use crate::http::{Code, HttpState, Problem};
+
+#[derive(Serialize)]
+struct Timeline {
+    events: Vec<EventView>,
+}
+
+pub(in crate::http) async fn get(
+    State(state): State<HttpState>,
+    Extension(Client(client)): Extension<Client>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = order_id(&id)?;
+    show_order(&state.app, id, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    Ok(json_answer(Timeline { events: timeline(&state.app, id).await? }))
+}

@@ -1,0 +1,77 @@
+//! `GET /v1/orders?state=&name=&order_ref=&cursor=&limit=`
+
+use std::collections::HashMap;
+
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use serde::Serialize;
+
+use super::fields::unknown_parameters;
+use super::{Client, json_answer};
+use crate::app::show_order::{OrderView, list_orders};
+use crate::dcv::field::FieldError;
+use crate::dcv::id::OrderId;
+use crate::dcv::name::CertificateName;
+use crate::dcv::order::OrderState;
+use crate::http::{HttpState, Problem};
+use crate::store::OrderFilter;
+
+/// Orders on one page.
+const LIMIT_DEFAULT: u32 = 50;
+const LIMIT_MAX: u32 = 200;
+
+#[derive(Serialize)]
+struct Page {
+    orders: Vec<OrderView>,
+    next_cursor: Option<String>,
+}
+
+pub(in crate::http) async fn get(
+    State(state): State<HttpState>,
+    Extension(Client(client)): Extension<Client>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Problem> {
+    let mut filter = parse(&query, &state).map_err(Problem::invalid)?;
+    filter.client = Some(client);
+    // One more than asked for tells whether there is a next page.
+    let limit = filter.limit as usize;
+    filter.limit += 1;
+    let mut records = list_orders(&state.app, &filter).await?;
+    let more = records.len() > limit;
+    records.truncate(limit);
+    let orders = records.iter().map(|record| record.view()).collect::<Result<Vec<_>, _>>()?;
+    let next_cursor = orders.last().filter(|_| more).map(|last| last.id.to_string());
+    Ok(json_answer(Page { orders, next_cursor }))
+}
+
+fn parse(query: &HashMap<String, String>, state: &HttpState) -> Result<OrderFilter, Vec<FieldError>> {
+    let mut errors = unknown_parameters(query, &["state", "name", "order_ref", "cursor", "limit"]);
+    let given = |name: &str| query.get(name).filter(|value| !value.is_empty());
+    let mut filter = OrderFilter { limit: LIMIT_DEFAULT, order_ref: given("order_ref").cloned(), ..OrderFilter::default() };
+    if let Some(text) = given("state") {
+        filter.state = OrderState::from_text(text);
+        if filter.state.is_none() {
+            errors.push(FieldError::new("/state", "bad-value", "must be one of: pending, completed, cancelled"));
+        }
+    }
+    if let Some(text) = given("name") {
+        match CertificateName::parse(text, &state.app.suffixes) {
+            Ok(name) => filter.name = Some(name.to_string()),
+            Err(error) => errors.push(FieldError::new("/name", error.code(), error.to_string())),
+        }
+    }
+    if let Some(text) = given("cursor") {
+        match OrderId::parse(text) {
+            Ok(id) => filter.before = Some(id),
+            Err(_) => errors.push(FieldError::new("/cursor", "bad-value", "must be a next_cursor of an earlier page")),
+        }
+    }
+    if let Some(text) = given("limit") {
+        match text.parse() {
+            Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => filter.limit = limit,
+            _ => errors.push(FieldError::new("/limit", "bad-value", format!("must be 1 to {LIMIT_MAX}"))),
+        }
+    }
+    if errors.is_empty() { Ok(filter) } else { Err(errors) }
+}

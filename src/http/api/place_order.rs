@@ -1,0 +1,284 @@
+//! `POST /v1/orders`
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Map, Value, json};
+
+use super::fields::Fields;
+use super::{Client, json_answer};
+use crate::app::place_order::{NewOrder, PlaceError, place_order};
+use crate::app::{App, OrderFacts};
+use crate::dcv::email::EmailAddress;
+use crate::dcv::field::FieldError;
+use crate::dcv::id::OrderId;
+use crate::dcv::name::{Adn, CertificateName};
+use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Locale, NAMES_MAX, OrderKind, Wanted};
+use crate::http::{Code, HttpState, Problem};
+
+/// Longest texts, in characters.
+const ORDER_REF_MAX_CHARS: usize = 128;
+const TEXT_MAX_CHARS: usize = 200;
+
+/// Most addresses for notices.
+const NOTIFY_MAX: usize = 10;
+
+/// Longest metadata, in bytes as JSON.
+const METADATA_MAX_BYTES: usize = 8192;
+
+pub(in crate::http) async fn post(
+    State(state): State<HttpState>,
+    Extension(Client(client)): Extension<Client>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let object = read_object(&headers, body)?;
+    let new = parse(&state.app, client, &object).map_err(Problem::invalid)?;
+    let names = new.names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let record = place_order(&state.app, new).await.map_err(|error| refused(error, &names))?;
+    let view = record.view()?;
+    let location = format!("/v1/orders/{}", view.id);
+    Ok((StatusCode::CREATED, [(LOCATION, location)], json_answer(view)).into_response())
+}
+
+/// Reads a body that must be a JSON object.
+fn read_object(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Map<String, Value>, Problem> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(Code::WrongContentType));
+    }
+    let body = body.map_err(|rejection| {
+        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Code::BodyTooLarge } else { Code::BrokenJson };
+        Problem::new(code)
+    })?;
+    match serde_json::from_slice(&body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Problem::invalid(vec![FieldError::new("", "bad-value", "must be an object")])),
+        Err(error) => Err(Problem::new(Code::BrokenJson).detail(format!("line {} column {}", error.line(), error.column()))),
+    }
+}
+
+/// Reads an order; every error there is, or the order.
+fn parse(app: &App, client: String, object: &Map<String, Value>) -> Result<NewOrder, Vec<FieldError>> {
+    let mut fields = Fields::new("", object);
+    let order_ref = fields.required_line("order_ref", ORDER_REF_MAX_CHARS);
+    let asked = fields.line("profile", TEXT_MAX_CHARS);
+    let profile = app.profiles.get(asked.as_deref()).cloned();
+    if profile.is_none() {
+        fields.error("profile", "unknown-profile", "there is no such profile");
+    }
+    let names = names(app, &mut fields);
+    let choice = choice(app, &mut fields, &names);
+    let locale = fields.word("locale", Locale::from_text, "ja, en").unwrap_or(Locale::Ja);
+    let facts = facts(&mut fields);
+    let errors = fields.finish();
+    match (order_ref, profile, errors.is_empty()) {
+        (Some(order_ref), Some(profile), true) => Ok(NewOrder { client, order_ref, profile, names, choice, locale, facts }),
+        _ => Err(errors),
+    }
+}
+
+fn names(app: &App, fields: &mut Fields<'_>) -> Vec<CertificateName> {
+    let Some(list) = fields.list("names") else {
+        if fields.errors.iter().all(|error| error.pointer != "/names") {
+            fields.error("names", "missing-field", "name at least one domain");
+        }
+        return Vec::new();
+    };
+    if list.is_empty() {
+        fields.error("names", "missing-field", "name at least one domain");
+    }
+    if list.len() > NAMES_MAX {
+        fields.error("names", "too-many", format!("an order holds {NAMES_MAX} names at most"));
+        return Vec::new();
+    }
+    let mut names: Vec<CertificateName> = Vec::new();
+    for (at, value) in list.iter().enumerate() {
+        let pointer = format!("/names/{at}");
+        match value.as_str().map(|text| CertificateName::parse(text, &app.suffixes)) {
+            None => fields.errors.push(FieldError::new(pointer, "bad-value", "must be a string")),
+            Some(Err(error)) => fields.errors.push(FieldError::new(pointer, error.code(), error.to_string())),
+            Some(Ok(name)) if names.contains(&name) => {
+                fields.errors.push(FieldError::new(pointer, "duplicate-name", "this name stands in the order already"));
+            }
+            Some(Ok(name)) => names.push(name),
+        }
+    }
+    names
+}
+
+fn choice(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) -> Choice {
+    let list = match fields.value("approvers") {
+        None => return Choice::Unsaid,
+        Some(Value::String(word)) if word == "all" => return Choice::All,
+        Some(Value::Array(list)) => list,
+        Some(_) => {
+            fields.error("approvers", "bad-value", "must be a list of addresses, or \"all\"");
+            return Choice::Unsaid;
+        }
+    };
+    if list.is_empty() {
+        return Choice::Unsaid;
+    }
+    if list.len() > APPROVERS_MAX {
+        fields.error("approvers", "too-many", format!("an order names {APPROVERS_MAX} approvers at most"));
+        return Choice::Unsaid;
+    }
+    let mut wanted = Vec::new();
+    for (at, value) in list.iter().enumerate() {
+        let pointer = format!("/approvers/{at}");
+        match value {
+            Value::String(text) => match EmailAddress::parse(text) {
+                Ok(email) => wanted.push(Wanted { email, adn: None, names: None }),
+                Err(error) => fields.errors.push(FieldError::new(pointer, "bad-email", error.to_string())),
+            },
+            Value::Object(object) => {
+                let mut inner = Fields::new(&pointer, object);
+                let one = wanted_object(app, &mut inner, names);
+                fields.errors.extend(inner.finish());
+                wanted.extend(one);
+            }
+            _ => fields.errors.push(FieldError::new(pointer, "bad-value", "must be an address, or an object with email, adn and names")),
+        }
+    }
+    Choice::These(wanted)
+}
+
+fn wanted_object(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) -> Option<Wanted> {
+    let email = fields.required_line("email", TEXT_MAX_CHARS + 100).and_then(|text| match EmailAddress::parse(&text) {
+        Ok(email) => Some(email),
+        Err(error) => {
+            fields.error("email", "bad-email", error.to_string());
+            None
+        }
+    });
+    let adn = fields.line("adn", TEXT_MAX_CHARS + 100).and_then(|text| match Adn::parse(&text, &app.suffixes) {
+        Ok(adn) => Some(adn.to_string()),
+        Err(error) => {
+            fields.error("adn", error.code(), error.to_string());
+            None
+        }
+    });
+    let wanted_names = fields.list("names").map(|list| {
+        let mut places = Vec::new();
+        for (at, value) in list.iter().enumerate() {
+            let named = value.as_str().and_then(|text| CertificateName::parse(text, &app.suffixes).ok());
+            match named.and_then(|name| names.iter().position(|known| *known == name)) {
+                Some(place) => places.push(place),
+                None => {
+                    let pointer = format!("{}/{at}", fields.at("names"));
+                    fields.errors.push(FieldError::new(pointer, "bad-value", "must be one of the order's names"));
+                }
+            }
+        }
+        places
+    });
+    email.map(|email| Wanted { email, adn, names: wanted_names })
+}
+
+fn facts(fields: &mut Fields<'_>) -> OrderFacts {
+    let organization = fields.object("applicant").and_then(|object| {
+        let mut inner = Fields::new("/applicant", object);
+        let organization = inner.line("organization", TEXT_MAX_CHARS);
+        fields.errors.extend(inner.finish());
+        organization
+    });
+    let previous_order_id = fields.line("previous_order_id", TEXT_MAX_CHARS);
+    if previous_order_id.as_deref().is_some_and(|id| OrderId::parse(id).is_err()) {
+        fields.error("previous_order_id", "bad-value", "must be an order's id");
+    }
+    let metadata = fields.object("metadata").cloned().unwrap_or_default();
+    if Value::Object(metadata.clone()).to_string().len() > METADATA_MAX_BYTES {
+        fields.error("metadata", "too-long", format!("must take {METADATA_MAX_BYTES} bytes at most as JSON"));
+    }
+    OrderFacts {
+        organization,
+        requester: fields.line("requester", TEXT_MAX_CHARS),
+        product: fields.line("product", TEXT_MAX_CHARS),
+        kind: fields.word("kind", OrderKind::from_text, "new, renewal, additional, reissue"),
+        notify: notify(fields),
+        contract_code: fields.line("contract_code", TEXT_MAX_CHARS),
+        previous_order_id,
+        metadata,
+    }
+}
+
+fn notify(fields: &mut Fields<'_>) -> Vec<String> {
+    let Some(list) = fields.list("notify") else { return Vec::new() };
+    if list.len() > NOTIFY_MAX {
+        fields.error("notify", "too-many", format!("{NOTIFY_MAX} addresses at most"));
+        return Vec::new();
+    }
+    let mut notify = Vec::new();
+    for (at, value) in list.iter().enumerate() {
+        match value.as_str().map(EmailAddress::parse) {
+            Some(Ok(email)) => notify.push(email.to_string()),
+            Some(Err(error)) => fields.errors.push(FieldError::new(format!("/notify/{at}"), "bad-email", error.to_string())),
+            None => fields.errors.push(FieldError::new(format!("/notify/{at}"), "bad-value", "must be a string")),
+        }
+    }
+    notify
+}
+
+/// Seconds after which a source that did not answer may be asked again.
+const SOURCE_RETRY_SECS: u64 = 30;
+
+fn refused(error: PlaceError, names: &[String]) -> Problem {
+    match error {
+        PlaceError::DuplicateOrderRef => Problem::new(Code::DuplicateOrderRef),
+        PlaceError::Store(error) => error.into(),
+        PlaceError::Mail(problem) => {
+            tracing::error!(problem, "the approval mail cannot be made");
+            Problem::new(Code::Internal)
+        }
+        PlaceError::Choice(errors) => {
+            if let Some(source) = errors.iter().find_map(|error| match error {
+                ChoiceError::Unavailable { source, .. } => Some(source),
+                _ => None,
+            }) {
+                let detail = format!("{} did not answer, so a chosen address could not be checked", source.as_str());
+                return Problem::new(Code::SourceUnavailable)
+                    .detail(detail)
+                    .member("source", json!(source))
+                    .retry_after(SOURCE_RETRY_SECS);
+            }
+            let mut allowed: Vec<&String> = Vec::new();
+            for one in errors.iter().flat_map(offered) {
+                if !allowed.contains(&one) {
+                    allowed.push(one);
+                }
+            }
+            let allowed = json!(allowed);
+            Problem::invalid(errors.iter().map(|error| choice_error(error, names)).collect()).member("allowed", allowed)
+        }
+    }
+}
+
+fn offered(error: &ChoiceError) -> &[String] {
+    match error {
+        ChoiceError::NotAllowed { allowed, .. } | ChoiceError::NoApprover { allowed, .. } => allowed,
+        ChoiceError::Unavailable { .. } => &[],
+    }
+}
+
+fn choice_error(error: &ChoiceError, names: &[String]) -> FieldError {
+    match error {
+        ChoiceError::NotAllowed { wanted, name, reason, .. } => {
+            let pointer = name.map_or_else(|| format!("/approvers/{wanted}"), |name| format!("/approvers/{wanted}/names/{name}"));
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+            FieldError::new(pointer, "approver-not-allowed", format!("this address may not approve{why}; choose one of `allowed`"))
+        }
+        ChoiceError::NoApprover { name, .. } => {
+            let which = names.get(*name).map_or("", String::as_str);
+            FieldError::new(format!("/names/{name}"), "no-approver", format!("no approver was chosen for {which}; choose one of `allowed`"))
+        }
+        ChoiceError::Unavailable { wanted, source } => {
+            FieldError::new(format!("/approvers/{wanted}"), "source-unavailable", format!("{} did not answer", source.as_str()))
+        }
+    }
+}

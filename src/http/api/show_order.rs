@@ -1,0 +1,18 @@
+//! `GET /v1/orders/{id}`
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::{Client, json_answer, order_id};
+use crate::app::show_order::show_order;
+use crate::http::{Code, HttpState, Problem};
+
+pub(in crate::http) async fn get(
+    State(state): State<HttpState>,
+    Extension(Client(client)): Extension<Client>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let record = show_order(&state.app, order_id(&id)?, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    Ok(json_answer(record.view()?))
+}

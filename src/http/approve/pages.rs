@@ -1,0 +1,211 @@
+//! The pages of every state, in both languages.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::app::open_link::Opened;
+use crate::app::{App, english_time, japanese_time};
+use crate::dcv::decision::{Refusal, Scope};
+use crate::dcv::field::FieldError;
+use crate::dcv::profile::Asked;
+use crate::dcv::timestamp::Timestamp;
+use crate::http::{Code, Problem};
+use crate::render::{ApproveForm, ClosedPage, Entered, FormErrorView, ScopeView};
+
+/// A page without a form: its status, heading and what it says, Japanese and English.
+struct Closed {
+    status: StatusCode,
+    heading: [&'static str; 2],
+    lines: Vec<[String; 2]>,
+    /// Told only to holders of a genuine link.
+    request_id: String,
+}
+
+/// The link is malformed, forged, foreign or unknown: one page for all, so that nothing can be learnt from it.
+pub(super) fn unknown(app: &App, lang: &'static str) -> Response {
+    closed_page(
+        app,
+        lang,
+        Closed {
+            status: StatusCode::NOT_FOUND,
+            heading: ["URLを確認できません", "We cannot find this link"],
+            lines: vec![pair(
+                "URLの一部が欠けているか、古いメールのURLかもしれません。メールに書かれたURLの全体をコピーして、もう一度お試しください。",
+                "Part of the link may be missing, or it may be from an old e-mail. Copy the whole link from the e-mail and try again.",
+            )],
+            request_id: String::new(),
+        },
+    )
+}
+
+/// The caller opened too many wrong links.
+pub(super) fn slow_down(app: &App, lang: &'static str) -> Response {
+    let page = closed_page(
+        app,
+        lang,
+        Closed {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            heading: ["しばらく待ってからお試しください", "Please try again shortly"],
+            lines: vec![pair(
+                "1分ほど待ってから、もう一度お試しください。お手続きそのものには影響ありません。",
+                "Wait a minute and try again. The request itself is not affected.",
+            )],
+            request_id: String::new(),
+        },
+    );
+    ([(header::RETRY_AFTER, "60")], page).into_response()
+}
+
+/// The form, with what was entered and what is wrong with it.
+pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Entered, errors: &[FieldError]) -> Response {
+    let page = &opened.profile.profile.page;
+    let adn = &opened.facts.adn.unicode;
+    let scopes = opened.scopes();
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let default = page.scope_default.filter(|_| errors.is_empty()).map_or("", Scope::as_str);
+    let entered = Entered { scope: if entered.scope.is_empty() { default.to_owned() } else { entered.scope.clone() }, ..entered.clone() };
+    let context = ApproveForm {
+        facts: &opened.facts,
+        service: &app.settings.service,
+        lang,
+        static_base: &app.settings.public_base,
+        partly: opened.partly(),
+        nonce: &opened.nonce,
+        scopes: scopes.into_iter().map(|scope| ScopeView { code: scope.as_str(), text: scope_text(scope, adn, lang) }).collect(),
+        signer: match page.signer {
+            Asked::Required => "required",
+            Asked::Optional => "optional",
+            Asked::Hidden => "hidden",
+        },
+        authority_check: page.authority_check,
+        entered: &entered,
+        errors: errors.iter().map(|error| FormErrorView { field: error.pointer.clone(), text: error_text(error, lang) }).collect(),
+        wrong: errors.iter().map(|error| error.pointer.clone()).collect(),
+    };
+    html(app, status, "approve/form.html", &context)
+}
+
+/// A link that cannot be answered, and what became of it. `raced`: somebody else was faster than this answer.
+pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'static str, raced: bool) -> Response {
+    let asked = opened.record.asked_by(&opened.mail.id);
+    let ended = asked.iter().find_map(|one| one.ended_at).map(Timestamp::from_unix_micros);
+    let when = |ja: &str, en: &str| {
+        ended.map(|at| [format!("{ja}: {}", japanese_time(at)), format!("{en}: {}", english_time(at))]).unwrap_or_default()
+    };
+    let (status, heading, lines) = match refusal {
+        Refusal::Decided => {
+            let (heading, line) = decided(asked.iter().map(|one| (one.state.as_str(), one.answer.as_deref())));
+            let (status, heading) =
+                if raced { (StatusCode::CONFLICT, ["先に手続きが完了しました", "Someone has already answered"]) } else { (StatusCode::OK, heading) };
+            let mut lines = vec![line, when("受付日時", "Answered")];
+            if raced {
+                lines.push(pair("今回の入力は記録されていません。", "Your entry was not used."));
+            }
+            (status, heading, lines)
+        }
+        Refusal::Expired => (
+            StatusCode::GONE,
+            ["お手続き期限を過ぎています", "The deadline has passed"],
+            vec![
+                [format!("期限: {}", opened.facts.deadline_ja), format!("Deadline: {}", opened.facts.deadline_en)],
+                pair("お手続きが必要な場合は、申請の窓口へ再送をご依頼ください。", "If it is still needed, ask the applicant to have a new e-mail sent."),
+            ],
+        ),
+        Refusal::Superseded => (
+            StatusCode::GONE,
+            ["新しい確認メールをお送りしています", "A newer e-mail replaces this one"],
+            vec![pair("新しいメールに書かれたURLをお使いください。", "Use the link in the newer e-mail.")],
+        ),
+        Refusal::Cancelled => (
+            StatusCode::GONE,
+            ["申請が取り消されました", "The request was withdrawn"],
+            vec![pair("ほかに必要なお手続きはありません。", "There is nothing more to do.")],
+        ),
+        Refusal::Forbidden | Refusal::Incomplete(_) => (
+            StatusCode::CONFLICT,
+            ["この方法では承認できません", "This cannot be approved by e-mail any more"],
+            vec![pair("規定により、この方法による承認は受け付けられません。窓口へお問い合わせください。", "The rules no longer allow approval by this method. Please contact us.")],
+        ),
+    };
+    let request_id = opened.facts.request_id.clone();
+    closed_page(app, lang, Closed { status, heading, lines, request_id })
+}
+
+fn decided<'a>(mut asked: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> ([&'static str; 2], [String; 2]) {
+    match asked.find(|(state, _)| matches!(*state, "approved" | "rejected")) {
+        Some((_, Some("report"))) => (
+            ["お知らせを受け付けています", "Your report has been received"],
+            pair("お心当たりがない旨を受け付けました。この申請による証明書は発行されません。", "We were told that this request is not recognised. No certificate is issued on it."),
+        ),
+        Some(("rejected", _)) => (
+            ["承認しない旨を受け付けています", "This request was not approved"],
+            pair("この申請による証明書は発行されません。ほかに必要なお手続きはありません。", "No certificate is issued on this request. There is nothing more to do."),
+        ),
+        _ => (
+            ["承認の手続きは完了しています", "This request has been approved"],
+            pair(
+                "ほかに必要なお手続きはありません。証明書の発行までには別の審査があります。この画面を閉じて構いません。",
+                "There is nothing more to do. Other checks follow before a certificate is issued. You may close this page.",
+            ),
+        ),
+    }
+}
+
+fn closed_page(app: &App, lang: &'static str, page: Closed) -> Response {
+    let pick = |pair: &[String; 2]| if lang == "ja" { pair[0].clone() } else { pair[1].clone() };
+    let context = ClosedPage {
+        service: &app.settings.service,
+        lang,
+        static_base: &app.settings.public_base,
+        heading: if lang == "ja" { page.heading[0] } else { page.heading[1] },
+        lines: page.lines.iter().map(pick).filter(|line| !line.is_empty()).collect(),
+        request_id: page.request_id,
+    };
+    html(app, page.status, "approve/closed.html", &context)
+}
+
+fn html<C: serde::Serialize>(app: &App, status: StatusCode, template: &str, context: &C) -> Response {
+    match app.renderer.render(template, context) {
+        Ok(page) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page cannot be rendered");
+            Problem::new(Code::Internal).into_response()
+        }
+    }
+}
+
+fn pair(ja: &str, en: &str) -> [String; 2] {
+    [ja.to_owned(), en.to_owned()]
+}
+
+fn scope_text(scope: Scope, adn: &str, lang: &str) -> String {
+    match (scope, lang) {
+        (Scope::Fqdn, "ja") => "上の名前に限り承認する(FQDN限定)".to_owned(),
+        (Scope::Fqdn, _) => "Only the exact names listed".to_owned(),
+        (Scope::Subtree, "ja") => format!("{adn} とその下の名前について承認する"),
+        (Scope::Subtree, _) => format!("{adn} and everything under it"),
+        (Scope::Base, "ja") => format!("ドメイン名全体({adn} とその下のすべての名前)について承認する"),
+        (Scope::Base, _) => format!("The whole domain: {adn} and every name under it"),
+        (Scope::Order, "ja") => "この申請に限り承認する".to_owned(),
+        (Scope::Order, _) => "This request only".to_owned(),
+    }
+}
+
+fn error_text(error: &FieldError, lang: &str) -> &'static str {
+    match (error.pointer.as_str(), error.code, lang) {
+        ("scope", _, "ja") => "承認範囲を一つお選びください。",
+        ("scope", _, _) => "Choose how far the approval reaches.",
+        ("signer", "missing", "ja") => "お名前または会社名をご記入ください。",
+        ("signer", "missing", _) => "Give your name or your company's.",
+        ("signer", _, "ja") => "ご署名は100文字以内の1行でご記入ください。",
+        ("signer", _, _) => "The name must be one line of 100 characters at most.",
+        ("authority", _, "ja") => "承認する権限があることを確認のうえ、チェックを入れてください。",
+        ("authority", _, _) => "Tick the box to confirm that you have authority over this domain name.",
+        ("reason", _, "ja") => "理由は1000文字以内でご記入ください。",
+        ("reason", _, _) => "The reason must hold 1000 characters at most.",
+        ("decision", _, "ja") => "下のボタンのいずれかを押してください。",
+        ("decision", _, _) => "Press one of the buttons below.",
+        (_, _, "ja") => "ページの内容が新しくなりました。もう一度ご確認のうえ、お答えください。",
+        _ => "The page has changed. Please check it and answer again.",
+    }
+}

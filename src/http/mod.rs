@@ -1,0 +1,158 @@
+//! The router. A handler parses, calls one use case, renders; it decides nothing.
+
+mod access_log;
+mod admin;
+mod api;
+mod approve;
+mod caller;
+mod ops;
+mod problem;
+mod static_files;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+pub(crate) use api::approvers::ApproversView;
+pub use problem::{CODES, Code, Problem};
+
+use crate::app::App;
+
+/// What the router needs to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Ordering systems: name and SHA-256 of the token.
+    pub clients: Vec<(String, [u8; 32])>,
+    /// Proxies whose X-Forwarded-For is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Longest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Time for one request.
+    pub request_timeout: Duration,
+    /// Wrong links per caller and minute.
+    pub wrong_links_per_minute: std::num::NonZeroU32,
+}
+
+/// What every handler gets.
+pub struct Shared {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// The configuration's part.
+    pub settings: HttpSettings,
+    wrong_links: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+/// The state of the router.
+#[derive(Clone)]
+pub struct HttpState(Arc<Shared>);
+
+impl HttpState {
+    /// Puts the state together.
+    #[must_use]
+    pub fn new(app: Arc<App>, settings: HttpSettings) -> Self {
+        let wrong_links = RateLimiter::keyed(Quota::per_minute(settings.wrong_links_per_minute));
+        Self(Arc::new(Shared { app, settings, wrong_links }))
+    }
+}
+
+impl std::ops::Deref for HttpState {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Shared {
+    /// Forgets callers that have been quiet, so that the table does not grow for ever.
+    pub fn forget_quiet_callers(&self) {
+        self.wrong_links.retain_recent();
+        self.wrong_links.shrink_to_fit();
+    }
+}
+
+/// Which routes a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routes {
+    /// Everything.
+    All,
+    /// Everything but the status page.
+    Public,
+    /// The status page and the signs of life.
+    Admin,
+}
+
+/// Builds the router.
+pub fn router(state: HttpState, routes: Routes) -> Router {
+    let mut router = Router::new()
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/static/{file}", get(static_files::serve));
+    if routes != Routes::Admin {
+        let api = Router::new()
+            .route("/v1/approvers", get(api::approvers::get))
+            .route("/v1/orders", get(api::list_orders::get).post(api::place_order::post))
+            .route("/v1/orders/{id}", get(api::show_order::get))
+            .route("/v1/orders/{id}/events", get(api::events::get))
+            .route_layer(from_fn_with_state(state.clone(), api::authenticate));
+        let approve = Router::new()
+            .route("/approve/{token}", get(approve::show::get).post(approve::answer::post))
+            .layer(ServiceBuilder::new().layer(set(header::CACHE_CONTROL, "no-store")).layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)));
+        router = router.merge(api).merge(approve);
+    }
+    if routes != Routes::Public {
+        let admin = Router::new()
+            .route("/admin", get(admin::list::get))
+            .route("/admin/orders/{id}", get(admin::order::get))
+            .route("/admin/effects/{id}/replay", post(admin::replay::post))
+            .route_layer(from_fn(admin::only_from_this_host))
+            .layer(ServiceBuilder::new().layer(set(header::CACHE_CONTROL, "no-store")).layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)));
+        router = router.merge(admin);
+    }
+    let max_body_bytes = state.settings.max_body_bytes;
+    let request_timeout = state.settings.request_timeout;
+    router
+        .fallback(|| async { Problem::new(Code::NotFound) })
+        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn(access_log::log))
+                .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .layer(set(header::REFERRER_POLICY, "no-referrer"))
+                .layer(set(header::X_FRAME_OPTIONS, "DENY"))
+                .layer(set(HeaderName::from_static("x-robots-tag"), "noindex, nofollow"))
+                .layer(CatchPanicLayer::custom(panicked))
+                .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, request_timeout))
+                .layer(RequestBodyLimitLayer::new(max_body_bytes))
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .with_state(state)
+}
+
+/// What a page may load and where its form may go.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+fn set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = words.unwrap_or("no words"), "a handler panicked");
+    Problem::new(Code::Internal).into_response()
+}
+

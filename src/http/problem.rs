@@ -1,0 +1,138 @@
+//! Problem documents (RFC 9457), and the one table of their codes.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::dcv::field::FieldError;
+use crate::store::StoreError;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal;)*) => {
+        /// A problem's stable code.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Code { $($(#[$doc])* $name),* }
+
+        /// Every code with its status and title.
+        pub const CODES: &[(&str, u16, &str)] = &[$(($code, $status, $title)),*];
+
+        impl Code {
+            const fn row(self) -> (&'static str, u16, &'static str) {
+                match self { $(Self::$name => ($code, $status, $title)),* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The JSON cannot be read.
+    BrokenJson = "broken-json", 400, "The body is not JSON";
+    /// No or a wrong bearer token.
+    Unauthorized = "unauthorized", 401, "A valid bearer token is needed";
+    /// A form came from another site.
+    Forbidden = "forbidden", 403, "This is not allowed";
+    /// There is no such thing, or not for this caller.
+    NotFound = "not-found", 404, "There is no such thing here";
+    /// The path has other methods.
+    MethodNotAllowed = "method-not-allowed", 405, "This path has other methods";
+    /// The client used the reference before.
+    DuplicateOrderRef = "duplicate-order-ref", 409, "The order reference was used before";
+    /// The body is longer than the limit.
+    BodyTooLarge = "body-too-large", 413, "The body is too large";
+    /// The body is not said to be JSON.
+    WrongContentType = "wrong-content-type", 415, "The body must be application/json";
+    /// A field is wrong; the document's own code is that of the first error.
+    Invalid = "invalid-request", 422, "The request cannot be accepted";
+    /// The caller is too fast.
+    TooManyRequests = "too-many-requests", 429, "Too many requests";
+    /// Our fault.
+    Internal = "internal", 500, "Something went wrong here";
+    /// The database is not there.
+    Unavailable = "unavailable", 503, "The service is not available for now";
+    /// A source that was needed did not answer.
+    SourceUnavailable = "source-unavailable", 503, "A source did not answer";
+}
+
+/// A problem document.
+#[derive(Debug)]
+pub struct Problem {
+    code: Code,
+    detail: Option<String>,
+    errors: Vec<FieldError>,
+    members: Map<String, Value>,
+    retry_after_secs: Option<u64>,
+}
+
+impl Problem {
+    /// A problem without more to say.
+    #[must_use]
+    pub fn new(code: Code) -> Self {
+        Self { code, detail: None, errors: Vec::new(), members: Map::new(), retry_after_secs: None }
+    }
+
+    /// A request whose fields are wrong.
+    #[must_use]
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(Code::Invalid) }
+    }
+
+    /// Says more, for a person.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a member of its own.
+    #[must_use]
+    pub fn member(mut self, name: &str, value: Value) -> Self {
+        self.members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub const fn retry_after(mut self, secs: u64) -> Self {
+        self.retry_after_secs = Some(secs);
+        self
+    }
+}
+
+impl From<StoreError> for Problem {
+    /// Logs what happened and tells none of it.
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed a request");
+        match error {
+            StoreError::Inconsistent { .. } | StoreError::Schema(_) | StoreError::Migration(_) => Self::new(Code::Internal),
+            StoreError::Database(_) | StoreError::Closed(_) => Self::new(Code::Unavailable).retry_after(5),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (code, status, title) = self.code.row();
+        let code = self.errors.first().map_or(code, |error| error.code);
+        let mut body = self.members;
+        body.insert("type".to_owned(), json!("about:blank"));
+        body.insert("title".to_owned(), json!(title));
+        body.insert("status".to_owned(), json!(status));
+        body.insert("code".to_owned(), json!(code));
+        if let Some(detail) = self.detail.or_else(|| self.errors.first().map(|error| error.detail.clone())) {
+            body.insert("detail".to_owned(), json!(detail));
+        }
+        if !self.errors.is_empty() {
+            body.insert("errors".to_owned(), json!(self.errors));
+        }
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], Value::Object(body).to_string()).into_response();
+        let headers = response.headers_mut();
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

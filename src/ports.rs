@@ -1,0 +1,144 @@
+//! What the shell needs of the outside world. Few, small and ours: no library's type stands in a signature.
+//!
+//! A port returns evidence, not just an answer: what was asked of whom, when, and what came back, also on failure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::dcv::contact::dns_txt::DnsOutcome;
+use crate::dcv::contact::whois::{HopError, Question};
+use crate::dcv::email::EmailAddress;
+use crate::dcv::evidence::{Dnssec, Exchange};
+use crate::dcv::timestamp::Timestamp;
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// The present instant.
+    fn now(&self) -> Timestamp;
+}
+
+/// Draws random bytes fit for keys and Random Values.
+pub trait Entropy: Send + Sync {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// What a DNS question brought.
+#[derive(Debug, Clone)]
+pub struct DnsAnswer {
+    /// How it ended.
+    pub outcome: DnsOutcome<Vec<u8>>,
+    /// The weakest DNSSEC verdict over every link of the answer.
+    pub dnssec: Dnssec,
+    /// How long it may be believed.
+    pub ttl: Duration,
+    /// What was asked of whom, and what came back.
+    pub exchange: Exchange,
+}
+
+/// DNS look-ups. Bounded in time by the implementation.
+#[async_trait]
+pub trait Dns: Send + Sync {
+    /// Asks for the TXT records at `name`, each record's strings joined. No search list is applied.
+    async fn txt(&self, name: &str) -> DnsAnswer;
+}
+
+/// One WHOIS answer.
+#[derive(Debug, Clone)]
+pub struct WhoisAnswer {
+    /// The bytes, or why there are none.
+    pub result: Result<Vec<u8>, HopError>,
+    /// What was asked of whom, and what came back.
+    pub exchange: Exchange,
+}
+
+/// WHOIS look-ups, one question to one server. Bounded in size and time, and in rate per server, by the implementation,
+/// which never connects to a private address that was not configured.
+#[async_trait]
+pub trait Whois: Send + Sync {
+    /// Asks.
+    async fn ask(&self, question: &Question) -> WhoisAnswer;
+}
+
+/// A mail before it is bytes.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// The recipient.
+    pub to: EmailAddress,
+    /// One line.
+    pub subject: String,
+    /// The plain text.
+    pub text: String,
+    /// With angle brackets.
+    pub message_id: String,
+    /// The Date header.
+    pub date: Timestamp,
+    /// The languages of the text, as in Content-Language.
+    pub languages: &'static str,
+}
+
+/// A letter that cannot be put into bytes.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the mail cannot be composed: {0}")]
+pub struct ComposeError(pub String);
+
+/// Why a mail was not handed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendFailure {
+    /// Try again: a 4xx answer, a time-out, a broken connection, TLS trouble.
+    #[error("{0}")]
+    Transient(String),
+    /// The relay refuses for good: a 5xx answer.
+    #[error("{0}")]
+    Permanent(String),
+}
+
+/// The way out for mail.
+#[async_trait]
+pub trait MailOut: Send + Sync {
+    /// Puts a letter into its final bytes; the same letter gives the same bytes.
+    ///
+    /// # Errors
+    /// [`ComposeError`] for an address the mail library refuses.
+    fn compose(&self, letter: &Letter) -> Result<Vec<u8>, ComposeError>;
+
+    /// Hands a message to the relay and returns the relay's words.
+    ///
+    /// # Errors
+    /// [`SendFailure`], which says whether to try again. After a failure the mail may have been taken all the same.
+    async fn send(&self, return_path: &str, to: &EmailAddress, message: &[u8]) -> Result<String, SendFailure>;
+}
+
+/// Why a webhook was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct PostFailure {
+    /// The receiver's status, or what went wrong.
+    pub detail: String,
+    /// How long the receiver asks to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+/// The way out for webhooks. Signs by the Standard Webhooks specification.
+#[async_trait]
+pub trait Webhook: Send + Sync {
+    /// Posts `body` to the endpoint called `endpoint` and returns the receiver's status line.
+    ///
+    /// # Errors
+    /// [`PostFailure`] for anything but a 2xx answer in time.
+    async fn post(&self, endpoint: &str, id: &str, now: Timestamp, body: &str) -> Result<String, PostFailure>;
+}
+
+/// Everything the shell needs of the outside world.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is the port of its name")]
+pub struct Ports {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub dns: Arc<dyn Dns>,
+    pub whois: Arc<dyn Whois>,
+    pub mail_out: Arc<dyn MailOut>,
+    pub webhook: Arc<dyn Webhook>,
+}

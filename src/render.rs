@@ -1,0 +1,255 @@
+//! `templates/` → subject, text, HTML. A typed context for each template; an undefined value is an error.
+//!
+//! Templates are embedded; a file of the same name in the operator's folder replaces one. All are compiled at start.
+
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+
+static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+
+/// Work one rendering may do; the longest of ours takes a few thousand steps for 250 names.
+const FUEL: u64 = 1_000_000;
+
+/// Largest template, in bytes.
+const TEMPLATE_MAX_BYTES: u64 = 256 * 1024;
+
+/// A template cannot be read, compiled or rendered.
+#[derive(Debug, thiserror::Error)]
+#[error("template {name}: {problem}")]
+pub struct RenderError {
+    /// The template.
+    pub name: String,
+    /// What is wrong, with the line.
+    pub problem: String,
+}
+
+/// The compiled templates.
+#[derive(Debug)]
+pub struct Renderer {
+    environment: Environment<'static>,
+}
+
+/// A name in the forms people read.
+#[derive(Debug, Clone, Serialize)]
+pub struct NameView {
+    /// A-labels.
+    pub ascii: String,
+    /// As people write it.
+    pub unicode: String,
+    /// Both where they differ.
+    pub label: String,
+    /// What became of it, in words; empty while it is open.
+    pub state: String,
+}
+
+impl NameView {
+    /// Shows a name given as A-labels, with `*.` where it is a wildcard.
+    #[must_use]
+    pub fn new(ascii: &str) -> Self {
+        let (wildcard, rest) = ascii.strip_prefix("*.").map_or(("", ascii), |rest| ("*.", rest));
+        let unicode = format!("{wildcard}{}", idna::domain_to_unicode(rest).0);
+        let label = if unicode == ascii { unicode.clone() } else { format!("{unicode} ({ascii})") };
+        Self { ascii: ascii.to_owned(), unicode, label, state: String::new() }
+    }
+}
+
+/// Whose mail and page it is.
+#[derive(Debug, Clone, Default, Serialize)]
+#[expect(missing_docs, reason = "[service] in config/default.toml documents each")]
+pub struct ServiceView {
+    pub name_ja: String,
+    pub name_en: String,
+    pub contact_email: String,
+    pub contact_phone: String,
+    pub contact_hours_ja: String,
+    pub contact_hours_en: String,
+}
+
+/// What mail and page tell of an order.
+#[derive(Debug, Clone, Serialize)]
+pub struct FactsView {
+    /// The order's id, which people quote.
+    pub request_id: String,
+    /// The ordering system's reference.
+    pub order_ref: String,
+    /// The ADN being proven.
+    pub adn: NameView,
+    /// The names asked for.
+    pub names: Vec<NameView>,
+    /// The applicant; empty where it was not told.
+    pub organization: String,
+    /// The party that sent the request; empty where it was not told.
+    pub requester: String,
+    /// The certificate; empty where it was not told.
+    pub product: String,
+    /// What the order is for, in Japanese.
+    pub kind_ja: &'static str,
+    /// What the order is for, in English.
+    pub kind_en: &'static str,
+    /// To whom the mail goes.
+    pub recipient: String,
+    /// Where the address was found.
+    pub source: &'static str,
+    /// The contact's role in Japanese; empty where there is none.
+    pub role_ja: &'static str,
+    /// The contact's role in English; empty where there is none.
+    pub role_en: &'static str,
+    /// When the order came, RFC 3339.
+    pub requested_at: String,
+    /// The same for people.
+    pub requested_ja: String,
+    /// The same for people.
+    pub requested_en: String,
+    /// The deadline, RFC 3339.
+    pub deadline_at: String,
+    /// The same for people.
+    pub deadline_ja: String,
+    /// The same for people.
+    pub deadline_en: String,
+}
+
+/// `mail/approval.*`
+#[derive(Debug, Clone, Serialize)]
+pub struct ApprovalMail<'a> {
+    /// What is asked.
+    #[serde(flatten)]
+    pub facts: &'a FactsView,
+    /// Whose mail it is.
+    pub service: &'a ServiceView,
+    /// The certificate authority; empty where it is not told.
+    pub ca: &'a str,
+    /// Which language stands first.
+    pub locale: &'static str,
+    /// The link.
+    pub url: &'a str,
+    /// Other recipients, masked.
+    pub others: Vec<String>,
+}
+
+/// What was typed into the form, to show it again.
+#[derive(Debug, Clone, Default, Serialize)]
+#[expect(missing_docs, reason = "each field is the form field of its name")]
+pub struct Entered {
+    pub scope: String,
+    pub signer: String,
+    pub reason: String,
+    pub authority: bool,
+}
+
+/// One scope on offer.
+#[derive(Debug, Clone, Serialize)]
+pub struct ScopeView {
+    /// The code to post.
+    pub code: &'static str,
+    /// What it means.
+    pub text: String,
+}
+
+/// One error above the form.
+#[derive(Debug, Clone, Serialize)]
+pub struct FormErrorView {
+    /// The form field.
+    pub field: String,
+    /// What to do.
+    pub text: &'static str,
+}
+
+/// `approve/form.html`
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "each field is what the page shows under its name")]
+pub struct ApproveForm<'a> {
+    #[serde(flatten)]
+    pub facts: &'a FactsView,
+    pub service: &'a ServiceView,
+    pub lang: &'static str,
+    pub static_base: &'a str,
+    pub partly: bool,
+    pub nonce: &'a str,
+    pub scopes: Vec<ScopeView>,
+    pub signer: &'static str,
+    pub authority_check: bool,
+    pub entered: &'a Entered,
+    pub errors: Vec<FormErrorView>,
+    pub wrong: Vec<String>,
+}
+
+/// `approve/closed.html`
+#[derive(Debug, Clone, Serialize)]
+pub struct ClosedPage<'a> {
+    /// Whose page it is.
+    pub service: &'a ServiceView,
+    /// `ja` or `en`.
+    pub lang: &'static str,
+    /// What the stylesheet's address begins with.
+    pub static_base: &'a str,
+    /// The state.
+    pub heading: &'a str,
+    /// What it means and what to do next.
+    pub lines: Vec<String>,
+    /// The order's id; empty where it is not told.
+    pub request_id: String,
+}
+
+impl Renderer {
+    /// Compiles the embedded templates and those in `over`, which replace them.
+    ///
+    /// # Errors
+    /// [`RenderError`] names the template and the line.
+    pub fn new(over: Option<&Path>) -> Result<Self, RenderError> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        let mut names = Vec::new();
+        for file in files(&EMBEDDED) {
+            let name = file.path().to_string_lossy().into_owned();
+            let error = |problem: String| RenderError { name: name.clone(), problem };
+            let mut text = file.contents_utf8().ok_or_else(|| error("not UTF-8".to_owned()))?.to_owned();
+            if let Some(path) = over.map(|over| over.join(file.path())).filter(|path| path.exists()) {
+                if std::fs::metadata(&path).map_err(|e| error(e.to_string()))?.len() > TEMPLATE_MAX_BYTES {
+                    return Err(error(format!("larger than {TEMPLATE_MAX_BYTES} bytes")));
+                }
+                text = std::fs::read_to_string(&path).map_err(|e| error(e.to_string()))?;
+            }
+            environment.add_template_owned(name.clone(), text).map_err(|e| error(format!("{e:#}")))?;
+            names.push(name);
+        }
+        Ok(Self { environment })
+    }
+
+    /// Renders one template.
+    ///
+    /// # Errors
+    /// [`RenderError`], for a value that is not defined above all.
+    pub fn render<C: Serialize>(&self, name: &str, context: &C) -> Result<String, RenderError> {
+        let error = |problem: minijinja::Error| RenderError { name: name.to_owned(), problem: format!("{problem:#}") };
+        self.environment.get_template(name).map_err(error)?.render(minijinja::value::Serde(context)).map_err(error)
+    }
+
+    /// The approval mail's subject, on one line, and its text.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn approval_mail(&self, context: &ApprovalMail<'_>) -> Result<(String, String), RenderError> {
+        let subject = self.render("mail/approval.subject.txt", context)?;
+        let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
+        Ok((subject, self.render("mail/approval.txt", context)?))
+    }
+}
+
+/// A file that is served as it is.
+#[must_use]
+pub fn static_file(name: &str) -> Option<&'static [u8]> {
+    EMBEDDED.get_file(format!("static/{name}")).map(include_dir::File::contents)
+}
+
+/// Every embedded file, folders walked.
+fn files<'d>(dir: &'d Dir<'static>) -> Vec<&'d include_dir::File<'static>> {
+    let mut all: Vec<_> = dir.files().collect();
+    for inner in dir.dirs() {
+        all.extend(files(inner));
+    }
+    all
+}

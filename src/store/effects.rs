@@ -1,0 +1,275 @@
+//! Tables `effects` and `attempts`: the outbox.
+
+use sqlx::FromRow;
+
+use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use crate::dcv::id::{EffectId, MailId, OrderId};
+use crate::dcv::timestamp::Timestamp;
+
+/// A kind of effect.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EffectKind {
+    /// A mail to hand to the relay.
+    Mail,
+    /// A webhook to post.
+    Webhook,
+}
+
+impl EffectKind {
+    /// The kind as stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// An effect to be done after the commit.
+#[derive(Clone)]
+pub struct NewEffect {
+    /// Its id.
+    pub id: EffectId,
+    /// What it is.
+    pub kind: EffectKind,
+    /// The order it belongs to.
+    pub order: OrderId,
+    /// The mail or the event.
+    pub subject: [u8; 16],
+    /// The webhook's name; for mails the mail's reference.
+    pub endpoint: String,
+    /// Its place among those of the same order and endpoint.
+    pub seq: i64,
+    /// A mail's final bytes.
+    pub body: Option<Vec<u8>>,
+    /// When it was made and is due.
+    pub at: Timestamp,
+}
+
+/// An effect that a worker holds a lease on.
+#[derive(Clone, FromRow)]
+pub struct ClaimedEffect {
+    /// Its id.
+    pub id: Vec<u8>,
+    /// The order it belongs to.
+    pub order_id: Vec<u8>,
+    /// The mail or the event.
+    pub subject_id: Vec<u8>,
+    /// The webhook's name; for mails the mail's reference.
+    pub endpoint: String,
+    /// Its place among those of the same order and endpoint.
+    pub seq: i64,
+    /// A mail's final bytes.
+    pub body: Option<Vec<u8>>,
+    /// Attempts so far, this one included.
+    pub attempts: i64,
+    /// Unix microseconds.
+    pub created_at: i64,
+}
+
+impl std::fmt::Debug for ClaimedEffect {
+    /// Without the body, which holds a Random Value.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClaimedEffect").field("endpoint", &self.endpoint).field("seq", &self.seq).field("attempts", &self.attempts).finish_non_exhaustive()
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It worked.
+    Done,
+    /// To be tried again.
+    Later(Timestamp),
+    /// Given up; can be replayed.
+    Dead,
+}
+
+/// One try of an effect, as stored.
+#[derive(Clone, Debug, FromRow)]
+pub struct AttemptRow {
+    /// `mail` or `webhook`.
+    pub kind: String,
+    /// The mail or the event.
+    pub subject_id: Vec<u8>,
+    /// The webhook's name, or the mail's reference.
+    pub endpoint: String,
+    /// Its number, from 1.
+    pub number: i64,
+    /// Unix microseconds.
+    pub ended_at: i64,
+    /// `done`, `later` or `dead`.
+    pub outcome: String,
+    /// The peer's words, or ours.
+    pub detail: String,
+}
+
+/// An effect that was given up.
+#[derive(Clone, Debug, FromRow)]
+pub struct DeadEffect {
+    /// Its id.
+    pub id: Vec<u8>,
+    /// `mail` or `webhook`.
+    pub kind: String,
+    /// The order it belongs to.
+    pub order_id: Vec<u8>,
+    /// The webhook's name, or the mail's reference.
+    pub endpoint: String,
+    /// Attempts made.
+    pub attempts: i64,
+    /// Unix microseconds.
+    pub ended_at: Option<i64>,
+    /// Why.
+    pub last_error: Option<String>,
+}
+
+/// Longest detail kept of an attempt, in characters.
+const DETAIL_MAX_CHARS: usize = 500;
+
+impl Tx<'_> {
+    /// Puts an effect into the outbox.
+    pub async fn enqueue(&mut self, effect: &NewEffect) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, created_at, due_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, $8, $8)";
+        exec!(self, sqlx::query(SQL)
+            .bind(&effect.id.as_bytes()[..])
+            .bind(effect.kind.as_str())
+            .bind(&effect.order.as_bytes()[..])
+            .bind(&effect.subject[..])
+            .bind(&effect.endpoint)
+            .bind(effect.seq)
+            .bind(&effect.body)
+            .bind(effect.at.unix_micros()));
+        Ok(())
+    }
+
+    /// Leases up to `limit` effects that are due and first in their line, and counts the attempt before it is made.
+    ///
+    /// Until `leased_until` nobody else takes them; a worker that dies simply lets its lease end.
+    pub async fn claim(&mut self, kind: EffectKind, now: Timestamp, leased_until: Timestamp, lease: [u8; 16], limit: u32) -> Result<Vec<ClaimedEffect>, StoreError> {
+        macro_rules! claim {
+            ($lock:literal) => {
+                concat!(
+                    "UPDATE effects SET lease = $1, due_at = $2, attempts = attempts + 1 WHERE state = 'due' AND id IN (
+                        SELECT e.id FROM effects e WHERE e.state = 'due' AND e.kind = $3 AND e.due_at <= $4 AND NOT EXISTS (
+                            SELECT 1 FROM effects p WHERE p.state = 'due' AND p.order_id = e.order_id AND p.endpoint = e.endpoint AND p.seq < e.seq)
+                        ORDER BY e.due_at LIMIT $5",
+                    $lock,
+                    ") RETURNING id, order_id, subject_id, endpoint, seq, body, attempts, created_at"
+                )
+            };
+        }
+        let sql = if self.is_postgres() { claim!(" FOR UPDATE OF e SKIP LOCKED") } else { claim!("") };
+        Ok(in_tx!(self, |db| sqlx::query_as(sql)
+            .bind(&lease[..])
+            .bind(leased_until.unix_micros())
+            .bind(kind.as_str())
+            .bind(now.unix_micros())
+            .bind(i64::from(limit))
+            .fetch_all(db)
+            .await?))
+    }
+
+    /// Prolongs a lease; `false` when it was lost.
+    pub async fn renew_lease(&mut self, id: &[u8], lease: [u8; 16], leased_until: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE effects SET due_at = $3 WHERE id = $1 AND lease = $2 AND state = 'due'";
+        let rows = exec!(self, sqlx::query(SQL).bind(id).bind(&lease[..]).bind(leased_until.unix_micros()));
+        Ok(rows == 1)
+    }
+
+    /// Records how an attempt ended; `false`, and nothing is written, when the lease is held by another by now.
+    ///
+    /// A later attempt makes the effects that wait behind it wait as long, so that they are not looked at in vain.
+    pub async fn finish(&mut self, effect: &ClaimedEffect, lease: [u8; 16], outcome: &Outcome, detail: &str, now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE effects SET state = $3, due_at = $4, ended_at = $5, last_error = $6, lease = NULL,
+            body = CASE WHEN $3 = 'done' THEN NULL ELSE body END WHERE id = $1 AND lease = $2 AND state = 'due'";
+        const BEHIND: &str = "UPDATE effects SET due_at = $4 WHERE state = 'due' AND order_id = $1 AND endpoint = $2 AND seq > $3 AND due_at < $4";
+        const ATTEMPT: &str = "INSERT INTO attempts (effect_id, number, ended_at, outcome, detail) VALUES ($1, $2, $3, $4, $5)";
+        let detail: String = detail.chars().filter(|c| !c.is_control()).take(DETAIL_MAX_CHARS).collect();
+        let (state, due, ended, word) = match outcome {
+            Outcome::Done => ("done", now, Some(now), "done"),
+            Outcome::Later(due) => ("due", *due, None, "later"),
+            Outcome::Dead => ("dead", now, Some(now), "dead"),
+        };
+        let error = (*outcome != Outcome::Done).then_some(&detail);
+        let rows = exec!(self, sqlx::query(SQL)
+            .bind(&effect.id)
+            .bind(&lease[..])
+            .bind(state)
+            .bind(due.unix_micros())
+            .bind(ended.map(Timestamp::unix_micros))
+            .bind(error));
+        if rows != 1 {
+            return Ok(false);
+        }
+        if let Outcome::Later(due) = outcome {
+            exec!(self, sqlx::query(BEHIND)
+                .bind(&effect.order_id)
+                .bind(&effect.endpoint)
+                .bind(effect.seq)
+                .bind(due.unix_micros()));
+        }
+        exec!(self, sqlx::query(ATTEMPT)
+            .bind(&effect.id)
+            .bind(effect.attempts)
+            .bind(now.unix_micros())
+            .bind(word)
+            .bind(&detail));
+        Ok(true)
+    }
+
+    /// Blanks a mail's bytes and drops it from the outbox where it still waits: its link has ended.
+    pub(super) async fn blank_mail(&mut self, mail: &[u8], at: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE effects SET body = NULL, ended_at = CASE WHEN state = 'due' THEN $2 ELSE ended_at END,
+            last_error = CASE WHEN state = 'due' THEN 'link-ended' ELSE last_error END,
+            state = CASE WHEN state = 'due' THEN 'dead' ELSE state END WHERE subject_id = $1 AND kind = 'mail'";
+        exec!(self, sqlx::query(SQL).bind(mail).bind(at.unix_micros()));
+        Ok(())
+    }
+
+    /// Puts an effect that was given up back into the outbox; `false` when it was not given up or its bytes are gone.
+    pub async fn replay(&mut self, id: EffectId, now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE effects SET state = 'due', due_at = $2, created_at = $2, ended_at = NULL
+            WHERE id = $1 AND state = 'dead' AND (kind = 'webhook' OR body IS NOT NULL)";
+        let rows = exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(now.unix_micros()));
+        Ok(rows == 1)
+    }
+}
+
+impl Store {
+    /// Whether an effect of a kind is due.
+    pub async fn any_due(&self, kind: EffectKind, now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM effects WHERE state = 'due' AND kind = $1 AND due_at <= $2 LIMIT 1";
+        let found: Option<i32> =
+            on_pool!(self, |db| sqlx::query_scalar(SQL).bind(kind.as_str()).bind(now.unix_micros()).fetch_optional(db).await?);
+        Ok(found.is_some())
+    }
+
+    /// How many effects of a kind wait.
+    pub async fn effects_due(&self, kind: EffectKind) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM effects WHERE state = 'due' AND kind = $1";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(kind.as_str()).fetch_one(db).await?))
+    }
+
+    /// The effects of an order that were given up.
+    pub async fn dead_effects(&self, order: OrderId) -> Result<Vec<DeadEffect>, StoreError> {
+        const SQL: &str = "SELECT id, kind, order_id, endpoint, attempts, ended_at, last_error FROM effects
+            WHERE order_id = $1 AND state = 'dead' AND last_error <> 'link-ended' ORDER BY id";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// The tries of an order's effects, oldest first.
+    pub async fn attempts(&self, order: OrderId) -> Result<Vec<AttemptRow>, StoreError> {
+        const SQL: &str = "SELECT e.kind, e.subject_id, e.endpoint, a.number, a.ended_at, a.outcome, a.detail FROM attempts a
+            JOIN effects e ON e.id = a.effect_id WHERE e.order_id = $1 ORDER BY a.ended_at, a.number";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// The bytes of a mail that has not ended, for those who may see them (the demo and tests).
+    pub async fn mail_body(&self, mail: MailId) -> Result<Option<Vec<u8>>, StoreError> {
+        const SQL: &str = "SELECT body FROM effects WHERE subject_id = $1 AND kind = 'mail' ORDER BY id DESC LIMIT 1";
+        let body: Option<Option<Vec<u8>>> = on_pool!(self, |db| sqlx::query_scalar(SQL).bind(&mail.as_bytes()[..]).fetch_optional(db).await?);
+        Ok(body.flatten())
+    }
+}

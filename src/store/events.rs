@@ -1,0 +1,92 @@
+//! Table `events`: an order's timeline.
+
+use serde_json::{Value, json};
+use sqlx::FromRow;
+
+use super::{EffectKind, NewEffect, Store, StoreError, Tx, exec, in_tx, on_pool};
+use crate::dcv::event::Event;
+use crate::dcv::id::{EffectId, EventId, OrderId};
+
+/// One entry of a timeline, as stored.
+#[derive(Clone, Debug, FromRow)]
+pub struct EventRow {
+    /// Its id.
+    pub id: Vec<u8>,
+    /// The order it belongs to.
+    pub order_id: Vec<u8>,
+    /// Its place in the order, from 1.
+    pub seq: i64,
+    /// An event type.
+    pub kind: String,
+    /// Unix microseconds.
+    pub at: i64,
+    /// Who caused it.
+    pub actor: String,
+    /// JSON, as the webhook carries it.
+    pub data: String,
+}
+
+const BY_ID: &str = "SELECT id, order_id, seq, kind, at, actor, data FROM events WHERE id = $1";
+const BY_ORDER: &str = "SELECT id, order_id, seq, kind, at, actor, data FROM events WHERE order_id = $1 ORDER BY seq";
+
+impl Tx<'_> {
+    /// Adds events to an order's timeline, each with one webhook effect per endpoint that `endpoints` names for it.
+    ///
+    /// `ids` draws fresh ids. The events get the order's next places, in the order given.
+    pub async fn record_events(
+        &mut self,
+        order: OrderId,
+        order_ref: &str,
+        events: &[Event],
+        endpoints: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
+        ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO events (id, order_id, seq, kind, at, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        if events.is_empty() {
+            return Ok(());
+        }
+        let first = self.take_seqs(order, i64::try_from(events.len()).unwrap_or(i64::MAX)).await?;
+        for (seq, event) in (first..).zip(events) {
+            let id = EventId::new(event.at, ids());
+            let mut data = event.data.clone();
+            data.insert("order_id".to_owned(), json!(order));
+            data.insert("order_ref".to_owned(), json!(order_ref));
+            data.insert("seq".to_owned(), json!(seq));
+            let data = Value::Object(data).to_string();
+            exec!(self, sqlx::query(SQL)
+                .bind(&id.as_bytes()[..])
+                .bind(&order.as_bytes()[..])
+                .bind(seq)
+                .bind(event.kind.as_str())
+                .bind(event.at.unix_micros())
+                .bind(&event.actor)
+                .bind(&data));
+            for endpoint in endpoints(event) {
+                self.enqueue(&NewEffect {
+                    id: EffectId::new(event.at, ids()),
+                    kind: EffectKind::Webhook,
+                    order,
+                    subject: *id.as_bytes(),
+                    endpoint,
+                    seq,
+                    body: None,
+                    at: event.at,
+                })
+                .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Reads one event.
+    pub async fn event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
+        Ok(on_pool!(self, |db| sqlx::query_as(BY_ID).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
+    }
+
+    /// Reads an order's timeline.
+    pub async fn events(&self, order: OrderId) -> Result<Vec<EventRow>, StoreError> {
+        Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+}

@@ -1,0 +1,205 @@
+//! Tables `mails` and `mail_validations`.
+
+use sqlx::FromRow;
+
+use super::{Store, StoreError, Tx, id_bytes, exec, in_tx, on_pool};
+use crate::dcv::contact::Source;
+use crate::dcv::id::{MailId, OrderId};
+use crate::dcv::order::{Delivery, LinkState};
+use crate::dcv::timestamp::Timestamp;
+
+/// One mail as stored.
+#[derive(Clone, Debug, FromRow)]
+pub struct MailRow {
+    /// Its id.
+    pub id: Vec<u8>,
+    /// The order it belongs to.
+    pub order_id: Vec<u8>,
+    /// To whom it goes.
+    pub recipient: String,
+    /// The ADN it proves.
+    pub adn: String,
+    /// 1 where the ADN is its own Base Domain Name.
+    pub adn_is_base: i64,
+    /// A [`Source`].
+    pub source: String,
+    /// The contact's role, for registration data.
+    pub role: Option<String>,
+    /// The look-up that yielded the address.
+    pub lookup_id: Option<Vec<u8>>,
+    /// Unix microseconds of that look-up.
+    pub looked_up_at: i64,
+    /// Unix microseconds; until when it may be believed without asking again.
+    pub valid_until: Option<i64>,
+    /// Hash of the Random Value.
+    pub random_hash: Vec<u8>,
+    /// What the return path carries.
+    #[sqlx(rename = "ref")]
+    pub reference: String,
+    /// The Message-ID, with its angle brackets.
+    pub message_id: String,
+    /// SHA-256 of the message as sent.
+    pub content_hash: Vec<u8>,
+    /// A [`LinkState`].
+    pub link: String,
+    /// A [`Delivery`].
+    pub delivery: String,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Unix microseconds.
+    pub created_at: i64,
+    /// Unix microseconds; the deadline that counts.
+    pub expires_at: i64,
+    /// Unix microseconds.
+    pub sent_at: Option<i64>,
+    /// Unix microseconds.
+    pub answered_at: Option<i64>,
+}
+
+impl MailRow {
+    /// The id, typed.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] when the column does not hold 16 bytes.
+    pub fn id(&self) -> Result<MailId, StoreError> {
+        id_bytes(&self.id, "mails", "id").map(MailId::from_bytes)
+    }
+
+    /// The order's id, typed.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] when the column does not hold 16 bytes.
+    pub fn order_id(&self) -> Result<OrderId, StoreError> {
+        id_bytes(&self.order_id, "mails", "order_id").map(OrderId::from_bytes)
+    }
+
+    /// The source, typed.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] for a source the model does not know.
+    pub fn source(&self) -> Result<Source, StoreError> {
+        Source::from_text(&self.source).ok_or_else(|| StoreError::inconsistent("mails", "source", &self.id))
+    }
+
+    /// The link's state, typed.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] for a state the model does not know.
+    pub fn link(&self) -> Result<LinkState, StoreError> {
+        LinkState::from_text(&self.link).ok_or_else(|| StoreError::inconsistent("mails", "link", &self.id))
+    }
+
+    /// When the reuse clock started: the earlier of the Random Value's creation and the look-up. Spec: BR v2.2.6 §4.2.1.
+    #[must_use]
+    pub fn initiated_at(&self) -> Timestamp {
+        Timestamp::from_unix_micros(self.created_at.min(self.looked_up_at))
+    }
+}
+
+const BY_HASH: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
+    content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE random_hash = $1";
+const BY_ID: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
+    content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE id = $1";
+const BY_ORDER: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
+    content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE order_id = $1 ORDER BY id";
+const PAIRS: &str = "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id = $1";
+
+/// Which mail asks for which name.
+pub type MailValidation = (Vec<u8>, Vec<u8>);
+
+impl Tx<'_> {
+    /// Inserts a mail with the names it asks for.
+    pub async fn insert_mail(&mut self, row: &MailRow, validations: &[Vec<u8>]) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO mails (id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash,
+            ref, message_id, content_hash, link, delivery, created_at, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+        const PAIR: &str = "INSERT INTO mail_validations (mail_id, validation_id) VALUES ($1, $2)";
+        exec!(self, sqlx::query(SQL)
+            .bind(&row.id)
+            .bind(&row.order_id)
+            .bind(&row.recipient)
+            .bind(&row.adn)
+            .bind(row.adn_is_base)
+            .bind(&row.source)
+            .bind(&row.role)
+            .bind(&row.lookup_id)
+            .bind(row.looked_up_at)
+            .bind(row.valid_until)
+            .bind(&row.random_hash)
+            .bind(&row.reference)
+            .bind(&row.message_id)
+            .bind(&row.content_hash)
+            .bind(&row.link)
+            .bind(&row.delivery)
+            .bind(row.created_at)
+            .bind(row.expires_at));
+        for validation in validations {
+            exec!(self, sqlx::query(PAIR).bind(&row.id).bind(validation));
+        }
+        Ok(())
+    }
+
+    /// Reads the mails of an order within the transaction.
+    pub async fn mails(&mut self, order: OrderId) -> Result<Vec<MailRow>, StoreError> {
+        Ok(in_tx!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// Reads which mail of an order asks for which name.
+    pub async fn mail_validations(&mut self, order: OrderId) -> Result<Vec<MailValidation>, StoreError> {
+        Ok(in_tx!(self, |db| sqlx::query_as(PAIRS).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// Ends a link that is still open; `false` when it was not. The mail's bytes are blanked with it.
+    pub async fn end_link(&mut self, id: &[u8], to: LinkState, at: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE mails SET link = $2, answered_at = CASE WHEN $2 = 'answered' THEN $3 ELSE answered_at END
+            WHERE id = $1 AND link IN ('queued', 'sent')";
+        let rows = exec!(self, sqlx::query(SQL).bind(id).bind(to.as_str()).bind(at.unix_micros()));
+        if rows == 1 {
+            self.blank_mail(id, at).await?;
+        }
+        Ok(rows == 1)
+    }
+
+    /// Records what became of a mail on its way.
+    pub async fn set_delivery(&mut self, id: MailId, delivery: Delivery, failure: Option<&str>) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1";
+        exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(delivery.as_str()).bind(failure));
+        Ok(())
+    }
+
+    /// Records that the relay took a mail.
+    pub async fn mail_accepted(&mut self, id: MailId, at: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE mails SET delivery = 'accepted', failure = NULL, sent_at = $2,
+            link = CASE WHEN link = 'queued' THEN 'sent' ELSE link END WHERE id = $1";
+        exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(at.unix_micros()));
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Finds the mail of a Random Value by its hash.
+    pub async fn mail_by_hash(&self, random_hash: &[u8; 32]) -> Result<Option<MailRow>, StoreError> {
+        Ok(on_pool!(self, |db| sqlx::query_as(BY_HASH).bind(&random_hash[..]).fetch_optional(db).await?))
+    }
+
+    /// Reads one mail.
+    pub async fn mail(&self, id: MailId) -> Result<Option<MailRow>, StoreError> {
+        Ok(on_pool!(self, |db| sqlx::query_as(BY_ID).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
+    }
+
+    /// Reads the mails of an order, oldest first.
+    pub async fn mails(&self, order: OrderId) -> Result<Vec<MailRow>, StoreError> {
+        Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// Reads which mail of an order asks for which name.
+    pub async fn mail_validations(&self, order: OrderId) -> Result<Vec<MailValidation>, StoreError> {
+        Ok(on_pool!(self, |db| sqlx::query_as(PAIRS).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// Orders with an open link whose deadline has passed.
+    pub async fn orders_past_deadline(&self, now: Timestamp, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        const SQL: &str = "SELECT DISTINCT order_id FROM mails WHERE link IN ('queued', 'sent') AND expires_at <= $1 LIMIT $2";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
+    }
+}

@@ -1,0 +1,256 @@
+//! All SQL. One text serves SQLite and PostgreSQL; one file per table.
+//!
+//! Writes go through [`Store::write`]: a closure over a [`Tx`], committed before the caller is answered. On SQLite one task
+//! owns the only writing connection and commits many closures together, each in a savepoint of its own; on PostgreSQL each
+//! closure has its own transaction. Reads go to a pool and see committed state.
+
+mod answers;
+mod effects;
+mod events;
+mod lookups;
+mod mails;
+mod orders;
+mod profiles;
+mod secrets;
+mod sqlite_writer;
+mod validations;
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
+
+pub use answers::AnswerRow;
+pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, Outcome};
+pub use events::EventRow;
+pub use mails::MailRow;
+pub use orders::{OrderFilter, OrderRow};
+pub use validations::ValidationRow;
+
+use sqlite_writer::Writer;
+
+static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// Connections that read, at most. SQLite reads scale to a few; PostgreSQL's pool serves writes too.
+const READ_CONNECTIONS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// How long a connection is waited for before the request fails.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or could not be reached.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("migration: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// A row that does not fit the model.
+    #[error("{table}.{column} of {id} holds what the model does not know")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row.
+        id: String,
+    },
+    /// The schema is not the one this build knows.
+    #[error("the database's schema is not this build's: {0}; run `dcvd migrate`, or the build that made it")]
+    Schema(String),
+    /// The writer stopped, or a commit failed.
+    #[error("the store is closed or the commit failed: {0}")]
+    Closed(String),
+}
+
+impl StoreError {
+    pub(crate) fn inconsistent(table: &'static str, column: &'static str, id: &[u8]) -> Self {
+        Self::Inconsistent { table, column, id: data_encoding::HEXLOWER.encode(id) }
+    }
+}
+
+/// The database.
+#[derive(Clone)]
+pub struct Store {
+    pools: Pools,
+}
+
+#[derive(Clone)]
+enum Pools {
+    Sqlite { read: SqlitePool, writer: Writer },
+    Postgres(PgPool),
+}
+
+/// A transaction, or one closure's share of one.
+pub struct Tx<'c> {
+    conn: Conn<'c>,
+}
+
+enum Conn<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+/// Runs one body on a transaction's connection, whichever database it is.
+macro_rules! in_tx {
+    ($tx:expr, |$db:ident| $body:expr) => {
+        match &mut $tx.conn {
+            $crate::store::Conn::Sqlite(conn) => {
+                let $db = &mut **conn;
+                $body
+            }
+            $crate::store::Conn::Postgres(conn) => {
+                let $db = &mut **conn;
+                $body
+            }
+        }
+    };
+}
+
+/// Runs one body on the reading pool, whichever database it is.
+macro_rules! on_pool {
+    ($store:expr, |$db:ident| $body:expr) => {
+        match &$store.pools {
+            $crate::store::Pools::Sqlite { read: $db, .. } => $body,
+            $crate::store::Pools::Postgres($db) => $body,
+        }
+    };
+}
+
+/// Runs one statement in a transaction; how many rows it changed.
+macro_rules! exec {
+    ($tx:expr, $query:expr) => {
+        in_tx!($tx, |db| $query.execute(db).await?.rows_affected())
+    };
+}
+
+use {exec, in_tx, on_pool};
+
+impl Tx<'_> {
+    /// Whether this is PostgreSQL, for the few statements that differ.
+    const fn is_postgres(&self) -> bool {
+        matches!(self.conn, Conn::Postgres(_))
+    }
+}
+
+/// Whether the schema may be changed when opening.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Migrate {
+    /// Bring it up to date, one daemon at a time.
+    Yes,
+    /// Refuse a schema that is not this build's.
+    No,
+}
+
+impl Store {
+    /// Opens `sqlite://FILE` (made when missing) or `postgres://…`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be reached, migrated, or has another schema.
+    pub async fn open(url: &str, migrate: Migrate) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(url)?.log_statements(tracing::log::LevelFilter::Trace);
+            let pool = PgPoolOptions::new()
+                .max_connections(POSTGRES_CONNECTIONS)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_with(options)
+                .await?;
+            let mut conn = pool.acquire().await?;
+            schema(&mut *conn, migrate).await?;
+            drop(conn);
+            return Ok(Self { pools: Pools::Postgres(pool) });
+        }
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10))
+            .foreign_keys(true)
+            .log_statements(tracing::log::LevelFilter::Trace);
+        let mut conn = options.connect().await?;
+        schema(&mut conn, migrate).await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(READ_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await?;
+        Ok(Self { pools: Pools::Sqlite { read, writer: Writer::start(conn) } })
+    }
+
+    /// Runs `work` in a transaction called `name` and answers after its commit. `Err` from `work` rolls it back, alone.
+    ///
+    /// `work` runs to its end even when the caller is dropped meanwhile.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`StoreError`] when the commit fails; then nothing was written.
+    pub async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    {
+        match &self.pools {
+            Pools::Sqlite { writer, .. } => writer.run(name, work).await,
+            Pools::Postgres(pool) => {
+                let mut transaction = pool.begin().await.map_err(StoreError::from)?;
+                let value = work(&mut Tx { conn: Conn::Postgres(&mut transaction) }).await?;
+                transaction.commit().await.map_err(|error| {
+                    tracing::warn!(name, %error, "commit failed");
+                    StoreError::from(error)
+                })?;
+                Ok(value)
+            }
+        }
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it gives none.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on_pool!(self, |db| sqlx::query("SELECT 1").execute(db).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Which database this is, in a word.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.pools {
+            Pools::Sqlite { .. } => "sqlite",
+            Pools::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Finishes the writes under way and closes every connection.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { read, writer } => {
+                writer.close().await;
+                read.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Migrates, or compares what was applied with what this build knows.
+async fn schema<C: sqlx::migrate::Migrate>(conn: &mut C, migrate: Migrate) -> Result<(), StoreError> {
+    if migrate == Migrate::Yes {
+        return Ok(MIGRATOR.run_direct(None, conn, false).await?);
+    }
+    let applied = conn.list_applied_migrations("_sqlx_migrations").await.unwrap_or_default();
+    let same = applied.len() == MIGRATOR.iter().count()
+        && MIGRATOR.iter().zip(&applied).all(|(known, applied)| known.version == applied.version && known.checksum == applied.checksum);
+    if same { Ok(()) } else { Err(StoreError::Schema(format!("{} of {} migrations applied", applied.len(), MIGRATOR.iter().count()))) }
+}
+
+/// Reads 16 bytes as an id.
+fn id_bytes(bytes: &[u8], table: &'static str, column: &'static str) -> Result<[u8; 16], StoreError> {
+    bytes.try_into().map_err(|_| StoreError::inconsistent(table, column, bytes))
+}

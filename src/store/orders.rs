@@ -1,0 +1,180 @@
+//! Table `orders`.
+
+use sqlx::FromRow;
+
+use super::{Store, StoreError, Tx, id_bytes, exec, in_tx, on_pool};
+use crate::dcv::id::OrderId;
+use crate::dcv::order::OrderState;
+use crate::dcv::timestamp::Timestamp;
+
+/// One order as stored.
+#[derive(Clone, Debug, FromRow)]
+pub struct OrderRow {
+    /// Its id.
+    pub id: Vec<u8>,
+    /// The ordering system that placed it.
+    pub client: String,
+    /// That system's own reference, unique within it.
+    pub order_ref: String,
+    /// The profile's name.
+    pub profile_id: String,
+    /// The profile's content hash.
+    pub profile_hash: Vec<u8>,
+    /// An [`OrderState`].
+    pub state: String,
+    /// `ja` or `en`.
+    pub locale: String,
+    /// What the caller told besides, JSON.
+    pub facts: String,
+    /// Unix microseconds.
+    pub created_at: i64,
+    /// Unix microseconds; when it left `pending`.
+    pub ended_at: Option<i64>,
+    /// The latest event's seq.
+    pub last_seq: i64,
+}
+
+impl OrderRow {
+    /// The id, typed.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] when the column does not hold 16 bytes.
+    pub fn id(&self) -> Result<OrderId, StoreError> {
+        id_bytes(&self.id, "orders", "id").map(OrderId::from_bytes)
+    }
+}
+
+/// Which orders to list.
+#[derive(Clone, Debug, Default)]
+pub struct OrderFilter {
+    /// Only this ordering system's.
+    pub client: Option<String>,
+    /// Only in this state.
+    pub state: Option<OrderState>,
+    /// Only with this name among theirs.
+    pub name: Option<String>,
+    /// Only with this reference.
+    pub order_ref: Option<String>,
+    /// Only older than this one (newest first).
+    pub before: Option<OrderId>,
+    /// How many, at most.
+    pub limit: u32,
+}
+
+const COLUMNS: &str = "id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq";
+
+impl Tx<'_> {
+    /// Inserts an order; `false` when the client has used the reference already.
+    pub async fn insert_order(&mut self, row: &OrderRow) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO orders (id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (client, order_ref) DO NOTHING";
+        let rows = exec!(self, sqlx::query(SQL)
+            .bind(&row.id)
+            .bind(&row.client)
+            .bind(&row.order_ref)
+            .bind(&row.profile_id)
+            .bind(&row.profile_hash)
+            .bind(&row.state)
+            .bind(&row.locale)
+            .bind(&row.facts)
+            .bind(row.created_at)
+            .bind(row.ended_at)
+            .bind(row.last_seq));
+        Ok(rows == 1)
+    }
+
+    /// Takes the order's lock (on PostgreSQL; SQLite has one writer) and reads it.
+    pub async fn lock_order(&mut self, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
+        const PLAIN: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq FROM orders WHERE id = $1";
+        const LOCKING: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq FROM orders WHERE id = $1 FOR UPDATE";
+        let sql = if self.is_postgres() { LOCKING } else { PLAIN };
+        Ok(in_tx!(self, |db| sqlx::query_as(sql).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
+    }
+
+    /// Takes the order's lock, before any other row of the order, so that no two transactions wait for each other.
+    pub async fn lock(&mut self, id: OrderId) -> Result<(), StoreError> {
+        const SQL: &str = "SELECT 1 FROM orders WHERE id = $1 FOR UPDATE";
+        if self.is_postgres() {
+            exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]));
+        }
+        Ok(())
+    }
+
+    /// Ends a pending order; `false` when it was not pending any more.
+    pub async fn end_order(&mut self, id: OrderId, state: OrderState, at: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE orders SET state = $2, ended_at = $3 WHERE id = $1 AND state = 'pending'";
+        let rows = exec!(self, sqlx::query(SQL)
+            .bind(&id.as_bytes()[..])
+            .bind(state.as_str())
+            .bind(at.unix_micros()));
+        Ok(rows == 1)
+    }
+
+    /// Reserves the next `count` places in the order's timeline and returns the first.
+    pub async fn take_seqs(&mut self, id: OrderId, count: i64) -> Result<i64, StoreError> {
+        const SQL: &str = "UPDATE orders SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq";
+        let last: i64 = in_tx!(self, |db| sqlx::query_scalar(SQL).bind(&id.as_bytes()[..]).bind(count).fetch_one(db).await?);
+        Ok(last - count + 1)
+    }
+}
+
+impl Store {
+    /// Reads one order.
+    pub async fn order(&self, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
+        const SQL: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq FROM orders WHERE id = $1";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
+    }
+
+    /// Whether the client has used a reference.
+    pub async fn order_ref_taken(&self, client: &str, order_ref: &str) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM orders WHERE client = $1 AND order_ref = $2";
+        let found: Option<i32> = on_pool!(self, |db| sqlx::query_scalar(SQL).bind(client).bind(order_ref).fetch_optional(db).await?);
+        Ok(found.is_some())
+    }
+
+    /// Lists orders, newest first.
+    pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<OrderRow>, StoreError> {
+        // Only the conditions in use are in the text, so that each listing has an index to walk.
+        let mut sql = format!("SELECT {COLUMNS} FROM orders o WHERE 1 = 1");
+        let mut place = 0;
+        let mut next = || {
+            place += 1;
+            place
+        };
+        if filter.client.is_some() {
+            sql += &format!(" AND client = ${}", next());
+        }
+        if filter.state.is_some() {
+            sql += &format!(" AND state = ${}", next());
+        }
+        if filter.order_ref.is_some() {
+            sql += &format!(" AND order_ref = ${}", next());
+        }
+        if filter.name.is_some() {
+            sql += &format!(" AND EXISTS (SELECT 1 FROM validations v WHERE v.order_id = o.id AND v.name = ${})", next());
+        }
+        if filter.before.is_some() {
+            sql += &format!(" AND id < ${}", next());
+        }
+        sql += &format!(" ORDER BY id DESC LIMIT ${}", next());
+        Ok(on_pool!(self, |db| {
+            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+            if let Some(client) = &filter.client {
+                query = query.bind(client);
+            }
+            if let Some(state) = filter.state {
+                query = query.bind(state.as_str());
+            }
+            if let Some(order_ref) = &filter.order_ref {
+                query = query.bind(order_ref);
+            }
+            if let Some(name) = &filter.name {
+                query = query.bind(name);
+            }
+            if let Some(before) = &filter.before {
+                query = query.bind(&before.as_bytes()[..]);
+            }
+            query.bind(i64::from(filter.limit)).fetch_all(db).await?
+        }))
+    }
+}

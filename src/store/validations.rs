@@ -1,0 +1,126 @@
+//! Table `validations`.
+
+use sqlx::FromRow;
+
+use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use crate::dcv::decision::Decision;
+use crate::dcv::id::{MailId, OrderId};
+use crate::dcv::method::Method;
+use crate::dcv::order::ValidationState;
+use crate::dcv::timestamp::Timestamp;
+
+/// One name within an order, as stored.
+#[derive(Clone, Debug, FromRow)]
+pub struct ValidationRow {
+    /// Its id.
+    pub id: Vec<u8>,
+    /// The order it belongs to.
+    pub order_id: Vec<u8>,
+    /// Its place in the order, from 0.
+    pub position: i64,
+    /// A-labels, with `*.` where it is a wildcard.
+    pub name: String,
+    /// A [`ValidationState`].
+    pub state: String,
+    /// Unix microseconds; while awaiting an approver: until when.
+    pub selection_ends_at: Option<i64>,
+    /// The mail whose answer decided it.
+    pub mail_id: Option<Vec<u8>>,
+    /// `approve`, `reject` or `report`.
+    pub answer: Option<String>,
+    /// The method's section.
+    pub method: Option<String>,
+    /// The scope of an approval.
+    pub scope: Option<String>,
+    /// The name given, as typed.
+    pub signer: Option<String>,
+    /// The reason given, as typed.
+    pub reason: Option<String>,
+    /// Unix microseconds.
+    pub ended_at: Option<i64>,
+    /// Unix microseconds.
+    pub reusable_until: Option<i64>,
+}
+
+impl ValidationRow {
+    /// The state, typed.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] for a state the model does not know.
+    pub fn state(&self) -> Result<ValidationState, StoreError> {
+        ValidationState::from_text(&self.state).ok_or_else(|| StoreError::inconsistent("validations", "state", &self.id))
+    }
+}
+
+impl Tx<'_> {
+    /// Inserts one name.
+    pub async fn insert_validation(&mut self, row: &ValidationRow) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at) VALUES ($1, $2, $3, $4, $5, $6)";
+        exec!(self, sqlx::query(SQL)
+            .bind(&row.id)
+            .bind(&row.order_id)
+            .bind(row.position)
+            .bind(&row.name)
+            .bind(&row.state)
+            .bind(row.selection_ends_at));
+        Ok(())
+    }
+
+    /// Reads the names of an order within the transaction.
+    pub async fn validations(&mut self, order: OrderId) -> Result<Vec<ValidationRow>, StoreError> {
+        Ok(in_tx!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// Applies a decision to a name that is still pending; `false` when it was not.
+    pub async fn decide_validation(
+        &mut self,
+        id: &[u8],
+        mail: MailId,
+        answer: &str,
+        method: Method,
+        decision: &Decision,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE validations SET state = $2, mail_id = $3, answer = $4, method = $5, scope = $6, signer = $7, reason = $8,
+            ended_at = $9, reusable_until = $10 WHERE id = $1 AND state = 'pending'";
+        let rows = exec!(self, sqlx::query(SQL)
+            .bind(id)
+            .bind(decision.state.as_str())
+            .bind(&mail.as_bytes()[..])
+            .bind(answer)
+            .bind(method.section())
+            .bind(decision.scope.map(|scope| scope.as_str()))
+            .bind(&decision.signer)
+            .bind(&decision.reason)
+            .bind(at.unix_micros())
+            .bind(decision.reusable_until.map(Timestamp::unix_micros)));
+        Ok(rows == 1)
+    }
+
+    /// Ends an open name without an answer; `false` when it was not in `from`.
+    pub async fn end_validation(&mut self, id: &[u8], from: ValidationState, to: ValidationState, at: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE validations SET state = $3, ended_at = $4 WHERE id = $1 AND state = $2";
+        let rows = exec!(self, sqlx::query(SQL)
+            .bind(id)
+            .bind(from.as_str())
+            .bind(to.as_str())
+            .bind(at.unix_micros()));
+        Ok(rows == 1)
+    }
+}
+
+const BY_ORDER: &str = "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
+    reusable_until FROM validations WHERE order_id = $1 ORDER BY position";
+
+impl Store {
+    /// Reads the names of an order, in the order's order.
+    pub async fn validations(&self, order: OrderId) -> Result<Vec<ValidationRow>, StoreError> {
+        Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// Orders with a name whose time for choosing an approver is over.
+    pub async fn orders_past_selection(&self, now: Timestamp, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        const SQL: &str = "SELECT DISTINCT order_id FROM validations WHERE state = 'awaiting_approver' AND selection_ends_at <= $1 LIMIT $2";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
+    }
+}
