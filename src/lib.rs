@@ -4,6 +4,8 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod dcv;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod http;
 pub mod jobs;
 pub mod lifecycle;

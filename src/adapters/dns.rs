@@ -72,7 +72,8 @@ impl HickoryDns {
         if validates {
             let anchors = match anchor {
                 None => TrustAnchors::default(),
-                Some(path) => TrustAnchors::from_file(path).map_err(|error| DnsSetupError::TrustAnchor(format!("{}: {error}", path.display())))?,
+                Some(path) => TrustAnchors::from_file(path)
+                    .map_err(|error| DnsSetupError::TrustAnchor(format!("{}: {error}", path.display())))?,
             };
             builder = builder.with_trust_anchor(Arc::new(anchors));
         }
@@ -107,13 +108,20 @@ impl Dns for HickoryDns {
         let at = self.clock.now();
         // A final dot keeps the search list out.
         let Ok(name) = Name::from_ascii(format!("{question}.")) else {
-            return self.answer(question, at, DnsOutcome::Other("not a name that can be asked".to_owned()), Dnssec::Indeterminate, NO_TTL);
+            return self.answer(
+                question,
+                at,
+                DnsOutcome::Other("not a name that can be asked".to_owned()),
+                Dnssec::Indeterminate,
+                NO_TTL,
+            );
         };
-        let (outcome, dnssec, ttl) = match tokio::time::timeout(self.deadline, self.resolver.lookup(name.clone(), RecordType::TXT)).await {
-            Err(_) => (DnsOutcome::Timeout, Dnssec::Indeterminate, NO_TTL),
-            Ok(Ok(lookup)) => read_records(&name, lookup.answers()),
-            Ok(Err(error)) => read_error(&error),
-        };
+        let (outcome, dnssec, ttl) =
+            match tokio::time::timeout(self.deadline, self.resolver.lookup(name.clone(), RecordType::TXT)).await {
+                Err(_) => (DnsOutcome::Timeout, Dnssec::Indeterminate, NO_TTL),
+                Ok(Ok(lookup)) => read_records(&name, lookup.answers()),
+                Ok(Err(error)) => read_error(&error),
+            };
         self.answer(question, at, outcome, dnssec, ttl)
     }
 }
@@ -173,7 +181,8 @@ fn read_error(error: &NetError) -> (DnsOutcome<Vec<u8>>, Dnssec, Duration) {
         NetError::Dns(DnsError::DnssecBogus) => (DnsOutcome::Bogus, Dnssec::Bogus, NO_TTL),
         NetError::Dns(DnsError::NoRecordsFound(none)) => denied(none),
         NetError::Dns(DnsError::Nsec { response, proof, .. }) => {
-            let outcome = if response.metadata.response_code == ResponseCode::NXDomain { DnsOutcome::NxDomain } else { DnsOutcome::NoData };
+            let outcome =
+                if response.metadata.response_code == ResponseCode::NXDomain { DnsOutcome::NxDomain } else { DnsOutcome::NoData };
             match verdict(*proof) {
                 Dnssec::Bogus => (DnsOutcome::Bogus, Dnssec::Bogus, NO_TTL),
                 dnssec => (outcome, dnssec, NO_TTL),

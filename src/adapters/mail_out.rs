@@ -88,7 +88,7 @@ impl Smtp {
     ///
     /// # Errors
     /// [`SmtpSetupError`] names the key at fault.
-    pub fn new(settings: SmtpSettings) -> Result<Self, SmtpSetupError> {
+    pub fn new(settings: &SmtpSettings) -> Result<Self, SmtpSetupError> {
         let bad = |key, problem: &str| SmtpSetupError { key, problem: problem.to_owned() };
         let url = Url::parse(settings.url.expose_secret()).map_err(|error| bad("url", &error.to_string()))?;
         let host = url.host().ok_or_else(|| bad("url", "names no host"))?;
@@ -102,11 +102,10 @@ impl Smtp {
         let wish = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
         let (security, default_port) = match (url.scheme(), wish.as_deref()) {
             ("smtps", None) => (Security::Implicit, 465),
-            ("smtp", Some("required")) => (Security::Required, 587),
             ("smtp", Some("opportunistic")) => (Security::Opportunistic, 25),
             ("smtp", Some("none")) => (Security::Plain, 25),
             ("smtp", None) if loopback => (Security::Plain, 25),
-            ("smtp", None) => (Security::Required, 587),
+            ("smtp", None | Some("required")) => (Security::Required, 587),
             _ => return Err(bad("url", "must be smtp://HOST:PORT, smtps://HOST:PORT or smtp://HOST:PORT?tls=required")),
         };
         let host = host.to_string().trim_matches(['[', ']']).to_owned();
@@ -167,11 +166,15 @@ impl Smtp {
                 let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| words(&error))?;
                 // Without it the body and its end wait for each other: 40 ms a mail.
                 stream.set_nodelay(true).map_err(|error| words(&error))?;
-                AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await.map_err(|error| self.failure(&error))?
+                AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello)
+                    .await
+                    .map_err(|error| self.failure(&error))?
             };
             if let (Some(tls), Security::Required | Security::Opportunistic) = (&self.tls, self.security) {
                 if smtp.can_starttls() {
-                    smtp.starttls(tls.clone(), &self.hello).await.map_err(|error| SendFailure::Transient(format!("{relay}: TLS: {error}")))?;
+                    smtp.starttls(tls.clone(), &self.hello)
+                        .await
+                        .map_err(|error| SendFailure::Transient(format!("{relay}: TLS: {error}")))?;
                 } else if self.security == Security::Required {
                     return Err(SendFailure::Transient(format!("{relay} offers no STARTTLS and it is required")));
                 }
@@ -210,7 +213,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn percent_decode(text: &str) -> String {
-    url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
+    url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
+        .next()
+        .map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 #[async_trait]
@@ -231,7 +236,8 @@ impl MailOut for Smtp {
         if let Some(reply_to) = &self.reply_to {
             builder = builder.reply_to(reply_to.clone());
         }
-        let message = builder.header(ContentType::TEXT_PLAIN).body(letter.text.clone()).map_err(|error| ComposeError(error.to_string()))?;
+        let message =
+            builder.header(ContentType::TEXT_PLAIN).body(letter.text.clone()).map_err(|error| ComposeError(error.to_string()))?;
         Ok(message.formatted())
     }
 

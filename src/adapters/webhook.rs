@@ -65,6 +65,9 @@ impl StandardWebhooks {
 }
 
 /// The value of `webhook-signature`. Spec: Standard Webhooks, "Signature scheme" (`v1`).
+///
+/// # Panics
+/// Never: HMAC takes a key of any length.
 #[must_use]
 pub fn signature(key: &[u8], id: &str, timestamp_secs: i64, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
@@ -97,11 +100,8 @@ impl Webhook for StandardWebhooks {
         if status.is_success() {
             return Ok(status.to_string());
         }
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         // The first chunk is enough to tell a person why; the rest is never read.
         let said = response.chunk().await.ok().flatten().unwrap_or_default();
         let said: String = String::from_utf8_lossy(&said).chars().take(ANSWER_MAX_CHARS).collect();

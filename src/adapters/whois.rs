@@ -35,7 +35,13 @@ impl PortFortyThree {
     /// # Panics
     /// Never: the library is given an empty table.
     #[must_use]
-    pub fn new(connect_to: HashMap<String, SocketAddr>, timeout: Duration, period: Duration, burst: u32, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        connect_to: HashMap<String, SocketAddr>,
+        timeout: Duration,
+        period: Duration,
+        burst: u32,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::with_period(period).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
         Self {

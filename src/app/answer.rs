@@ -44,9 +44,12 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 let validations = tx.validations(order_id).await?;
                 let pairs = tx.mail_validations(order_id).await?;
                 let mail = mails.iter().find(|one| one.id == mail_id).ok_or_else(missing)?;
-                let asks = |mail: &MailRow, one: &ValidationRow| pairs.iter().any(|(asking, asked)| *asking == mail.id && *asked == one.id);
+                let asks = |mail: &MailRow, one: &ValidationRow| {
+                    pairs.iter().any(|(asking, asked)| *asking == mail.id && *asked == one.id)
+                };
                 let asked: Vec<&ValidationRow> = validations.iter().filter(|one| asks(mail, one)).collect();
-                let decided = decision::decide(&asked_mail(mail, &asked)?, &profile.profile.page, profile.profile.compliance, &answer, now);
+                let decided =
+                    decision::decide(&asked_mail(mail, &asked)?, &profile.profile.page, profile.profile.compliance, &answer, now);
                 tx.insert_answer(&answer_row(&answer, mail, &caller, decided.is_ok(), now, ids())).await?;
                 let decision = match decided {
                     Ok(decision) => decision,
@@ -55,7 +58,10 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 let open: Vec<&ValidationRow> = asked.into_iter().filter(|one| one.state == "pending").collect();
                 let mut events = Vec::new();
                 for one in &open {
-                    if !tx.decide_validation(&one.id, mail.id()?, answer.as_str(), mail.source()?.method(), &decision, now).await? {
+                    if !tx
+                        .decide_validation(&one.id, mail.id()?, answer.as_str(), mail.source()?.method(), &decision, now)
+                        .await?
+                    {
                         return Err(StoreError::inconsistent("validations", "state", &one.id));
                     }
                     events.push(decided_event(&profile, mail, one, &decision, now)?);
@@ -104,7 +110,13 @@ pub(super) async fn complete(tx: &mut Tx<'_>, order: OrderId, now: Timestamp) ->
     Ok(Some(Event::new(EventType::OrderCompleted, now, "system", json!({"state": "completed", "validations": names}))))
 }
 
-fn decided_event(profile: &Versioned, mail: &MailRow, validation: &ValidationRow, decision: &Decision, now: Timestamp) -> Result<Event, StoreError> {
+fn decided_event(
+    profile: &Versioned,
+    mail: &MailRow,
+    validation: &ValidationRow,
+    decision: &Decision,
+    now: Timestamp,
+) -> Result<Event, StoreError> {
     let basis = Basis {
         adn: mail.adn.clone(),
         approver: mail.recipient.clone(),

@@ -63,7 +63,10 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
     let data = |extra: Value| mail_data(mail, extra);
     let failed = |reason: &str, detail: String| Attempt {
         outcome: Outcome::Dead,
-        news: Some((Delivery::Failed, Event::new(EventType::MailFailed, app.now(), "system", data(json!({"reason": reason, "detail": detail}))))),
+        news: Some((
+            Delivery::Failed,
+            Event::new(EventType::MailFailed, app.now(), "system", data(json!({"reason": reason, "detail": detail}))),
+        )),
         detail,
     };
     let (Some(body), Ok(to)) = (&effect.body, EmailAddress::parse(&mail.recipient)) else {
@@ -86,7 +89,10 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
     Ok(match app.ports.mail_out.send(&return_path(&app.settings.bounce_address, &mail.reference), &to, body).await {
         Ok(detail) => Attempt {
             outcome: Outcome::Done,
-            news: Some((Delivery::Accepted, Event::new(EventType::MailSent, app.now(), "system", data(json!({"reply": detail}))))),
+            news: Some((
+                Delivery::Accepted,
+                Event::new(EventType::MailSent, app.now(), "system", data(json!({"reply": detail}))),
+            )),
             detail,
         },
         Err(SendFailure::Permanent(detail)) => failed("refused", detail),
@@ -129,9 +135,17 @@ fn again(app: &App, effect: &ClaimedEffect, after: Option<Duration>) -> Outcome 
 }
 
 /// Writes down what came of an attempt, fenced by the lease: a worker whose lease was taken writes nothing.
-async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt, mail: Option<MailId>) -> Result<(), StoreError> {
+async fn record(
+    app: &App,
+    effect: ClaimedEffect,
+    lease: Lease,
+    attempt: Attempt,
+    mail: Option<MailId>,
+) -> Result<(), StoreError> {
     let now = app.now();
-    let order_id = OrderId::from_bytes(effect.order_id.as_slice().try_into().map_err(|_| StoreError::inconsistent("effects", "order_id", &effect.id))?);
+    let order_id = OrderId::from_bytes(
+        effect.order_id.as_slice().try_into().map_err(|_| StoreError::inconsistent("effects", "order_id", &effect.id))?,
+    );
     let news = match attempt.news {
         None => None,
         Some((delivery, event)) => {
@@ -157,7 +171,9 @@ async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt
                         let reason = event.data.get("reason").and_then(Value::as_str);
                         tx.set_delivery(mail, *delivery, reason).await?;
                     }
-                    None if matches!(outcome, Outcome::Later(_)) => tx.set_delivery(mail, Delivery::Sending, Some(&detail)).await?,
+                    None if matches!(outcome, Outcome::Later(_)) => {
+                        tx.set_delivery(mail, Delivery::Sending, Some(&detail)).await?;
+                    }
                     None => {}
                 }
                 if let Some((_, event, order_ref, routes)) = news {
@@ -193,7 +209,9 @@ fn mail_data(mail: &MailRow, extra: Value) -> Value {
 
 /// `bounce@example.net` with a mail's reference: `bounce+<ref>@example.net`.
 fn return_path(bounce_address: &str, reference: &str) -> String {
-    bounce_address.split_once('@').map_or_else(|| bounce_address.to_owned(), |(local, domain)| format!("{local}+{reference}@{domain}"))
+    bounce_address
+        .split_once('@')
+        .map_or_else(|| bounce_address.to_owned(), |(local, domain)| format!("{local}+{reference}@{domain}"))
 }
 
 #[cfg(test)]

@@ -54,8 +54,15 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                 }
                 let mut events = Vec::new();
                 for one in &validations {
-                    if over(one, &open, &pairs, now)? && tx.end_validation(&one.id, one.state()?, ValidationState::Expired, now).await? {
-                        events.push(Event::new(EventType::ValidationExpired, now, "system", json!({"name": one.name, "state": "expired"})));
+                    if over(one, &open, &pairs, now)?
+                        && tx.end_validation(&one.id, one.state()?, ValidationState::Expired, now).await?
+                    {
+                        events.push(Event::new(
+                            EventType::ValidationExpired,
+                            now,
+                            "system",
+                            json!({"name": one.name, "state": "expired"}),
+                        ));
                     }
                 }
                 events.extend(complete(tx, id, now).await?);

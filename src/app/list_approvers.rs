@@ -24,7 +24,12 @@ pub struct Listed {
 ///
 /// # Errors
 /// [`StoreError`] when the database fails; a source that fails is told in the listing.
-pub async fn list_approvers(app: &App, name: &CertificateName, profile: Arc<Versioned>, refresh: bool) -> Result<Listed, StoreError> {
+pub async fn list_approvers(
+    app: &App,
+    name: &CertificateName,
+    profile: Arc<Versioned>,
+    refresh: bool,
+) -> Result<Listed, StoreError> {
     let freshness = if refresh { Freshness::Asked } else { Freshness::Listing };
     let lookups = lookups::gather(app, &[name.fqdn()], &profile.profile, freshness).await?;
     let now = app.now();

@@ -67,7 +67,7 @@ pub async fn open_link(app: &App, token: &str) -> Result<Option<Opened>, StoreEr
     let names = asked.iter().map(|one| name_view(one)).collect();
     let facts = facts_view(&record.order, &record.order.facts()?, &mail, names);
     let nonce = link::page_nonce(&app.keys, &random, &shown(&facts));
-    Ok(Some(Opened { mail, profile, closed, facts, nonce, random, record }))
+    Ok(Some(Opened { mail, record, profile, closed, facts, nonce, random }))
 }
 
 /// The mail as the decision sees it.
@@ -91,7 +91,15 @@ fn name_view(validation: &ValidationRow) -> NameView {
 fn shown(facts: &FactsView) -> Vec<u8> {
     let mut bytes = Vec::new();
     let names = facts.names.iter().map(|name| name.ascii.as_str());
-    let fixed = [&facts.request_id, &facts.order_ref, &facts.organization, &facts.requester, &facts.product, &facts.recipient, &facts.adn.ascii];
+    let fixed = [
+        &facts.request_id,
+        &facts.order_ref,
+        &facts.organization,
+        &facts.requester,
+        &facts.product,
+        &facts.recipient,
+        &facts.adn.ascii,
+    ];
     for part in fixed.into_iter().map(String::as_str).chain(names) {
         bytes.extend_from_slice(part.as_bytes());
         bytes.push(0);

@@ -15,7 +15,9 @@ use crate::dcv::evidence::Lookup;
 use crate::dcv::id::{EffectId, LookupId, MailId, OrderId, ValidationId};
 use crate::dcv::link::{self, RandomValue};
 use crate::dcv::name::{CertificateName, Fqdn};
-use crate::dcv::order::{self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderState, PlannedMail, ValidationState};
+use crate::dcv::order::{
+    self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderState, PlannedMail, ValidationState,
+};
 use crate::dcv::profile::Versioned;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Letter;
@@ -86,7 +88,8 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
                     tx.tie_lookup(order, lookup).await?;
                 }
                 for (mail, letter) in record.mails.iter().zip(letters) {
-                    let asked: Vec<_> = record.pairs.iter().filter(|(id, _)| *id == mail.id).map(|(_, validation)| validation.clone()).collect();
+                    let asked: Vec<_> =
+                        record.pairs.iter().filter(|(id, _)| *id == mail.id).map(|(_, validation)| validation.clone()).collect();
                     tx.insert_mail(mail, &asked).await?;
                     let effect = NewEffect {
                         id: EffectId::new(now, ids()),
@@ -114,7 +117,9 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
 async fn choose(app: &App, new: &NewOrder) -> Result<(Assignment, Vec<LookupId>), PlaceError> {
     let profile = &new.profile.profile;
     let names: Vec<&Fqdn> = new.names.iter().map(CertificateName::fqdn).collect();
-    let listings = |lookups: &[Lookup], now| -> Vec<Listing> { names.iter().map(|name| contact::list(name, profile, lookups, now)).collect() };
+    let listings = |lookups: &[Lookup], now| -> Vec<Listing> {
+        names.iter().map(|name| contact::list(name, profile, lookups, now)).collect()
+    };
     let quick = listings(&[], app.now());
     if new.choice != Choice::All {
         match order::assign(&quick, &new.choice) {
@@ -188,7 +193,12 @@ fn draft(app: &App, new: &NewOrder, assignment: &Assignment, now: Timestamp) -> 
     let record = OrderRecord { order, validations, mails, pairs };
     let actor = format!("client:{}", new.client);
     let names: Vec<&str> = record.validations.iter().map(|validation| validation.name.as_str()).collect();
-    let mut events = vec![Event::new(EventType::OrderCreated, now, &actor, json!({"names": names, "profile": profile.id, "state": "pending"}))];
+    let mut events = vec![Event::new(
+        EventType::OrderCreated,
+        now,
+        &actor,
+        json!({"names": names, "profile": profile.id, "state": "pending"}),
+    )];
     if !assignment.awaiting.is_empty() {
         let waiting: Vec<&str> = assignment.awaiting.iter().filter_map(|at| names.get(*at).copied()).collect();
         let data = json!({"names": waiting, "selection_ends_at": now.plus_days(profile.window.selection_days)});
@@ -281,13 +291,21 @@ fn valid_until(new: &NewOrder, source: Source, looked_up_at: Timestamp, ttl_ends
 ///
 /// # Errors
 /// The source that did not answer, or the database.
-pub(super) async fn still_listed(app: &App, adn: &Fqdn, email: &EmailAddress, source: Source, profile: &Versioned) -> Result<Result<bool, SourceReport>, StoreError> {
+pub(super) async fn still_listed(
+    app: &App,
+    adn: &Fqdn,
+    email: &EmailAddress,
+    source: Source,
+    profile: &Versioned,
+) -> Result<Result<bool, SourceReport>, StoreError> {
     let lookups = lookups::gather(app, &[adn], &profile.profile, Freshness::Asked).await?;
     let listing = contact::list(adn, &profile.profile, &lookups, app.now());
-    let listed = listing.approvers.iter().any(|one| one.source == source && one.adn.fqdn() == adn && one.email == *email && one.usable);
+    let listed =
+        listing.approvers.iter().any(|one| one.source == source && one.adn.fqdn() == adn && one.email == *email && one.usable);
     if listed {
         return Ok(Ok(true));
     }
-    let failed = listing.sources.into_iter().find(|report| report.source == source && report.status == contact::SourceStatus::Failed);
+    let failed =
+        listing.sources.into_iter().find(|report| report.source == source && report.status == contact::SourceStatus::Failed);
     Ok(failed.map_or(Ok(false), Err))
 }

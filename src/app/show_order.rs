@@ -167,7 +167,8 @@ pub async fn show_order(app: &App, id: OrderId, client: Option<&str>) -> Result<
 /// Reads the rest of an order.
 pub(super) async fn read(app: &App, order: OrderRow) -> Result<OrderRecord, StoreError> {
     let id = order.id()?;
-    let (validations, mails, pairs) = tokio::try_join!(app.store.validations(id), app.store.mails(id), app.store.mail_validations(id))?;
+    let (validations, mails, pairs) =
+        tokio::try_join!(app.store.validations(id), app.store.mails(id), app.store.mail_validations(id))?;
     Ok(OrderRecord { order, validations, mails, pairs })
 }
 
@@ -188,10 +189,10 @@ pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRec
 /// # Errors
 /// [`StoreError`] when the database fails.
 pub async fn timeline(app: &App, id: OrderId) -> Result<Vec<EventView>, StoreError> {
-    app.store.events(id).await?.into_iter().map(event_view).collect()
+    app.store.events(id).await?.iter().map(event_view).collect()
 }
 
-fn event_view(row: EventRow) -> Result<EventView, StoreError> {
+fn event_view(row: &EventRow) -> Result<EventView, StoreError> {
     let bad = |column| StoreError::inconsistent("events", column, &row.id);
     Ok(EventView {
         id: EventId::from_bytes(row.id.clone().try_into().map_err(|_| bad("id"))?),

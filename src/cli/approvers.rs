@@ -14,8 +14,10 @@ pub(super) async fn run(mut config: Config, name: &str, profile: Option<&str>, j
     let dir = tempfile::tempdir()?;
     config.database.url = format!("sqlite://{}", dir.path().join("look.db").display()).into();
     let app = wire(&config).await?;
-    let name = CertificateName::parse(name, &app.suffixes).map_err(|error| anyhow::anyhow!("{name}: {error} ({})", error.code()))?;
-    let profile = app.profiles.get(profile).cloned().with_context(|| format!("there is no profile `{}`", profile.unwrap_or_default()))?;
+    let name =
+        CertificateName::parse(name, &app.suffixes).map_err(|error| anyhow::anyhow!("{name}: {error} ({})", error.code()))?;
+    let profile =
+        app.profiles.get(profile).cloned().with_context(|| format!("there is no profile `{}`", profile.unwrap_or_default()))?;
     let listed = list_approvers(&app, &name, profile, true).await?;
     if json {
         println!("{}", serde_json::to_string(&ApproversView::new(&name, &listed))?);
@@ -32,7 +34,13 @@ fn print_table(name: &CertificateName, listed: &Listed) {
     for one in &listed.listing.approvers {
         let role = one.role.map_or("", |role| role.as_str());
         let standing = one.reason.as_deref().unwrap_or(if one.usable { "" } else { "not usable" });
-        println!("  {:width$}  {:11} {:14} {:10} {standing}", one.email.to_string(), one.source.as_str(), role, one.method().section());
+        println!(
+            "  {:width$}  {:11} {:14} {:10} {standing}",
+            one.email.to_string(),
+            one.source.as_str(),
+            role,
+            one.method().section()
+        );
     }
     for source in &listed.listing.sources {
         if source.status != SourceStatus::Ok && source.status != SourceStatus::Off {

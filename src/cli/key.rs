@@ -13,13 +13,12 @@ pub(super) enum What {
     New,
 }
 
-pub(super) fn run(what: What) -> anyhow::Result<()> {
+pub(super) fn run(what: &What) {
     match what {
         What::New => {
             let mut key = [0; KEY_OCTETS];
             SystemEntropy.fill(&mut key);
             println!("{}", BASE64.encode(&key));
-            Ok(())
         }
     }
 }

@@ -122,7 +122,10 @@ pub fn main() -> ExitCode {
         }
         Command::Parse { what } => return parse::run(what),
         Command::Migrate { config } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
-        Command::Key { what } => key::run(what),
+        Command::Key { what } => {
+            key::run(&what);
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

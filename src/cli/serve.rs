@@ -59,7 +59,8 @@ pub async fn run(config: Config, only: Option<Half>) -> anyhow::Result<()> {
 
 /// The addresses to serve and what on each.
 async fn listen(config: &Config) -> anyhow::Result<Vec<(TcpListener, Routes)>> {
-    let bind = async |key: &str, address: SocketAddr| TcpListener::bind(address).await.with_context(|| format!("{key}: {address}"));
+    let bind =
+        async |key: &str, address: SocketAddr| TcpListener::bind(address).await.with_context(|| format!("{key}: {address}"));
     let main = bind("server.listen", config.server.listen).await?;
     Ok(match config.server.admin_listen {
         None => vec![(main, Routes::All)],
@@ -71,7 +72,13 @@ async fn listen(config: &Config) -> anyhow::Result<Vec<(TcpListener, Routes)>> {
 ///
 /// # Errors
 /// A listener fails.
-pub async fn run_until(app: Arc<App>, config: &Config, listeners: Vec<(TcpListener, Routes)>, work: bool, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run_until(
+    app: Arc<App>,
+    config: &Config,
+    listeners: Vec<(TcpListener, Routes)>,
+    work: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     if !listeners.is_empty() {
         let state = HttpState::new(Arc::clone(&app), http_settings(config));
@@ -155,9 +162,14 @@ fn ports(config: &Config) -> anyhow::Result<Ports> {
         config.dns.timeout,
         clock.clone(),
     )?;
-    let whois =
-        PortFortyThree::new(config.whois.connect_to.clone(), config.whois.timeout, config.whois.rate.period, config.whois.burst, clock.clone());
-    let mail_out = Smtp::new(SmtpSettings {
+    let whois = PortFortyThree::new(
+        config.whois.connect_to.clone(),
+        config.whois.timeout,
+        config.whois.rate.period,
+        config.whois.burst,
+        clock.clone(),
+    );
+    let mail_out = Smtp::new(&SmtpSettings {
         url: config.smtp.url.clone(),
         from: config.smtp.from.clone(),
         reply_to: config.smtp.reply_to.clone(),
@@ -175,7 +187,14 @@ fn ports(config: &Config) -> anyhow::Result<Ports> {
         })
         .collect::<Result<Vec<_>, crate::config::SecretError>>()?;
     let webhook = StandardWebhooks::new(endpoints, config.webhook.timeout).context("webhooks")?;
-    Ok(Ports { clock, entropy: Arc::new(SystemEntropy), dns: Arc::new(dns), whois: Arc::new(whois), mail_out: Arc::new(mail_out), webhook: Arc::new(webhook) })
+    Ok(Ports {
+        clock,
+        entropy: Arc::new(SystemEntropy),
+        dns: Arc::new(dns),
+        whois: Arc::new(whois),
+        mail_out: Arc::new(mail_out),
+        webhook: Arc::new(webhook),
+    })
 }
 
 /// The use cases' part of the configuration.
@@ -250,7 +269,9 @@ fn given(path: &Path) -> Option<&Path> {
 /// Says at the start what an operator should know.
 fn warn(config: &Config, app: &App) {
     if config.dns.dnssec == DnssecMode::Off {
-        tracing::warn!("dns.dnssec is off: answers are not validated, and profiles that enforce the Baseline Requirements get none");
+        tracing::warn!(
+            "dns.dnssec is off: answers are not validated, and profiles that enforce the Baseline Requirements get none"
+        );
     }
     if config.clients.is_empty() {
         tracing::warn!("there is no [[clients]] entry: no ordering system can call");
@@ -261,9 +282,18 @@ fn warn(config: &Config, app: &App) {
             let rule = method::rule(source.method(), now);
             let profile = one.profile.id.as_str();
             if let Some(reason) = refusal(source, rule, &one.profile) {
-                tracing::warn!(profile, source = source.as_str(), reason, "the profile lists a source whose addresses it may not use");
+                tracing::warn!(
+                    profile,
+                    source = source.as_str(),
+                    reason,
+                    "the profile lists a source whose addresses it may not use"
+                );
             } else if one.profile.compliance == Compliance::Record && rule.status == RuleStatus::MustNot {
-                tracing::info!(profile, source = source.as_str(), "the Baseline Requirements forbid this source for publicly trusted TLS; results are marked");
+                tracing::info!(
+                    profile,
+                    source = source.as_str(),
+                    "the Baseline Requirements forbid this source for publicly trusted TLS; results are marked"
+                );
             }
         }
     }

@@ -12,7 +12,8 @@ use toml::{Table, Value};
 pub use profiles::{ProfilesError, load_profiles};
 pub use secret::SecretError;
 pub use sections::{
-    Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, Rate, Rdap, Server, Service, Smtp, Webhook, WebhookEndpoint, Whois,
+    Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, Rate, Rdap, Server, Service, Smtp, Webhook,
+    WebhookEndpoint, Whois,
 };
 
 /// Every key with its default, embedded.
@@ -108,11 +109,14 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file or the key.
     pub fn load(path: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let mut table: Table = DEFAULT.parse().map_err(|source| ConfigError::Syntax { path: "config/default.toml".into(), source: Box::new(source) })?;
+        let mut table: Table = DEFAULT
+            .parse()
+            .map_err(|source| ConfigError::Syntax { path: "config/default.toml".into(), source: Box::new(source) })?;
         let defaults = table.clone();
         if let Some(path) = path {
             let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-            let over: Table = text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+            let over: Table =
+                text.parse().map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
             merge(&mut table, over);
         }
         for (name, value) in environment {
@@ -240,7 +244,10 @@ mod tests {
             ("[server]\npublic_url = \"ftp://x\"", "server.public_url"),
             ("[jobs]\nmail_concurrency = 0", "jobs.mail_concurrency"),
             ("[dns]\ndnssec = \"sometimes\"", "dns.dnssec"),
-            ("[[webhooks]]\nname = \"a\"\nurl = \"https://a.example/\"\nevents = [\"order.lost\"]\nsecret = \"whsec_AAAA\"", "webhooks[0].events"),
+            (
+                "[[webhooks]]\nname = \"a\"\nurl = \"https://a.example/\"\nevents = [\"order.lost\"]\nsecret = \"whsec_AAAA\"",
+                "webhooks[0].events",
+            ),
             ("[[webhooks]]\nname = \"a\"\nurl = \"https://a.example/\"", "webhooks[0].secret"),
             ("[[clients]]\nname = \"a\"\ntoken_sha256 = \"zz\"", "clients[0].token_sha256"),
         ] {

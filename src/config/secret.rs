@@ -34,6 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
 /// [`SecretError`] when it cannot be read or is no text.
 pub(super) fn read_line(path: &Path) -> Result<String, SecretError> {
     let bytes = read(path)?;
-    let text = String::from_utf8(bytes).map_err(|_| SecretError { path: path.to_owned(), problem: "not UTF-8 text".to_owned() })?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| SecretError { path: path.to_owned(), problem: "not UTF-8 text".to_owned() })?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }

@@ -40,7 +40,8 @@ pub struct Server {
 impl Server {
     pub(super) fn lint(&self) -> Lint {
         let url = &self.public_url;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() || url.fragment().is_some() {
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() || url.fragment().is_some()
+        {
             return Err(("public_url", "must be http:// or https:// with a host and no query".to_owned()));
         }
         Ok(())
@@ -198,9 +199,10 @@ impl Link {
                 let bytes = secret::read(path)?;
                 let text = std::str::from_utf8(&bytes).ok().map(str::trim);
                 let decoded = text.and_then(|text| BASE64.decode(text.as_bytes()).ok()).unwrap_or(bytes);
-                <[u8; KEY_OCTETS]>::try_from(decoded)
-                    .map(LinkKey::new)
-                    .map_err(|_| SecretError { path: path.clone(), problem: format!("must hold {KEY_OCTETS} bytes, bare or in base64") })
+                <[u8; KEY_OCTETS]>::try_from(decoded).map(LinkKey::new).map_err(|_| SecretError {
+                    path: path.clone(),
+                    problem: format!("must hold {KEY_OCTETS} bytes, bare or in base64"),
+                })
             })
             .collect()
     }

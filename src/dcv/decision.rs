@@ -153,7 +153,7 @@ pub enum Refusal {
 #[must_use]
 pub fn closed(mail: &AskedMail, now: Timestamp) -> Option<Refusal> {
     use ValidationState::{Approved, Rejected};
-    let open = mail.validations.iter().any(|state| *state == ValidationState::Pending);
+    let open = mail.validations.contains(&ValidationState::Pending);
     if !open && mail.validations.iter().any(|state| matches!(state, Approved | Rejected)) {
         return Some(Refusal::Decided);
     }
@@ -172,7 +172,13 @@ pub fn closed(mail: &AskedMail, now: Timestamp) -> Option<Refusal> {
 ///
 /// # Errors
 /// A [`Refusal`] where the answer changes nothing.
-pub fn decide(mail: &AskedMail, page: &Page, compliance: Compliance, answer: &Answer, now: Timestamp) -> Result<Decision, Refusal> {
+pub fn decide(
+    mail: &AskedMail,
+    page: &Page,
+    compliance: Compliance,
+    answer: &Answer,
+    now: Timestamp,
+) -> Result<Decision, Refusal> {
     if let Some(refusal) = closed(mail, now) {
         return Err(refusal);
     }
@@ -204,7 +210,13 @@ pub fn decide(mail: &AskedMail, page: &Page, compliance: Compliance, answer: &An
 }
 
 /// Checks what approving takes; the scope that then holds.
-fn approval_inputs(mail: &AskedMail, page: &Page, scope: Option<Scope>, signer: &str, authority: bool) -> Result<Scope, Vec<FieldError>> {
+fn approval_inputs(
+    mail: &AskedMail,
+    page: &Page,
+    scope: Option<Scope>,
+    signer: &str,
+    authority: bool,
+) -> Result<Scope, Vec<FieldError>> {
     let mut errors = Vec::new();
     let offered = offered_scopes(page, mail.adn_is_base_domain);
     let scope = match (scope, offered.as_slice()) {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::field::is_invisible;
 use super::name::{self, NameError};
 
 /// Longest local part in octets. Spec: RFC 5321 §4.5.3.1.1.
@@ -186,11 +187,6 @@ impl<'de> Deserialize<'de> for EmailAddress {
     }
 }
 
-/// Characters that show nothing and so could make two addresses look alike.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}')
-}
-
 /// Spec: RFC 5322 §3.2.3 `dot-atom-text`, with the characters RFC 6532 §3.2 adds.
 fn is_dot_atom(local: &str) -> bool {
     local.split('.').all(|atom| {
@@ -249,7 +245,8 @@ mod tests {
 
     #[test]
     fn accepts_what_rfc_6532_calls_a_dot_atom() {
-        for text in ["a@b.example", "o'hara+x=y@sub.example.jp", "spe%cial@example.com", "spe{cial}@example.com", "山田@例え.jp"] {
+        for text in ["a@b.example", "o'hara+x=y@sub.example.jp", "spe%cial@example.com", "spe{cial}@example.com", "山田@例え.jp"]
+        {
             assert!(EmailAddress::parse(text).is_ok(), "{text}");
         }
         assert_eq!(EmailAddress::parse("A@例え.jp").unwrap().to_string(), "A@xn--r8jz45g.jp");

@@ -75,6 +75,7 @@ pub struct Rule {
     pub ends: Option<Date>,
 }
 
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over by reference")]
 fn day<S: Serializer>(date: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
     match date {
         Some(date) => serializer.collect_str(date),
@@ -109,12 +110,8 @@ pub fn rule(method: Method, at: Timestamp) -> Rule {
 
 /// How long a validation may be reused, by the day of issuance: days, and the first day of the next row.
 /// Spec: BR v2.2.6 §4.2.1.
-const REUSE_ROWS: [(u32, Option<Date>); 4] = [
-    (398, Some(date!(2026 - 03 - 15))),
-    (200, Some(date!(2027 - 03 - 15))),
-    (100, Some(date!(2029 - 03 - 15))),
-    (10, None),
-];
+const REUSE_ROWS: [(u32, Option<Date>); 4] =
+    [(398, Some(date!(2026 - 03 - 15))), (200, Some(date!(2027 - 03 - 15))), (100, Some(date!(2029 - 03 - 15))), (10, None)];
 
 /// The last instant at which every row of the table still allows issuance on a validation initiated at `initiated`;
 /// `None` when the method must not be used by then.
@@ -169,10 +166,7 @@ mod tests {
     #[test]
     fn a_rule_prints_as_the_contract_shows() {
         let rule = rule(Method::Constructed, at("2026-11-22T00:00:00Z"));
-        assert_eq!(
-            serde_json::to_string(&rule).unwrap(),
-            r#"{"status":"should-not","since":"2026-03-15","ends":"2028-03-15"}"#
-        );
+        assert_eq!(serde_json::to_string(&rule).unwrap(), r#"{"status":"should-not","since":"2026-03-15","ends":"2028-03-15"}"#);
     }
 
     #[test]

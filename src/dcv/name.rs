@@ -8,6 +8,8 @@ use psl::Psl as _;
 use publicsuffix::IcannList;
 use serde::Serialize;
 
+use super::field::is_invisible;
+
 /// Longest name in octets as text, without the trailing dot. Spec: RFC 1035 §2.3.4 (255 on the wire).
 pub const NAME_MAX_OCTETS: usize = 253;
 
@@ -356,16 +358,57 @@ pub enum DomainClass {
 }
 
 /// 属性型 second levels. Spec: JPRS, types of JP domain names.
-const JP_ORGANIZATIONAL: [&str; 9] =
-    ["ac.jp", "ad.jp", "co.jp", "ed.jp", "go.jp", "gr.jp", "lg.jp", "ne.jp", "or.jp"];
+const JP_ORGANIZATIONAL: [&str; 9] = ["ac.jp", "ad.jp", "co.jp", "ed.jp", "go.jp", "gr.jp", "lg.jp", "ne.jp", "or.jp"];
 
 /// Second levels that are a prefecture. Spec: JPRS, 都道府県型JPドメイン名.
 const JP_PREFECTURES: [&str; 47] = [
-    "aichi", "akita", "aomori", "chiba", "ehime", "fukui", "fukuoka", "fukushima", "gifu", "gunma", "hiroshima", "hokkaido",
-    "hyogo", "ibaraki", "ishikawa", "iwate", "kagawa", "kagoshima", "kanagawa", "kochi", "kumamoto", "kyoto", "mie",
-    "miyagi", "miyazaki", "nagano", "nagasaki", "nara", "niigata", "oita", "okayama", "okinawa", "osaka", "saga",
-    "saitama", "shiga", "shimane", "shizuoka", "tochigi", "tokushima", "tokyo", "tottori", "toyama", "wakayama",
-    "yamagata", "yamaguchi", "yamanashi",
+    "aichi",
+    "akita",
+    "aomori",
+    "chiba",
+    "ehime",
+    "fukui",
+    "fukuoka",
+    "fukushima",
+    "gifu",
+    "gunma",
+    "hiroshima",
+    "hokkaido",
+    "hyogo",
+    "ibaraki",
+    "ishikawa",
+    "iwate",
+    "kagawa",
+    "kagoshima",
+    "kanagawa",
+    "kochi",
+    "kumamoto",
+    "kyoto",
+    "mie",
+    "miyagi",
+    "miyazaki",
+    "nagano",
+    "nagasaki",
+    "nara",
+    "niigata",
+    "oita",
+    "okayama",
+    "okinawa",
+    "osaka",
+    "saga",
+    "saitama",
+    "shiga",
+    "shimane",
+    "shizuoka",
+    "tochigi",
+    "tokushima",
+    "tokyo",
+    "tottori",
+    "toyama",
+    "wakayama",
+    "yamagata",
+    "yamaguchi",
+    "yamanashi",
 ];
 
 /// Second levels that are a designated city: everything below is 地域型. Spec: the Public Suffix List's `*.kawasaki.jp` rules.
@@ -373,16 +416,69 @@ const JP_DESIGNATED_CITIES: [&str; 7] = ["kawasaki", "kitakyushu", "kobe", "nago
 
 /// Internationalized country codes. Spec: IANA root zone database, type country-code.
 const IDN_CCTLDS: [&str; 63] = [
-    "xn--2scrj9c", "xn--3e0b707e", "xn--3hcrj9c", "xn--45br5cyl", "xn--45brj9c", "xn--4dbrk0ce", "xn--54b7fta0cc",
-    "xn--80ao21a", "xn--90a3ac", "xn--90ae", "xn--90ais", "xn--clchc0ea0b2g2a9gcd", "xn--d1alf", "xn--e1a4c",
-    "xn--fiqs8s", "xn--fiqz9s", "xn--fpcrj9c3d", "xn--fzc2c9e2c", "xn--gecrj9c", "xn--h2breg3eve", "xn--h2brj9c",
-    "xn--h2brj9c8c", "xn--j1amh", "xn--j6w193g", "xn--kprw13d", "xn--kpry57d", "xn--l1acc", "xn--lgbbat1ad8j",
-    "xn--mgb2ddes", "xn--mgb9awbf", "xn--mgba3a4f16a", "xn--mgbaam7a8h", "xn--mgbah1a3hjkrd", "xn--mgbai9azgqp6j",
-    "xn--mgbayh7gpa", "xn--mgbbh1a", "xn--mgbbh1a71e", "xn--mgbc0a9azcg", "xn--mgbcpq6gpa1a", "xn--mgberp4a5d4ar",
-    "xn--mgbgu82a", "xn--mgbpl2fh", "xn--mgbtx2b", "xn--mgbx4cd0ab", "xn--mix891f", "xn--node", "xn--o3cw4h",
-    "xn--ogbpf8fl", "xn--p1ai", "xn--pgbs0dh", "xn--q7ce6a", "xn--qxa6a", "xn--qxam", "xn--rvc1e0am3e", "xn--s9brj9c",
-    "xn--wgbh1c", "xn--wgbl6a", "xn--xkc2al3hye2a", "xn--xkc2dl3a5ee0h", "xn--y9a3aq", "xn--yfro4i67o",
-    "xn--ygbi2ammx", "xn--mix082f",
+    "xn--2scrj9c",
+    "xn--3e0b707e",
+    "xn--3hcrj9c",
+    "xn--45br5cyl",
+    "xn--45brj9c",
+    "xn--4dbrk0ce",
+    "xn--54b7fta0cc",
+    "xn--80ao21a",
+    "xn--90a3ac",
+    "xn--90ae",
+    "xn--90ais",
+    "xn--clchc0ea0b2g2a9gcd",
+    "xn--d1alf",
+    "xn--e1a4c",
+    "xn--fiqs8s",
+    "xn--fiqz9s",
+    "xn--fpcrj9c3d",
+    "xn--fzc2c9e2c",
+    "xn--gecrj9c",
+    "xn--h2breg3eve",
+    "xn--h2brj9c",
+    "xn--h2brj9c8c",
+    "xn--j1amh",
+    "xn--j6w193g",
+    "xn--kprw13d",
+    "xn--kpry57d",
+    "xn--l1acc",
+    "xn--lgbbat1ad8j",
+    "xn--mgb2ddes",
+    "xn--mgb9awbf",
+    "xn--mgba3a4f16a",
+    "xn--mgbaam7a8h",
+    "xn--mgbah1a3hjkrd",
+    "xn--mgbai9azgqp6j",
+    "xn--mgbayh7gpa",
+    "xn--mgbbh1a",
+    "xn--mgbbh1a71e",
+    "xn--mgbc0a9azcg",
+    "xn--mgbcpq6gpa1a",
+    "xn--mgberp4a5d4ar",
+    "xn--mgbgu82a",
+    "xn--mgbpl2fh",
+    "xn--mgbtx2b",
+    "xn--mgbx4cd0ab",
+    "xn--mix891f",
+    "xn--node",
+    "xn--o3cw4h",
+    "xn--ogbpf8fl",
+    "xn--p1ai",
+    "xn--pgbs0dh",
+    "xn--q7ce6a",
+    "xn--qxa6a",
+    "xn--qxam",
+    "xn--rvc1e0am3e",
+    "xn--s9brj9c",
+    "xn--wgbh1c",
+    "xn--wgbl6a",
+    "xn--xkc2al3hye2a",
+    "xn--xkc2dl3a5ee0h",
+    "xn--y9a3aq",
+    "xn--yfro4i67o",
+    "xn--ygbi2ammx",
+    "xn--mix082f",
 ];
 
 impl DomainClass {
@@ -433,6 +529,10 @@ fn to_ascii(input: &str) -> Result<String, NameError> {
         return Err(NameError::TooLong);
     }
     let name = input.strip_suffix('.').unwrap_or(input);
+    // UTS 46 maps these to nothing; a name that looks like another one must not become it.
+    if name.chars().any(|c| is_invisible(c) && !matches!(c, '\u{200c}' | '\u{200d}')) {
+        return Err(NameError::BadIdn);
+    }
     if name.contains('*') {
         return Err(NameError::BadWildcard);
     }
@@ -487,11 +587,8 @@ pub(super) fn mail_domain_to_ascii(input: &str) -> Result<String, NameError> {
         return Err(NameError::BadLabel);
     }
     let ascii = to_ascii(input)?;
-    let unchanged = if input.is_ascii() {
-        input.eq_ignore_ascii_case(&ascii)
-    } else {
-        idna::domain_to_unicode(&ascii).0 == input
-    };
+    let unchanged =
+        if input.is_ascii() { input.eq_ignore_ascii_case(&ascii) } else { idna::domain_to_unicode(&ascii).0 == input };
     if unchanged { Ok(ascii) } else { Err(NameError::BadIdn) }
 }
 
@@ -580,6 +677,7 @@ mod tests {
             ("xn--abcd.example.com", "bad-idn"),
             ("xn--.example.jp", "bad-idn"),
             ("a\u{200f}b.example.jp", "bad-idn"),
+            ("\u{feff}www.example.jp", "bad-idn"),
             ("*.*.example.jp", "bad-wildcard"),
             ("www*.example.jp", "bad-wildcard"),
             ("*", "bad-wildcard"),

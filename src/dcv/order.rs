@@ -220,7 +220,13 @@ pub enum ChoiceError {
 #[must_use]
 pub fn allowed(listing: &Listing) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    listing.approvers.iter().filter(|a| a.usable).map(|a| a.email.to_string()).filter(|email| seen.insert(email.clone())).collect()
+    listing
+        .approvers
+        .iter()
+        .filter(|a| a.usable)
+        .map(|a| a.email.to_string())
+        .filter(|email| seen.insert(email.clone()))
+        .collect()
 }
 
 /// Works out which mails an order takes. `listings` holds one listing for each name, in the same order.
@@ -290,12 +296,16 @@ fn follow(listings: &[Listing], at: usize, wanted: &Wanted, assignment: &mut Ass
 
 fn why_not(listing: &Listing, wanted: usize, name: Option<usize>, asked: &Wanted) -> ChoiceError {
     let listed = listing.approvers.iter().find(|approver| approver.email.is_chosen_by(&asked.email));
-    if listed.is_none() {
-        if let Some(source) = listing.sources.iter().find(|source| source.status == SourceStatus::Failed) {
-            return ChoiceError::Unavailable { wanted, source: source.source };
-        }
+    let failed = listing.sources.iter().find(|source| source.status == SourceStatus::Failed);
+    if let (None, Some(source)) = (listed, failed) {
+        return ChoiceError::Unavailable { wanted, source: source.source };
     }
-    ChoiceError::NotAllowed { wanted, name, reason: listed.and_then(|approver| approver.reason.clone()), allowed: allowed(listing) }
+    ChoiceError::NotAllowed {
+        wanted,
+        name,
+        reason: listed.and_then(|approver| approver.reason.clone()),
+        allowed: allowed(listing),
+    }
 }
 
 /// The best standing that an address has for a name: the method the table likes most, then the widest ADN, so that one mail
@@ -304,15 +314,15 @@ fn best<'l>(listing: &'l Listing, email: &EmailAddress, adn: Option<&str>) -> Op
     listing
         .approvers
         .iter()
-        .filter(|approver| approver.usable && approver.email.is_chosen_by(email) && adn.is_none_or(|adn| approver.adn.as_str() == adn))
+        .filter(|approver| {
+            approver.usable && approver.email.is_chosen_by(email) && adn.is_none_or(|adn| approver.adn.as_str() == adn)
+        })
         .min_by_key(|approver| (approver.rule.status, approver.adn.as_str().len()))
 }
 
 fn add(assignment: &mut Assignment, approver: &Approver, name: usize) {
-    let known = assignment
-        .mails
-        .iter_mut()
-        .find(|mail| mail.approver.adn == approver.adn && mail.approver.email == approver.email);
+    let known =
+        assignment.mails.iter_mut().find(|mail| mail.approver.adn == approver.adn && mail.approver.email == approver.email);
     match known {
         Some(mail) => {
             mail.names.insert(name);

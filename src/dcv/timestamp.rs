@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
 use time::{Date, OffsetDateTime, UtcOffset};
 
 /// Seconds in a day; leap seconds do not count. Spec: BR v2.2.6 §4.2.1 counts days, DESIGN fixes one at 86,400 s.
@@ -58,13 +59,12 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// The instant as a calendar time in UTC; instants outside the calendar are clamped to its ends.
+    /// The instant as a calendar time in UTC; instants outside the years that RFC 3339 can write are clamped to their ends.
     #[must_use]
     pub fn to_utc(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000).unwrap_or_else(|_| {
-            let edge = if self.0 < 0 { Date::MIN } else { Date::MAX };
-            edge.midnight().assume_utc()
-        })
+        let (first, last) = (datetime!(0001-01-01 00:00 UTC), datetime!(9999-12-30 00:00 UTC));
+        let edge = if self.0 < 0 { first } else { last };
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000).unwrap_or(edge).clamp(first, last)
     }
 
     /// The instant as a calendar time in Japan (UTC+9, no summer time).

@@ -108,9 +108,11 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/orders/{id}", get(api::show_order::get))
             .route("/v1/orders/{id}/events", get(api::events::get))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
-        let approve = Router::new()
-            .route("/approve/{token}", get(approve::show::get).post(approve::answer::post))
-            .layer(ServiceBuilder::new().layer(set(header::CACHE_CONTROL, "no-store")).layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)));
+        let approve = Router::new().route("/approve/{token}", get(approve::show::get).post(approve::answer::post)).layer(
+            ServiceBuilder::new()
+                .layer(set(header::CACHE_CONTROL, "no-store"))
+                .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)),
+        );
         router = router.merge(api).merge(approve);
     }
     if routes != Routes::Public {
@@ -119,7 +121,11 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/admin/orders/{id}", get(admin::order::get))
             .route("/admin/effects/{id}/replay", post(admin::replay::post))
             .route_layer(from_fn(admin::only_from_this_host))
-            .layer(ServiceBuilder::new().layer(set(header::CACHE_CONTROL, "no-store")).layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)));
+            .layer(
+                ServiceBuilder::new()
+                    .layer(set(header::CACHE_CONTROL, "no-store"))
+                    .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)),
+            );
         router = router.merge(admin);
     }
     let max_body_bytes = state.settings.max_body_bytes;
@@ -155,4 +161,3 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!(panic = words.unwrap_or("no words"), "a handler panicked");
     Problem::new(Code::Internal).into_response()
 }
-

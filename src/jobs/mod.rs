@@ -85,7 +85,10 @@ async fn claim(app: &App, kind: EffectKind, lease_time: Duration, limit: u32) ->
     if !app.store.any_due(kind, now).await? {
         return Ok((lease, Vec::new()));
     }
-    let effects = app.store.write("claim", move |tx| Box::pin(async move { tx.claim(kind, now, now + lease_time, lease, limit).await })).await?;
+    let effects = app
+        .store
+        .write("claim", move |tx| Box::pin(async move { tx.claim(kind, now, now + lease_time, lease, limit).await }))
+        .await?;
     Ok((lease, effects))
 }
 

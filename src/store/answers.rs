@@ -35,17 +35,20 @@ impl Tx<'_> {
     pub async fn insert_answer(&mut self, row: &AnswerRow) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO answers (id, mail_id, at, answer, scope, signer, reason, peer, user_agent, won)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        exec!(self, sqlx::query(SQL)
-            .bind(&row.id)
-            .bind(&row.mail_id)
-            .bind(row.at)
-            .bind(&row.answer)
-            .bind(&row.scope)
-            .bind(&row.signer)
-            .bind(&row.reason)
-            .bind(&row.peer)
-            .bind(&row.user_agent)
-            .bind(row.won));
+        exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&row.id)
+                .bind(&row.mail_id)
+                .bind(row.at)
+                .bind(&row.answer)
+                .bind(&row.scope)
+                .bind(&row.signer)
+                .bind(&row.reason)
+                .bind(&row.peer)
+                .bind(&row.user_agent)
+                .bind(row.won)
+        );
         Ok(())
     }
 }
@@ -53,7 +56,8 @@ impl Tx<'_> {
 impl Store {
     /// The answers to an order's mails, oldest first.
     pub async fn answers(&self, order: OrderId) -> Result<Vec<AnswerRow>, StoreError> {
-        const SQL: &str = "SELECT a.id, a.mail_id, a.at, a.answer, a.scope, a.signer, a.reason, a.peer, a.user_agent, a.won FROM answers a
+        const SQL: &str =
+            "SELECT a.id, a.mail_id, a.at, a.answer, a.scope, a.signer, a.reason, a.peer, a.user_agent, a.won FROM answers a
             JOIN mails m ON m.id = a.mail_id WHERE m.order_id = $1 ORDER BY a.id";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }

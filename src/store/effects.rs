@@ -71,7 +71,11 @@ pub struct ClaimedEffect {
 impl std::fmt::Debug for ClaimedEffect {
     /// Without the body, which holds a Random Value.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClaimedEffect").field("endpoint", &self.endpoint).field("seq", &self.seq).field("attempts", &self.attempts).finish_non_exhaustive()
+        f.debug_struct("ClaimedEffect")
+            .field("endpoint", &self.endpoint)
+            .field("seq", &self.seq)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,24 +134,35 @@ const DETAIL_MAX_CHARS: usize = 500;
 impl Tx<'_> {
     /// Puts an effect into the outbox.
     pub async fn enqueue(&mut self, effect: &NewEffect) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, created_at, due_at)
+        const SQL: &str =
+            "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, created_at, due_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, $8, $8)";
-        exec!(self, sqlx::query(SQL)
-            .bind(&effect.id.as_bytes()[..])
-            .bind(effect.kind.as_str())
-            .bind(&effect.order.as_bytes()[..])
-            .bind(&effect.subject[..])
-            .bind(&effect.endpoint)
-            .bind(effect.seq)
-            .bind(&effect.body)
-            .bind(effect.at.unix_micros()));
+        exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&effect.id.as_bytes()[..])
+                .bind(effect.kind.as_str())
+                .bind(&effect.order.as_bytes()[..])
+                .bind(&effect.subject[..])
+                .bind(&effect.endpoint)
+                .bind(effect.seq)
+                .bind(&effect.body)
+                .bind(effect.at.unix_micros())
+        );
         Ok(())
     }
 
     /// Leases up to `limit` effects that are due and first in their line, and counts the attempt before it is made.
     ///
     /// Until `leased_until` nobody else takes them; a worker that dies simply lets its lease end.
-    pub async fn claim(&mut self, kind: EffectKind, now: Timestamp, leased_until: Timestamp, lease: [u8; 16], limit: u32) -> Result<Vec<ClaimedEffect>, StoreError> {
+    pub async fn claim(
+        &mut self,
+        kind: EffectKind,
+        now: Timestamp,
+        leased_until: Timestamp,
+        lease: [u8; 16],
+        limit: u32,
+    ) -> Result<Vec<ClaimedEffect>, StoreError> {
         macro_rules! claim {
             ($lock:literal) => {
                 concat!(
@@ -181,10 +196,18 @@ impl Tx<'_> {
     /// Records how an attempt ended; `false`, and nothing is written, when the lease is held by another by now.
     ///
     /// A later attempt makes the effects that wait behind it wait as long, so that they are not looked at in vain.
-    pub async fn finish(&mut self, effect: &ClaimedEffect, lease: [u8; 16], outcome: &Outcome, detail: &str, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn finish(
+        &mut self,
+        effect: &ClaimedEffect,
+        lease: [u8; 16],
+        outcome: &Outcome,
+        detail: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE effects SET state = $3, due_at = $4, ended_at = $5, last_error = $6, lease = NULL,
             body = CASE WHEN $3 = 'done' THEN NULL ELSE body END WHERE id = $1 AND lease = $2 AND state = 'due'";
-        const BEHIND: &str = "UPDATE effects SET due_at = $4 WHERE state = 'due' AND order_id = $1 AND endpoint = $2 AND seq > $3 AND due_at < $4";
+        const BEHIND: &str =
+            "UPDATE effects SET due_at = $4 WHERE state = 'due' AND order_id = $1 AND endpoint = $2 AND seq > $3 AND due_at < $4";
         const ATTEMPT: &str = "INSERT INTO attempts (effect_id, number, ended_at, outcome, detail) VALUES ($1, $2, $3, $4, $5)";
         let detail: String = detail.chars().filter(|c| !c.is_control()).take(DETAIL_MAX_CHARS).collect();
         let (state, due, ended, word) = match outcome {
@@ -193,29 +216,26 @@ impl Tx<'_> {
             Outcome::Dead => ("dead", now, Some(now), "dead"),
         };
         let error = (*outcome != Outcome::Done).then_some(&detail);
-        let rows = exec!(self, sqlx::query(SQL)
-            .bind(&effect.id)
-            .bind(&lease[..])
-            .bind(state)
-            .bind(due.unix_micros())
-            .bind(ended.map(Timestamp::unix_micros))
-            .bind(error));
+        let rows = exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&effect.id)
+                .bind(&lease[..])
+                .bind(state)
+                .bind(due.unix_micros())
+                .bind(ended.map(Timestamp::unix_micros))
+                .bind(error)
+        );
         if rows != 1 {
             return Ok(false);
         }
         if let Outcome::Later(due) = outcome {
-            exec!(self, sqlx::query(BEHIND)
-                .bind(&effect.order_id)
-                .bind(&effect.endpoint)
-                .bind(effect.seq)
-                .bind(due.unix_micros()));
+            exec!(
+                self,
+                sqlx::query(BEHIND).bind(&effect.order_id).bind(&effect.endpoint).bind(effect.seq).bind(due.unix_micros())
+            );
         }
-        exec!(self, sqlx::query(ATTEMPT)
-            .bind(&effect.id)
-            .bind(effect.attempts)
-            .bind(now.unix_micros())
-            .bind(word)
-            .bind(&detail));
+        exec!(self, sqlx::query(ATTEMPT).bind(&effect.id).bind(effect.attempts).bind(now.unix_micros()).bind(word).bind(&detail));
         Ok(true)
     }
 
@@ -269,7 +289,8 @@ impl Store {
     /// The bytes of a mail that has not ended, for those who may see them (the demo and tests).
     pub async fn mail_body(&self, mail: MailId) -> Result<Option<Vec<u8>>, StoreError> {
         const SQL: &str = "SELECT body FROM effects WHERE subject_id = $1 AND kind = 'mail' ORDER BY id DESC LIMIT 1";
-        let body: Option<Option<Vec<u8>>> = on_pool!(self, |db| sqlx::query_scalar(SQL).bind(&mail.as_bytes()[..]).fetch_optional(db).await?);
+        let body: Option<Option<Vec<u8>>> =
+            on_pool!(self, |db| sqlx::query_scalar(SQL).bind(&mail.as_bytes()[..]).fetch_optional(db).await?);
         Ok(body.flatten())
     }
 }

@@ -53,14 +53,17 @@ impl Tx<'_> {
             data.insert("order_ref".to_owned(), json!(order_ref));
             data.insert("seq".to_owned(), json!(seq));
             let data = Value::Object(data).to_string();
-            exec!(self, sqlx::query(SQL)
-                .bind(&id.as_bytes()[..])
-                .bind(&order.as_bytes()[..])
-                .bind(seq)
-                .bind(event.kind.as_str())
-                .bind(event.at.unix_micros())
-                .bind(&event.actor)
-                .bind(&data));
+            exec!(
+                self,
+                sqlx::query(SQL)
+                    .bind(&id.as_bytes()[..])
+                    .bind(&order.as_bytes()[..])
+                    .bind(seq)
+                    .bind(event.kind.as_str())
+                    .bind(event.at.unix_micros())
+                    .bind(&event.actor)
+                    .bind(&data)
+            );
             for endpoint in endpoints(event) {
                 self.enqueue(&NewEffect {
                     id: EffectId::new(event.at, ids()),

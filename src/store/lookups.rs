@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, id_bytes, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::contact::{Contact, Source, SourceStatus};
 use crate::dcv::evidence::{Dnssec, Exchange, Lookup};
 use crate::dcv::id::{LookupId, OrderId};
@@ -34,7 +34,8 @@ impl LookupRow {
     fn into_lookup(self) -> Result<Lookup, StoreError> {
         let bad = |column| StoreError::inconsistent("lookups", column, &self.id);
         let findings: Findings = serde_json::from_str(&self.findings).map_err(|_| bad("findings"))?;
-        let dnssec = |text: &String| serde_json::from_value::<Dnssec>(serde_json::Value::String(text.clone())).map_err(|_| bad("dnssec"));
+        let dnssec =
+            |text: &String| serde_json::from_value::<Dnssec>(serde_json::Value::String(text.clone())).map_err(|_| bad("dnssec"));
         Ok(Lookup {
             id: LookupId::from_bytes(id_bytes(&self.id, "lookups", "id")?),
             source: Source::from_text(&self.source).ok_or_else(|| bad("source"))?,
@@ -57,20 +58,28 @@ impl Tx<'_> {
     pub async fn insert_lookup(&mut self, lookup: &Lookup) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO lookups (id, source, adn, status, server, dnssec, at, valid_until, perspective, findings)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO NOTHING";
-        let findings = Findings { contacts: lookup.contacts.clone(), reasons: lookup.reasons.clone(), exchanges: lookup.exchanges.clone() };
-        let findings = serde_json::to_string(&findings).map_err(|_| StoreError::inconsistent("lookups", "findings", lookup.id.as_bytes()))?;
-        let dnssec = lookup.dnssec.and_then(|dnssec| serde_json::to_value(dnssec).ok()).and_then(|value| value.as_str().map(str::to_owned));
-        exec!(self, sqlx::query(SQL)
-            .bind(&lookup.id.as_bytes()[..])
-            .bind(lookup.source.as_str())
-            .bind(&lookup.adn)
-            .bind(lookup.status.as_str())
-            .bind(&lookup.server)
-            .bind(&dnssec)
-            .bind(lookup.at.unix_micros())
-            .bind(lookup.valid_until.map(Timestamp::unix_micros))
-            .bind(&lookup.perspective)
-            .bind(&findings));
+        let findings =
+            Findings { contacts: lookup.contacts.clone(), reasons: lookup.reasons.clone(), exchanges: lookup.exchanges.clone() };
+        let findings = serde_json::to_string(&findings)
+            .map_err(|_| StoreError::inconsistent("lookups", "findings", lookup.id.as_bytes()))?;
+        let dnssec = lookup
+            .dnssec
+            .and_then(|dnssec| serde_json::to_value(dnssec).ok())
+            .and_then(|value| value.as_str().map(str::to_owned));
+        exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&lookup.id.as_bytes()[..])
+                .bind(lookup.source.as_str())
+                .bind(&lookup.adn)
+                .bind(lookup.status.as_str())
+                .bind(&lookup.server)
+                .bind(&dnssec)
+                .bind(lookup.at.unix_micros())
+                .bind(lookup.valid_until.map(Timestamp::unix_micros))
+                .bind(&lookup.perspective)
+                .bind(&findings)
+        );
         Ok(())
     }
 
@@ -87,7 +96,8 @@ impl Store {
     pub async fn latest_lookup(&self, source: Source, adn: &str) -> Result<Option<Lookup>, StoreError> {
         const SQL: &str = "SELECT id, source, adn, status, server, dnssec, at, valid_until, perspective, findings FROM lookups
             WHERE adn = $1 AND source = $2 ORDER BY at DESC LIMIT 1";
-        let row: Option<LookupRow> = on_pool!(self, |db| sqlx::query_as(SQL).bind(adn).bind(source.as_str()).fetch_optional(db).await?);
+        let row: Option<LookupRow> =
+            on_pool!(self, |db| sqlx::query_as(SQL).bind(adn).bind(source.as_str()).fetch_optional(db).await?);
         row.map(LookupRow::into_lookup).transpose()
     }
 

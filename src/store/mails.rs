@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, id_bytes, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::contact::Source;
 use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::order::{Delivery, LinkState};
@@ -102,10 +102,11 @@ const BY_ID: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, r
     content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE id = $1";
 const BY_ORDER: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
     content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE order_id = $1 ORDER BY id";
-const PAIRS: &str = "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id = $1";
+const PAIRS: &str =
+    "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id = $1";
 
 /// Which mail asks for which name.
-pub type MailValidation = (Vec<u8>, Vec<u8>);
+pub(super) type MailValidation = (Vec<u8>, Vec<u8>);
 
 impl Tx<'_> {
     /// Inserts a mail with the names it asks for.
@@ -114,25 +115,28 @@ impl Tx<'_> {
             ref, message_id, content_hash, link, delivery, created_at, expires_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
         const PAIR: &str = "INSERT INTO mail_validations (mail_id, validation_id) VALUES ($1, $2)";
-        exec!(self, sqlx::query(SQL)
-            .bind(&row.id)
-            .bind(&row.order_id)
-            .bind(&row.recipient)
-            .bind(&row.adn)
-            .bind(row.adn_is_base)
-            .bind(&row.source)
-            .bind(&row.role)
-            .bind(&row.lookup_id)
-            .bind(row.looked_up_at)
-            .bind(row.valid_until)
-            .bind(&row.random_hash)
-            .bind(&row.reference)
-            .bind(&row.message_id)
-            .bind(&row.content_hash)
-            .bind(&row.link)
-            .bind(&row.delivery)
-            .bind(row.created_at)
-            .bind(row.expires_at));
+        exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&row.id)
+                .bind(&row.order_id)
+                .bind(&row.recipient)
+                .bind(&row.adn)
+                .bind(row.adn_is_base)
+                .bind(&row.source)
+                .bind(&row.role)
+                .bind(&row.lookup_id)
+                .bind(row.looked_up_at)
+                .bind(row.valid_until)
+                .bind(&row.random_hash)
+                .bind(&row.reference)
+                .bind(&row.message_id)
+                .bind(&row.content_hash)
+                .bind(&row.link)
+                .bind(&row.delivery)
+                .bind(row.created_at)
+                .bind(row.expires_at)
+        );
         for validation in validations {
             exec!(self, sqlx::query(PAIR).bind(&row.id).bind(validation));
         }

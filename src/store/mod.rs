@@ -246,8 +246,15 @@ async fn schema<C: sqlx::migrate::Migrate>(conn: &mut C, migrate: Migrate) -> Re
     }
     let applied = conn.list_applied_migrations("_sqlx_migrations").await.unwrap_or_default();
     let same = applied.len() == MIGRATOR.iter().count()
-        && MIGRATOR.iter().zip(&applied).all(|(known, applied)| known.version == applied.version && known.checksum == applied.checksum);
-    if same { Ok(()) } else { Err(StoreError::Schema(format!("{} of {} migrations applied", applied.len(), MIGRATOR.iter().count()))) }
+        && MIGRATOR
+            .iter()
+            .zip(&applied)
+            .all(|(known, applied)| known.version == applied.version && known.checksum == applied.checksum);
+    if same {
+        Ok(())
+    } else {
+        Err(StoreError::Schema(format!("{} of {} migrations applied", applied.len(), MIGRATOR.iter().count())))
+    }
 }
 
 /// Reads 16 bytes as an id.

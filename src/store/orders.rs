@@ -1,8 +1,8 @@
 //! Table `orders`.
 
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 
-use super::{Store, StoreError, Tx, id_bytes, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::id::OrderId;
 use crate::dcv::order::OrderState;
 use crate::dcv::timestamp::Timestamp;
@@ -61,25 +61,29 @@ pub struct OrderFilter {
     pub limit: u32,
 }
 
-const COLUMNS: &str = "id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq";
+const LIST: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq
+    FROM orders o WHERE 1 = 1";
 
 impl Tx<'_> {
     /// Inserts an order; `false` when the client has used the reference already.
     pub async fn insert_order(&mut self, row: &OrderRow) -> Result<bool, StoreError> {
         const SQL: &str = "INSERT INTO orders (id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (client, order_ref) DO NOTHING";
-        let rows = exec!(self, sqlx::query(SQL)
-            .bind(&row.id)
-            .bind(&row.client)
-            .bind(&row.order_ref)
-            .bind(&row.profile_id)
-            .bind(&row.profile_hash)
-            .bind(&row.state)
-            .bind(&row.locale)
-            .bind(&row.facts)
-            .bind(row.created_at)
-            .bind(row.ended_at)
-            .bind(row.last_seq));
+        let rows = exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&row.id)
+                .bind(&row.client)
+                .bind(&row.order_ref)
+                .bind(&row.profile_id)
+                .bind(&row.profile_hash)
+                .bind(&row.state)
+                .bind(&row.locale)
+                .bind(&row.facts)
+                .bind(row.created_at)
+                .bind(row.ended_at)
+                .bind(row.last_seq)
+        );
         Ok(rows == 1)
     }
 
@@ -103,10 +107,7 @@ impl Tx<'_> {
     /// Ends a pending order; `false` when it was not pending any more.
     pub async fn end_order(&mut self, id: OrderId, state: OrderState, at: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE orders SET state = $2, ended_at = $3 WHERE id = $1 AND state = 'pending'";
-        let rows = exec!(self, sqlx::query(SQL)
-            .bind(&id.as_bytes()[..])
-            .bind(state.as_str())
-            .bind(at.unix_micros()));
+        let rows = exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(state.as_str()).bind(at.unix_micros()));
         Ok(rows == 1)
     }
 
@@ -128,53 +129,36 @@ impl Store {
     /// Whether the client has used a reference.
     pub async fn order_ref_taken(&self, client: &str, order_ref: &str) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT 1 FROM orders WHERE client = $1 AND order_ref = $2";
-        let found: Option<i32> = on_pool!(self, |db| sqlx::query_scalar(SQL).bind(client).bind(order_ref).fetch_optional(db).await?);
+        let found: Option<i32> =
+            on_pool!(self, |db| sqlx::query_scalar(SQL).bind(client).bind(order_ref).fetch_optional(db).await?);
         Ok(found.is_some())
     }
 
     /// Lists orders, newest first.
     pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<OrderRow>, StoreError> {
-        // Only the conditions in use are in the text, so that each listing has an index to walk.
-        let mut sql = format!("SELECT {COLUMNS} FROM orders o WHERE 1 = 1");
-        let mut place = 0;
-        let mut next = || {
-            place += 1;
-            place
-        };
-        if filter.client.is_some() {
-            sql += &format!(" AND client = ${}", next());
-        }
-        if filter.state.is_some() {
-            sql += &format!(" AND state = ${}", next());
-        }
-        if filter.order_ref.is_some() {
-            sql += &format!(" AND order_ref = ${}", next());
-        }
-        if filter.name.is_some() {
-            sql += &format!(" AND EXISTS (SELECT 1 FROM validations v WHERE v.order_id = o.id AND v.name = ${})", next());
-        }
-        if filter.before.is_some() {
-            sql += &format!(" AND id < ${}", next());
-        }
-        sql += &format!(" ORDER BY id DESC LIMIT ${}", next());
         Ok(on_pool!(self, |db| {
-            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+            // Only the conditions in use are in the text, so that each listing has an index to walk.
+            let mut query = QueryBuilder::new(LIST);
             if let Some(client) = &filter.client {
-                query = query.bind(client);
+                query.push(" AND client = ").push_bind(client);
             }
             if let Some(state) = filter.state {
-                query = query.bind(state.as_str());
+                query.push(" AND state = ").push_bind(state.as_str());
             }
             if let Some(order_ref) = &filter.order_ref {
-                query = query.bind(order_ref);
+                query.push(" AND order_ref = ").push_bind(order_ref);
             }
             if let Some(name) = &filter.name {
-                query = query.bind(name);
+                query
+                    .push(" AND EXISTS (SELECT 1 FROM validations v WHERE v.order_id = o.id AND v.name = ")
+                    .push_bind(name)
+                    .push(")");
             }
             if let Some(before) = &filter.before {
-                query = query.bind(&before.as_bytes()[..]);
+                query.push(" AND id < ").push_bind(&before.as_bytes()[..]);
             }
-            query.bind(i64::from(filter.limit)).fetch_all(db).await?
+            query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
+            query.build_query_as().fetch_all(db).await?
         }))
     }
 }

@@ -6,7 +6,8 @@ use crate::dcv::timestamp::Timestamp;
 impl Tx<'_> {
     /// Keeps a profile's effective values under their hash.
     pub async fn keep_profile(&mut self, hash: &[u8; 32], id: &str, body: &str, now: Timestamp) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO profile_versions (hash, id, body, first_seen_at) VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING";
+        const SQL: &str =
+            "INSERT INTO profile_versions (hash, id, body, first_seen_at) VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING";
         exec!(self, sqlx::query(SQL).bind(&hash[..]).bind(id).bind(body).bind(now.unix_micros()));
         Ok(())
     }

@@ -52,7 +52,8 @@ impl Writer {
         let job: Job = Box::new(move |tx| {
             Box::pin(async move {
                 let ran = AssertUnwindSafe(closure(tx)).catch_unwind().await;
-                let result = ran.unwrap_or_else(|panic| Err(StoreError::Closed(format!("{name} panicked: {}", words(&panic))).into()));
+                let result =
+                    ran.unwrap_or_else(|panic| Err(StoreError::Closed(format!("{name} panicked: {}", words(&panic))).into()));
                 let keep = result.is_ok();
                 let acknowledge: Acknowledge = Box::new(move |commit| {
                     let result = match commit {
@@ -109,7 +110,11 @@ async fn work(mut conn: SqliteConnection, mut queue: mpsc::Receiver<Job>, mut st
 }
 
 /// One transaction with a savepoint for each closure, so that one failing does not fail its neighbours.
-async fn commit(conn: &mut SqliteConnection, jobs: impl Iterator<Item = Job>, done: &mut Vec<Acknowledge>) -> Result<(), sqlx::Error> {
+async fn commit(
+    conn: &mut SqliteConnection,
+    jobs: impl Iterator<Item = Job>,
+    done: &mut Vec<Acknowledge>,
+) -> Result<(), sqlx::Error> {
     conn.execute("BEGIN IMMEDIATE").await?;
     for job in jobs {
         conn.execute("SAVEPOINT job").await?;

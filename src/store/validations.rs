@@ -55,14 +55,18 @@ impl ValidationRow {
 impl Tx<'_> {
     /// Inserts one name.
     pub async fn insert_validation(&mut self, row: &ValidationRow) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at) VALUES ($1, $2, $3, $4, $5, $6)";
-        exec!(self, sqlx::query(SQL)
-            .bind(&row.id)
-            .bind(&row.order_id)
-            .bind(row.position)
-            .bind(&row.name)
-            .bind(&row.state)
-            .bind(row.selection_ends_at));
+        const SQL: &str =
+            "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at) VALUES ($1, $2, $3, $4, $5, $6)";
+        exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&row.id)
+                .bind(&row.order_id)
+                .bind(row.position)
+                .bind(&row.name)
+                .bind(&row.state)
+                .bind(row.selection_ends_at)
+        );
         Ok(())
     }
 
@@ -81,35 +85,42 @@ impl Tx<'_> {
         decision: &Decision,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE validations SET state = $2, mail_id = $3, answer = $4, method = $5, scope = $6, signer = $7, reason = $8,
+        const SQL: &str =
+            "UPDATE validations SET state = $2, mail_id = $3, answer = $4, method = $5, scope = $6, signer = $7, reason = $8,
             ended_at = $9, reusable_until = $10 WHERE id = $1 AND state = 'pending'";
-        let rows = exec!(self, sqlx::query(SQL)
-            .bind(id)
-            .bind(decision.state.as_str())
-            .bind(&mail.as_bytes()[..])
-            .bind(answer)
-            .bind(method.section())
-            .bind(decision.scope.map(|scope| scope.as_str()))
-            .bind(&decision.signer)
-            .bind(&decision.reason)
-            .bind(at.unix_micros())
-            .bind(decision.reusable_until.map(Timestamp::unix_micros)));
+        let rows = exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(id)
+                .bind(decision.state.as_str())
+                .bind(&mail.as_bytes()[..])
+                .bind(answer)
+                .bind(method.section())
+                .bind(decision.scope.map(super::super::dcv::decision::Scope::as_str))
+                .bind(&decision.signer)
+                .bind(&decision.reason)
+                .bind(at.unix_micros())
+                .bind(decision.reusable_until.map(Timestamp::unix_micros))
+        );
         Ok(rows == 1)
     }
 
     /// Ends an open name without an answer; `false` when it was not in `from`.
-    pub async fn end_validation(&mut self, id: &[u8], from: ValidationState, to: ValidationState, at: Timestamp) -> Result<bool, StoreError> {
+    pub async fn end_validation(
+        &mut self,
+        id: &[u8],
+        from: ValidationState,
+        to: ValidationState,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE validations SET state = $3, ended_at = $4 WHERE id = $1 AND state = $2";
-        let rows = exec!(self, sqlx::query(SQL)
-            .bind(id)
-            .bind(from.as_str())
-            .bind(to.as_str())
-            .bind(at.unix_micros()));
+        let rows = exec!(self, sqlx::query(SQL).bind(id).bind(from.as_str()).bind(to.as_str()).bind(at.unix_micros()));
         Ok(rows == 1)
     }
 }
 
-const BY_ORDER: &str = "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
+const BY_ORDER: &str =
+    "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
     reusable_until FROM validations WHERE order_id = $1 ORDER BY position";
 
 impl Store {
@@ -120,7 +131,8 @@ impl Store {
 
     /// Orders with a name whose time for choosing an approver is over.
     pub async fn orders_past_selection(&self, now: Timestamp, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
-        const SQL: &str = "SELECT DISTINCT order_id FROM validations WHERE state = 'awaiting_approver' AND selection_ends_at <= $1 LIMIT $2";
+        const SQL: &str =
+            "SELECT DISTINCT order_id FROM validations WHERE state = 'awaiting_approver' AND selection_ends_at <= $1 LIMIT $2";
         Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
     }
 }

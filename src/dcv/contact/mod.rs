@@ -252,7 +252,9 @@ pub fn list(name: &Fqdn, profile: &Profile, lookups: &[Lookup], now: Timestamp) 
     let ours: Vec<Cow<'_, Lookup>> = lookups
         .iter()
         .filter(|lookup| profile.addresses.sources.contains(&lookup.source))
-        .filter(|lookup| if lookup.source.is_dns() { adns.iter().any(|adn| adn.as_str() == lookup.adn) } else { lookup.adn == base.as_str() })
+        .filter(|lookup| {
+            if lookup.source.is_dns() { adns.iter().any(|adn| adn.as_str() == lookup.adn) } else { lookup.adn == base.as_str() }
+        })
         .map(|lookup| believed(lookup, profile))
         .collect();
     let mut approvers = Vec::new();

@@ -231,11 +231,8 @@ impl Walk {
             Stage::Registry => {
                 self.outcome.server.clone_from(&self.registry);
                 self.asked.extend(self.registry.clone());
-                let reading = if self.is_jp() {
-                    whois_jprs::read_domain(&text, &self.base)
-                } else {
-                    whois_gtld::read(&text, &self.base)
-                };
+                let reading =
+                    if self.is_jp() { whois_jprs::read_domain(&text, &self.base) } else { whois_gtld::read(&text, &self.base) };
                 self.registry_answered(reading);
             }
             Stage::Handle(at) => self.handle_answered(at, &text),
@@ -401,7 +398,12 @@ mod tests {
         }
         assert_eq!(
             asked,
-            ["whois.iana.org jp", "whois.jprs.jp example.co.jp/e", "whois.jprs.jp CONTACT AB1234JP/e", "whois.jprs.jp CONTACT CD5678JP/e"]
+            [
+                "whois.iana.org jp",
+                "whois.jprs.jp example.co.jp/e",
+                "whois.jprs.jp CONTACT AB1234JP/e",
+                "whois.jprs.jp CONTACT CD5678JP/e"
+            ]
         );
         let outcome = walk.finish();
         assert_eq!(outcome.status, SourceStatus::Ok);
@@ -433,7 +435,9 @@ mod tests {
         let mut walk = Walk::new(&base("example.com"), IANA_SERVER, Some("whois.registry.example".into()));
         walk.answer(Ok(b"   Domain Name: EXAMPLE.COM\r\n   Registrar WHOIS Server: whois.registrar.example\r\n"));
         assert_eq!(walk.question().unwrap().server, "whois.registrar.example");
-        walk.answer(Ok(b"Domain Name: example.com\r\nRegistrar WHOIS Server: whois.third.example\r\nAdmin Email: a@example.com\r\n"));
+        walk.answer(Ok(
+            b"Domain Name: example.com\r\nRegistrar WHOIS Server: whois.third.example\r\nAdmin Email: a@example.com\r\n",
+        ));
         assert!(walk.question().is_none());
         assert_eq!(walk.finish().contacts[0].email.to_string(), "a@example.com");
 
@@ -445,7 +449,9 @@ mod tests {
     #[test]
     fn server_names_are_bare_host_names() {
         assert_eq!(server_name(" WHOIS.ENOM.COM ").as_deref(), Some("whois.enom.com"));
-        for bad in ["http://www.donuts.co", "whois.example.com:43", "127.0.0.1", "localhost", "a b.example", "[::1]", "-a.example"] {
+        for bad in
+            ["http://www.donuts.co", "whois.example.com:43", "127.0.0.1", "localhost", "a b.example", "[::1]", "-a.example"]
+        {
             assert_eq!(server_name(bad), None, "{bad}");
         }
     }

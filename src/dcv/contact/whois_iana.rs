@@ -25,7 +25,8 @@ mod tests {
 
     #[test]
     fn takes_the_referral_and_nothing_else() {
-        let text = "% IANA\nrefer:        whois.jprs.jp\n\ndomain:       JP\ncontact: administrative\ne-mail: x@registry.example\n";
+        let text =
+            "% IANA\nrefer:        whois.jprs.jp\n\ndomain:       JP\ncontact: administrative\ne-mail: x@registry.example\n";
         assert_eq!(referral(text, "jp").as_deref(), Some("whois.jprs.jp"));
         assert_eq!(referral(text, "com"), None);
         assert_eq!(referral("domain: DEV\nwhois:\n", "dev"), None);

@@ -40,7 +40,9 @@ fn fields(text: &str) -> impl Iterator<Item = Field<'_>> {
 
 /// JPNIC handles as seen on domains, and JPNIC's group handles.
 fn is_handle(value: &str) -> bool {
-    let digits = |text: &str, range: std::ops::RangeInclusive<usize>| range.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let digits = |text: &str, range: std::ops::RangeInclusive<usize>| {
+        range.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    };
     let person = value.strip_suffix("JP").is_some_and(|rest| {
         rest.get(..2).is_some_and(|letters| letters.bytes().all(|b| b.is_ascii_uppercase()))
             && rest.get(2..).is_some_and(|number| digits(number, 3..=6))
@@ -117,7 +119,7 @@ pub fn read_handle(text: &str, handle: &str) -> Result<Option<EmailAddress>, &'s
     if text.split('\n').any(|line| line.trim() == "No match!!") {
         return Err("handle-not-found");
     }
-    let (mut named, mut email) = (0, None);
+    let (mut named, mut emails) = (0, Vec::new());
     for field in fields(text).filter(|field| field.section == Section::Contact) {
         match field.label {
             "JPNIC Handle" | "JP Handle" | "JPNICハンドル" | "JPハンドル" => {
@@ -127,21 +129,15 @@ pub fn read_handle(text: &str, handle: &str) -> Result<Option<EmailAddress>, &'s
                 named += 1;
             }
             "E-Mail" | "電子メイル" | "電子メール" if !field.value.is_empty() => {
-                if email.replace(EmailAddress::parse(field.value)).is_some() {
-                    return Err("unreadable-answer");
-                }
+                emails.push(EmailAddress::parse(field.value));
             }
             _ => {}
         }
     }
-    if named != 1 {
+    if named != 1 || emails.len() > 1 {
         return Err("unreadable-answer");
     }
-    match email {
-        None => Ok(None),
-        Some(Ok(email)) => Ok(Some(email)),
-        Some(Err(_)) => Err("bad-email"),
-    }
+    emails.pop().transpose().map_err(|_| "bad-email")
 }
 
 #[cfg(test)]
@@ -199,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_suspended_name_has_no_contacts() {
-        let text = "Domain Information:\n[Domain Name]  EXAMPLE.JP\n[Status]  Suspended\nContact Information:\n[Email]  a@example.jp\n";
+        let text =
+            "Domain Information:\n[Domain Name]  EXAMPLE.JP\n[Status]  Suspended\nContact Information:\n[Email]  a@example.jp\n";
         let reading = read_domain(text, &base("example.jp"));
         assert_eq!((reading.status, reading.contacts.len()), (WhoisStatus::Suspended, 0));
     }

@@ -114,7 +114,10 @@ impl OrderLine {
     }
 }
 
-pub(in crate::http) async fn get(State(state): State<HttpState>, Query(query): Query<HashMap<String, String>>) -> Result<Response, Problem> {
+pub(in crate::http) async fn get(
+    State(state): State<HttpState>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Problem> {
     let given = |name: &str| query.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     let filter = OrderFilter {
         client: None,

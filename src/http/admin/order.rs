@@ -112,7 +112,12 @@ pub(in crate::http) async fn get(
             .into_iter()
             .filter_map(|one| {
                 let id = EffectId::from_bytes(one.id.try_into().ok()?);
-                Some(DeadLine { id: id.to_string(), kind: one.kind, endpoint: one.endpoint, error: one.last_error.unwrap_or_default() })
+                Some(DeadLine {
+                    id: id.to_string(),
+                    kind: one.kind,
+                    endpoint: one.endpoint,
+                    error: one.last_error.unwrap_or_default(),
+                })
             })
             .collect(),
         lookups: state.app.store.order_lookups(id).await?.into_iter().map(lookup_line).collect(),
@@ -125,7 +130,10 @@ fn lookup_line(lookup: Lookup) -> LookupLine {
         source: lookup.source.as_str(),
         adn: lookup.adn,
         status: lookup.status.as_str(),
-        dnssec: lookup.dnssec.and_then(|dnssec| serde_json::to_value(dnssec).ok()).and_then(|value| value.as_str().map(str::to_owned)),
+        dnssec: lookup
+            .dnssec
+            .and_then(|dnssec| serde_json::to_value(dnssec).ok())
+            .and_then(|value| value.as_str().map(str::to_owned)),
         at: utc(lookup.at),
         reasons: lookup.reasons,
         exchanges: lookup.exchanges,

@@ -8,7 +8,11 @@ use axum::response::{IntoResponse as _, Response};
 use crate::dcv::id::EffectId;
 use crate::http::{Code, HttpState, Problem};
 
-pub(in crate::http) async fn post(State(state): State<HttpState>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(in crate::http) async fn post(
+    State(state): State<HttpState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     if !is_same_origin(&headers) {
         return Err(Problem::new(Code::Forbidden).detail("the form must be sent from the status page itself"));
     }

@@ -69,7 +69,10 @@ fn approver(one: &Approver) -> ApproverView {
     }
 }
 
-pub(in crate::http) async fn get(State(state): State<HttpState>, Query(query): Query<HashMap<String, String>>) -> Result<Response, Problem> {
+pub(in crate::http) async fn get(
+    State(state): State<HttpState>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Problem> {
     let mut errors = unknown_parameters(&query, &["name", "profile", "refresh"]);
     let name = match query.get("name").map(|name| CertificateName::parse(name, &state.app.suffixes)) {
         None => Err(FieldError::new("/name", "missing-field", "name the domain")),

@@ -38,12 +38,9 @@ impl<'v> Fields<'v> {
 
     /// One line of text of `max_chars` at most, not blank.
     pub(super) fn line(&mut self, name: &'static str, max_chars: usize) -> Option<String> {
-        let text = match self.value(name)? {
-            Value::String(text) => text,
-            _ => {
-                self.error(name, "bad-value", "must be a string");
-                return None;
-            }
+        let Value::String(text) = self.value(name)? else {
+            self.error(name, "bad-value", "must be a string");
+            return None;
         };
         match check_line(text, max_chars) {
             Ok(()) => Some(text.clone()),
@@ -66,23 +63,21 @@ impl<'v> Fields<'v> {
 
     /// A list; anything else is an error.
     pub(super) fn list(&mut self, name: &'static str) -> Option<&'v Vec<Value>> {
-        match self.value(name)? {
-            Value::Array(list) => Some(list),
-            _ => {
-                self.error(name, "bad-value", "must be a list");
-                None
-            }
+        if let Value::Array(list) = self.value(name)? {
+            Some(list)
+        } else {
+            self.error(name, "bad-value", "must be a list");
+            None
         }
     }
 
     /// An object; anything else is an error.
     pub(super) fn object(&mut self, name: &'static str) -> Option<&'v Map<String, Value>> {
-        match self.value(name)? {
-            Value::Object(object) => Some(object),
-            _ => {
-                self.error(name, "bad-value", "must be an object");
-                None
-            }
+        if let Value::Object(object) = self.value(name)? {
+            Some(object)
+        } else {
+            self.error(name, "bad-value", "must be an object");
+            None
         }
     }
 

@@ -40,7 +40,7 @@ pub(in crate::http) async fn get(
     let mut records = list_orders(&state.app, &filter).await?;
     let more = records.len() > limit;
     records.truncate(limit);
-    let orders = records.iter().map(|record| record.view()).collect::<Result<Vec<_>, _>>()?;
+    let orders = records.iter().map(crate::app::show_order::OrderRecord::view).collect::<Result<Vec<_>, _>>()?;
     let next_cursor = orders.last().filter(|_| more).map(|last| last.id.to_string());
     Ok(json_answer(Page { orders, next_cursor }))
 }

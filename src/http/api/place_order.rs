@@ -143,7 +143,11 @@ fn choice(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) -> Choi
                 fields.errors.extend(inner.finish());
                 wanted.extend(one);
             }
-            _ => fields.errors.push(FieldError::new(pointer, "bad-value", "must be an address, or an object with email, adn and names")),
+            _ => fields.errors.push(FieldError::new(
+                pointer,
+                "bad-value",
+                "must be an address, or an object with email, adn and names",
+            )),
         }
     }
     Choice::These(wanted)
@@ -168,12 +172,11 @@ fn wanted_object(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) 
         let mut places = Vec::new();
         for (at, value) in list.iter().enumerate() {
             let named = value.as_str().and_then(|text| CertificateName::parse(text, &app.suffixes).ok());
-            match named.and_then(|name| names.iter().position(|known| *known == name)) {
-                Some(place) => places.push(place),
-                None => {
-                    let pointer = format!("{}/{at}", fields.at("names"));
-                    fields.errors.push(FieldError::new(pointer, "bad-value", "must be one of the order's names"));
-                }
+            if let Some(place) = named.and_then(|name| names.iter().position(|known| *known == name)) {
+                places.push(place);
+            } else {
+                let pointer = format!("{}/{at}", fields.at("names"));
+                fields.errors.push(FieldError::new(pointer, "bad-value", "must be one of the order's names"));
             }
         }
         places
@@ -271,11 +274,19 @@ fn choice_error(error: &ChoiceError, names: &[String]) -> FieldError {
         ChoiceError::NotAllowed { wanted, name, reason, .. } => {
             let pointer = name.map_or_else(|| format!("/approvers/{wanted}"), |name| format!("/approvers/{wanted}/names/{name}"));
             let why = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
-            FieldError::new(pointer, "approver-not-allowed", format!("this address may not approve{why}; choose one of `allowed`"))
+            FieldError::new(
+                pointer,
+                "approver-not-allowed",
+                format!("this address may not approve{why}; choose one of `allowed`"),
+            )
         }
         ChoiceError::NoApprover { name, .. } => {
             let which = names.get(*name).map_or("", String::as_str);
-            FieldError::new(format!("/names/{name}"), "no-approver", format!("no approver was chosen for {which}; choose one of `allowed`"))
+            FieldError::new(
+                format!("/names/{name}"),
+                "no-approver",
+                format!("no approver was chosen for {which}; choose one of `allowed`"),
+            )
         }
         ChoiceError::Unavailable { wanted, source } => {
             FieldError::new(format!("/approvers/{wanted}"), "source-unavailable", format!("{} did not answer", source.as_str()))

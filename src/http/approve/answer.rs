@@ -33,7 +33,12 @@ pub(in crate::http) async fn post(
     let lang = language(switched, &headers, Some(&opened.record.order.locale));
     let form = form.map_err(|rejection| unreadable(&rejection))?.0;
     let given = |name: &str| form.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
-    let entered = Entered { scope: given("scope"), signer: given("signer"), reason: given("reason"), authority: given("authority") == "yes" };
+    let entered = Entered {
+        scope: given("scope"),
+        signer: given("signer"),
+        reason: given("reason"),
+        authority: given("authority") == "yes",
+    };
     if let Some(refusal) = &opened.closed {
         return Ok(pages::closed(&state.app, &opened, refusal, lang, *refusal == Refusal::Decided));
     }
@@ -81,7 +86,9 @@ fn receipt(state: &HttpState, token: &str, switched: Option<&str>) -> String {
 fn unreadable(rejection: &FormRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(Code::WrongContentType).detail("the body must be a form (application/x-www-form-urlencoded)"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Problem::new(Code::WrongContentType).detail("the body must be a form (application/x-www-form-urlencoded)")
+        }
         _ => Problem::invalid(vec![FieldError::new("", "bad-value", "the form cannot be read")]),
     }
 }

@@ -14,7 +14,8 @@ fn language(switched: Option<&str>, headers: &HeaderMap, order: Option<&str>) ->
         Some("en") => Some("en"),
         _ => None,
     };
-    let preferred = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(|value| value.split(',').find_map(known));
+    let preferred =
+        headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(|value| value.split(',').find_map(known));
     switched.and_then(known).or(preferred).or_else(|| order.and_then(known)).unwrap_or("ja")
 }
 

@@ -63,7 +63,8 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
     let scopes = opened.scopes();
     let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let default = page.scope_default.filter(|_| errors.is_empty()).map_or("", Scope::as_str);
-    let entered = Entered { scope: if entered.scope.is_empty() { default.to_owned() } else { entered.scope.clone() }, ..entered.clone() };
+    let entered =
+        Entered { scope: if entered.scope.is_empty() { default.to_owned() } else { entered.scope.clone() }, ..entered.clone() };
     let context = ApproveForm {
         facts: &opened.facts,
         service: &app.settings.service,
@@ -79,7 +80,10 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
         },
         authority_check: page.authority_check,
         entered: &entered,
-        errors: errors.iter().map(|error| FormErrorView { field: error.pointer.clone(), text: error_text(error, lang) }).collect(),
+        errors: errors
+            .iter()
+            .map(|error| FormErrorView { field: error.pointer.clone(), text: error_text(error, lang) })
+            .collect(),
         wrong: errors.iter().map(|error| error.pointer.clone()).collect(),
     };
     html(app, status, "approve/form.html", &context)
@@ -95,8 +99,11 @@ pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'stat
     let (status, heading, lines) = match refusal {
         Refusal::Decided => {
             let (heading, line) = decided(asked.iter().map(|one| (one.state.as_str(), one.answer.as_deref())));
-            let (status, heading) =
-                if raced { (StatusCode::CONFLICT, ["先に手続きが完了しました", "Someone has already answered"]) } else { (StatusCode::OK, heading) };
+            let (status, heading) = if raced {
+                (StatusCode::CONFLICT, ["先に手続きが完了しました", "Someone has already answered"])
+            } else {
+                (StatusCode::OK, heading)
+            };
             let mut lines = vec![line, when("受付日時", "Answered")];
             if raced {
                 lines.push(pair("今回の入力は記録されていません。", "Your entry was not used."));
@@ -108,7 +115,10 @@ pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'stat
             ["お手続き期限を過ぎています", "The deadline has passed"],
             vec![
                 [format!("期限: {}", opened.facts.deadline_ja), format!("Deadline: {}", opened.facts.deadline_en)],
-                pair("お手続きが必要な場合は、申請の窓口へ再送をご依頼ください。", "If it is still needed, ask the applicant to have a new e-mail sent."),
+                pair(
+                    "お手続きが必要な場合は、申請の窓口へ再送をご依頼ください。",
+                    "If it is still needed, ask the applicant to have a new e-mail sent.",
+                ),
             ],
         ),
         Refusal::Superseded => (
@@ -124,7 +134,10 @@ pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'stat
         Refusal::Forbidden | Refusal::Incomplete(_) => (
             StatusCode::CONFLICT,
             ["この方法では承認できません", "This cannot be approved by e-mail any more"],
-            vec![pair("規定により、この方法による承認は受け付けられません。窓口へお問い合わせください。", "The rules no longer allow approval by this method. Please contact us.")],
+            vec![pair(
+                "規定により、この方法による承認は受け付けられません。窓口へお問い合わせください。",
+                "The rules no longer allow approval by this method. Please contact us.",
+            )],
         ),
     };
     let request_id = opened.facts.request_id.clone();
@@ -135,11 +148,17 @@ fn decided<'a>(mut asked: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> (
     match asked.find(|(state, _)| matches!(*state, "approved" | "rejected")) {
         Some((_, Some("report"))) => (
             ["お知らせを受け付けています", "Your report has been received"],
-            pair("お心当たりがない旨を受け付けました。この申請による証明書は発行されません。", "We were told that this request is not recognised. No certificate is issued on it."),
+            pair(
+                "お心当たりがない旨を受け付けました。この申請による証明書は発行されません。",
+                "We were told that this request is not recognised. No certificate is issued on it.",
+            ),
         ),
         Some(("rejected", _)) => (
             ["承認しない旨を受け付けています", "This request was not approved"],
-            pair("この申請による証明書は発行されません。ほかに必要なお手続きはありません。", "No certificate is issued on this request. There is nothing more to do."),
+            pair(
+                "この申請による証明書は発行されません。ほかに必要なお手続きはありません。",
+                "No certificate is issued on this request. There is nothing more to do.",
+            ),
         ),
         _ => (
             ["承認の手続きは完了しています", "This request has been approved"],

@@ -1,0 +1,200 @@
+//! An SMTP server on loopback that keeps what it is sent, and can be told how to answer.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mail_parser::MessageParser;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Time for each line to arrive.
+const LINE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Largest message kept, in bytes.
+const MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// A message as it arrived.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    /// The envelope's sender.
+    pub mail_from: String,
+    /// The envelope's recipients.
+    pub rcpt_to: Vec<String>,
+    /// The message as sent, dots unstuffed.
+    pub raw: Vec<u8>,
+}
+
+impl Arrived {
+    /// The subject, decoded.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        MessageParser::new().parse(&self.raw).and_then(|message| message.subject().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// The plain text, decoded.
+    #[must_use]
+    pub fn text(&self) -> String {
+        MessageParser::new()
+            .parse(&self.raw)
+            .and_then(|message| message.body_text(0).map(std::borrow::Cow::into_owned))
+            .unwrap_or_default()
+    }
+
+    /// The link that stands alone on its line.
+    #[must_use]
+    pub fn link(&self) -> Option<String> {
+        self.text().lines().find(|line| line.starts_with("http") && line.contains("/approve/")).map(|line| line.trim().to_owned())
+    }
+}
+
+/// What the server answers after the body.
+#[derive(Debug, Clone, Default)]
+pub enum Reply {
+    /// It takes the message.
+    #[default]
+    Take,
+    /// It answers this line to RCPT and takes nothing.
+    RefuseRcpt(String),
+    /// It answers this line after the body and takes nothing.
+    RefuseData(String),
+    /// It takes the message and closes without an answer.
+    TakeAndDrop,
+}
+
+/// The inbox, running as long as the runtime.
+#[derive(Clone)]
+pub struct Inbox {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    arrived: Vec<Arrived>,
+    reply: Reply,
+    connections: usize,
+}
+
+impl Inbox {
+    /// Listens on a free port.
+    ///
+    /// # Errors
+    /// No port can be taken.
+    pub async fn start() -> std::io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let inbox = Self { address: listener.local_addr()?, shared: Arc::default() };
+        let serving = inbox.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serving.lock().connections += 1;
+                let inbox = serving.clone();
+                tokio::spawn(async move { inbox.serve(stream).await });
+            }
+        });
+        Ok(inbox)
+    }
+
+    /// What has arrived so far.
+    #[must_use]
+    pub fn arrived(&self) -> Vec<Arrived> {
+        self.lock().arrived.clone()
+    }
+
+    /// Connections made so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.lock().connections
+    }
+
+    /// Tells the server how to answer from now on.
+    pub fn answer_with(&self, reply: Reply) {
+        self.lock().reply = reply;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn serve(&self, stream: TcpStream) -> Option<()> {
+        let (read, mut write) = stream.into_split();
+        let mut lines = BufReader::new(read);
+        write.write_all(b"220 inbox.example ESMTP\r\n").await.ok()?;
+        let (mut from, mut to) = (String::new(), Vec::new());
+        loop {
+            let line = line(&mut lines).await?;
+            let verb = line.get(..4).unwrap_or(&line).to_ascii_uppercase();
+            let reply = self.lock().reply.clone();
+            let answer = match verb.as_str() {
+                "EHLO" => "250-inbox.example\r\n250-8BITMIME\r\n250 SMTPUTF8".to_owned(),
+                "HELO" | "NOOP" => "250 OK".to_owned(),
+                "RSET" => {
+                    to.clear();
+                    "250 OK".to_owned()
+                }
+                "MAIL" => {
+                    from = path(&line);
+                    to.clear();
+                    "250 OK".to_owned()
+                }
+                "RCPT" => {
+                    if let Reply::RefuseRcpt(words) = reply {
+                        words
+                    } else {
+                        to.push(path(&line));
+                        "250 OK".to_owned()
+                    }
+                }
+                "DATA" => {
+                    write.write_all(b"354 go ahead\r\n").await.ok()?;
+                    let raw = body(&mut lines).await?;
+                    let message = Arrived { mail_from: from.clone(), rcpt_to: to.clone(), raw };
+                    match reply {
+                        Reply::RefuseData(words) => words,
+                        Reply::TakeAndDrop => {
+                            self.lock().arrived.push(message);
+                            return None;
+                        }
+                        _ => {
+                            self.lock().arrived.push(message);
+                            "250 2.0.0 taken".to_owned()
+                        }
+                    }
+                }
+                "QUIT" => {
+                    write.write_all(b"221 bye\r\n").await.ok()?;
+                    return None;
+                }
+                _ => "502 5.5.1 not known".to_owned(),
+            };
+            write.write_all(format!("{answer}\r\n").as_bytes()).await.ok()?;
+        }
+    }
+}
+
+async fn line<R: AsyncRead + Unpin>(lines: &mut BufReader<R>) -> Option<String> {
+    let mut line = String::new();
+    let read = tokio::time::timeout(LINE_TIMEOUT, lines.read_line(&mut line)).await.ok()?.ok()?;
+    (read > 0).then(|| line.trim_end().to_owned())
+}
+
+async fn body<R: AsyncRead + Unpin>(lines: &mut BufReader<R>) -> Option<Vec<u8>> {
+    let mut raw = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        let read = tokio::time::timeout(LINE_TIMEOUT, lines.read_until(b'\n', &mut line)).await.ok()?.ok()?;
+        if read == 0 || raw.len() > MESSAGE_MAX_BYTES {
+            return None;
+        }
+        if line == b".\r\n" {
+            return Some(raw);
+        }
+        raw.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+    }
+}
+
+/// The address between the angle brackets.
+fn path(line: &str) -> String {
+    line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned()).unwrap_or_default()
+}
