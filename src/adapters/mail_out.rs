@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message};
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message, SinglePart};
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
@@ -237,7 +237,7 @@ impl MailOut for Smtp {
             builder = builder.reply_to(reply_to.clone());
         }
         let message =
-            builder.header(ContentType::TEXT_PLAIN).body(letter.text.clone()).map_err(|error| ComposeError(error.to_string()))?;
+            builder.singlepart(SinglePart::plain(letter.text.clone())).map_err(|error| ComposeError(error.to_string()))?;
         Ok(message.formatted())
     }
 

@@ -95,13 +95,9 @@ impl DnsServer {
         let mut parents = Catalog::new();
         parents.upsert(LowerName::new(&Name::root()), vec![root]);
         let mut server = Server::new(Router { catalog, parents });
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let (udp, tcp) = one_port().await.context("no port is free for both UDP and TCP")?;
         let address = udp.local_addr()?;
-        server.register_listener(
-            TcpListener::bind(address).await.context("the same port for TCP")?,
-            Duration::from_secs(5),
-            4096,
-        );
+        server.register_listener(tcp, Duration::from_secs(5), 4096);
         server.register_socket(udp);
         Ok(Self { address, anchor, _server: server })
     }
@@ -110,6 +106,21 @@ impl DnsServer {
     #[must_use]
     pub fn trust_anchor(&self) -> String {
         format!(". {TTL_SECS} IN DNSKEY {}\n", self.anchor)
+    }
+}
+
+/// Ports tried until one is free for both protocols.
+const PORTS_TRIED_MAX: u32 = 50;
+
+async fn one_port() -> std::io::Result<(UdpSocket, TcpListener)> {
+    let mut tried = 0;
+    loop {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        match TcpListener::bind(udp.local_addr()?).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(error) if tried == PORTS_TRIED_MAX => return Err(error),
+            Err(_) => tried += 1,
+        }
     }
 }
 

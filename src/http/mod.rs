@@ -16,14 +16,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -135,16 +134,16 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
         .layer(
             ServiceBuilder::new()
-                .layer(from_fn(access_log::log))
                 .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
                 .layer(set(header::REFERRER_POLICY, "no-referrer"))
                 .layer(set(header::X_FRAME_OPTIONS, "DENY"))
                 .layer(set(HeaderName::from_static("x-robots-tag"), "noindex, nofollow"))
                 .layer(CatchPanicLayer::custom(panicked))
                 .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, request_timeout))
-                .layer(RequestBodyLimitLayer::new(max_body_bytes))
-                .layer(DefaultBodyLimit::disable()),
+                .layer(DefaultBodyLimit::max(max_body_bytes)),
         )
+        .layer(map_response(problem::dress))
+        .layer(from_fn(access_log::log))
         .with_state(state)
 }
 

@@ -27,6 +27,8 @@ macro_rules! codes {
 codes! {
     /// The JSON cannot be read.
     BrokenJson = "broken-json", 400, "The body is not JSON";
+    /// The request cannot be read.
+    BadRequest = "bad-request", 400, "The request cannot be read";
     /// No or a wrong bearer token.
     Unauthorized = "unauthorized", 401, "A valid bearer token is needed";
     /// A form came from another site.
@@ -96,6 +98,25 @@ impl Problem {
         self.retry_after_secs = Some(secs);
         self
     }
+}
+
+/// Makes a problem document of an error that a layer or an extractor answered in its own words.
+pub(super) async fn dress(response: Response) -> Response {
+    let status = response.status();
+    let own = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| !kind.as_bytes().starts_with(b"text/plain"));
+    if own || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let code = match status {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::WrongContentType,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        status if status.is_client_error() => Code::BadRequest,
+        _ => Code::Internal,
+    };
+    Problem::new(code).into_response()
 }
 
 impl From<StoreError> for Problem {

@@ -1,0 +1,281 @@
+//! The approve page: it changes nothing when looked at, takes a deliberate act, and lets one answer win.
+
+use std::time::Duration;
+
+use dcvd::dcv::id::OrderId;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::app::TestApp;
+use crate::support::on_both;
+
+on_both!(
+    an_approval_takes_a_post_and_is_told_with_its_evidence,
+    of_many_answers_at_once_one_wins,
+    a_refusal_and_a_report_are_told_apart,
+    a_link_expires_after_26_days_and_says_so,
+);
+
+async fn sent(app: &TestApp) -> (serde_json::Value, String) {
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    (order, app.last_link())
+}
+
+async fn an_approval_takes_a_post_and_is_told_with_its_evidence(app: TestApp) {
+    let (order, link) = sent(&app).await;
+    app.clock.advance(Duration::from_secs(3600));
+    let (status, page) = app.page(&link).await;
+    assert_eq!(status, 200);
+    for told in
+        ["www.example.co.jp", "このドメイン名の使用を承認しますか", "2026年12月18日 09:00(日本時間)", "admin@example.co.jp"]
+    {
+        assert!(page.contains(told), "{told}");
+    }
+    assert_eq!(app.approve(&link).await.0, 303);
+    let (status, receipt) = app.page(&link).await;
+    assert_eq!(status, 200);
+    assert!(receipt.contains("承認の手続きは完了しています") && !receipt.contains("<form"));
+
+    let after = app.order(&order).await;
+    assert_eq!(after["state"], "completed");
+    let validation = &after["validations"][0];
+    assert_eq!((validation["state"].as_str(), validation["method"].as_str()), (Some("approved"), Some("3.2.2.4.4")));
+    assert_eq!(validation["scope"], "order");
+    assert_eq!(validation["approved_at"], "2026-11-22T01:00:00Z");
+    assert_eq!(validation["reusable_until"], "2027-03-15T00:00:00Z");
+    assert_eq!(after["mails"][0]["state"], "answered");
+    app.run_jobs().await;
+    assert_eq!(app.event_types(&order).await, ["order.created", "mail.sent", "validation.approved", "order.completed"]);
+    let data = app.hooks.taken("validation.approved")[0].body["data"].clone();
+    for (member, value) in [
+        ("order_ref", json!("A-1")),
+        ("name", json!("www.example.co.jp")),
+        ("adn", json!("example.co.jp")),
+        ("approver", json!("admin@example.co.jp")),
+        ("source", json!("constructed")),
+        ("method", json!("3.2.2.4.4")),
+        ("br_version", json!("2.2.6")),
+        ("scope", json!("order")),
+        ("signer", json!("試験 太郎")),
+        ("initiated_at", json!("2026-11-22T00:00:00Z")),
+        ("approved_at", json!("2026-11-22T01:00:00Z")),
+        ("reusable_until", json!("2027-03-15T00:00:00Z")),
+        ("compliance", json!("record")),
+        ("seq", json!(3)),
+    ] {
+        assert_eq!(data[member], value, "{member}");
+    }
+    let answers = app.app.store.answers(OrderId::parse(order["id"].as_str().unwrap()).unwrap()).await.unwrap();
+    assert_eq!((answers.len(), answers[0].won, answers[0].peer.as_str()), (1, 1, "127.0.0.1"));
+}
+
+async fn of_many_answers_at_once_one_wins(app: TestApp) {
+    let (order, link) = sent(&app).await;
+    let nonce = app.nonce(&link).await;
+    let answers = (0..8).map(|n| {
+        let (app, link, nonce) = (&app, &link, &nonce);
+        async move {
+            let decision = if n % 2 == 0 { "approve" } else { "reject" };
+            app.send_form(link, &[("decision", decision), ("authority", "yes"), ("nonce", nonce)]).await
+        }
+    });
+    let statuses: Vec<u16> = join_all(answers).await.into_iter().map(|(status, _)| status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 7, "the others see a calm page: {statuses:?}");
+    app.run_jobs().await;
+    let decided = app.event_types(&order).await.into_iter().filter(|kind| kind.starts_with("validation.")).count();
+    assert_eq!(decided, 1);
+}
+
+async fn a_refusal_and_a_report_are_told_apart(app: TestApp) {
+    for (reference, decision, event, heading) in [
+        ("A-1", "reject", "validation.rejected", "承認しない旨を受け付けています"),
+        ("A-2", "report", "validation.reported", "お知らせを受け付けています"),
+    ] {
+        let order = app.place_plain(reference).await;
+        app.run_jobs().await;
+        let link = app.last_link();
+        let nonce = app.nonce(&link).await;
+        let (status, _) = app.send_form(&link, &[("decision", decision), ("reason", "一行目\n二行目"), ("nonce", &nonce)]).await;
+        assert_eq!(status, 303, "neither needs the authority box");
+        assert!(app.page(&link).await.1.contains(heading));
+        app.run_jobs().await;
+        let after = app.order(&order).await;
+        assert_eq!(
+            (after["validations"][0]["state"].as_str(), after["validations"][0]["answer"].as_str()),
+            (Some("rejected"), Some(decision))
+        );
+        assert_eq!(after["validations"][0]["reusable_until"], json!(null));
+        assert!(app.event_types(&order).await.contains(&event.to_owned()));
+    }
+    assert_eq!(app.hooks.taken("validation.rejected").len(), 1);
+    assert_eq!(app.hooks.taken("validation.reported").len(), 1);
+}
+
+async fn a_link_expires_after_26_days_and_says_so(app: TestApp) {
+    let (order, link) = sent(&app).await;
+    app.clock.advance(Duration::from_secs(26 * 86_400 - 1));
+    assert_eq!(app.page(&link).await.0, 200);
+    let nonce = app.nonce(&link).await;
+    app.clock.advance(Duration::from_secs(1));
+    // Even before the worker looks at deadlines, a late answer changes nothing.
+    let (status, page) = app.send_form(&link, &[("decision", "approve"), ("authority", "yes"), ("nonce", &nonce)]).await;
+    assert_eq!(status, 410);
+    assert!(page.contains("お手続き期限を過ぎています"));
+    app.run_jobs().await;
+    assert_eq!(app.page(&link).await.0, 410);
+    let after = app.order(&order).await;
+    assert_eq!((after["state"].as_str(), after["validations"][0]["state"].as_str()), (Some("completed"), Some("expired")));
+    assert_eq!(app.hooks.taken("validation.expired").len(), 1);
+    assert_eq!(app.hooks.taken("order.completed")[0].body["data"]["validations"][0]["state"], "expired");
+    app.run_jobs().await;
+    assert_eq!(app.hooks.taken("validation.expired").len(), 1, "once");
+}
+
+#[tokio::test]
+async fn looking_changes_nothing_however_often() {
+    let app = TestApp::sqlite().await;
+    let (order, link) = sent(&app).await;
+    let before = app.order(&order).await;
+    let first = app.page(&link).await.1;
+    for _ in 0..30 {
+        let head = app.client.request(Method::HEAD, &link).send().await.unwrap();
+        assert_eq!(head.status(), 200);
+        assert_eq!(app.page(&link).await.1, first, "a view spends nothing");
+    }
+    assert_eq!(app.order(&order).await, before);
+    assert_eq!(app.event_types(&order).await.len(), 2);
+}
+
+#[tokio::test]
+async fn pressing_the_defaults_approves_nothing() {
+    let app = TestApp::sqlite().await;
+    let (order, link) = sent(&app).await;
+    let nonce = app.nonce(&link).await;
+    for fields in [
+        vec![("decision", "approve"), ("signer", ""), ("reason", ""), ("nonce", nonce.as_str())],
+        vec![("decision", "approve"), ("authority", "no"), ("nonce", nonce.as_str())],
+        vec![("decision", "approve"), ("authority", "yes")],
+        vec![("decision", "approve"), ("authority", "yes"), ("nonce", "wrong")],
+        vec![("decision", "approve"), ("authority", "yes"), ("scope", "base"), ("nonce", nonce.as_str())],
+        vec![("decision", "approve"), ("authority", "yes"), ("scope", "all"), ("nonce", nonce.as_str())],
+        vec![("decision", "approve"), ("authority", "yes"), ("signer", "a\u{0}b"), ("nonce", nonce.as_str())],
+        vec![("decision", "maybe"), ("authority", "yes"), ("nonce", nonce.as_str())],
+        vec![("nonce", nonce.as_str())],
+        vec![],
+    ] {
+        let (status, page) = app.send_form(&link, &fields).await;
+        assert_eq!(status, 422, "{fields:?}");
+        assert!(page.contains("入力内容をご確認ください"), "{fields:?}");
+    }
+    let long = "x".repeat(101);
+    let fields = [("decision", "approve"), ("authority", "yes"), ("signer", long.as_str()), ("nonce", nonce.as_str())];
+    let (status, page) = app.send_form(&link, &fields).await;
+    assert_eq!(status, 422);
+    assert!(page.contains(&long), "what was typed is kept");
+    let other = app.client.post(&link).header("content-type", "application/json").body("{}").send().await.unwrap();
+    assert_eq!(other.status(), 415);
+    assert_eq!(app.order(&order).await["validations"][0]["state"], "pending");
+}
+
+#[tokio::test]
+async fn a_wrong_link_is_unknown_and_limits_its_caller_but_no_genuine_link() {
+    let app = TestApp::sqlite().await;
+    let (_, link) = sent(&app).await;
+    let token = link.rsplit('/').next().unwrap();
+    let forged: String = token.chars().rev().collect();
+    let mut statuses = Vec::new();
+    for wrong in ["x", "%00", &forged, &token[..59], &format!("{token}A"), "..%2fadmin", &"a".repeat(5000)] {
+        statuses.push(app.page(&format!("{}/approve/{wrong}", app.base)).await.0);
+    }
+    assert_eq!(statuses, [404, 404, 404, 404, 404, 429, 429]);
+    assert_eq!(app.page(&link).await.0, 200, "the holder of a genuine link is never refused");
+    assert_eq!(app.approve(&link).await.0, 303);
+}
+
+#[tokio::test]
+async fn a_forged_link_never_reaches_the_database() {
+    let app = TestApp::sqlite().await;
+    app.app.store.close().await;
+    let (status, page) = app.page(&format!("{}/approve/{}", app.base, "A".repeat(60))).await;
+    assert_eq!(status, 404, "answered without a database");
+    assert!(page.contains("URLを確認できません"));
+}
+
+#[tokio::test]
+async fn the_page_speaks_both_languages_and_guards_itself() {
+    let app = TestApp::sqlite().await;
+    let (_, link) = sent(&app).await;
+    let english = app.page(&format!("{link}?lang=en")).await.1;
+    assert!(english.contains("<html lang=\"en\">") && english.contains("Do you approve the use of this domain name?"));
+    assert!(english.contains("18 December 2026 09:00 (Japan time, UTC+9)"));
+    let by_browser = app.client.get(&link).header("accept-language", "en-US,en;q=0.9").send().await.unwrap();
+    let headers = by_browser.headers().clone();
+    assert!(by_browser.text().await.unwrap().contains("I don&#x27;t recognise this") || english.contains("I don"));
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers["referrer-policy"], "no-referrer");
+    assert_eq!(headers["x-robots-tag"], "noindex, nofollow");
+    assert!(headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    assert!(!english.contains("<script"));
+}
+
+#[tokio::test]
+async fn what_strangers_write_is_shown_as_text() {
+    let app = TestApp::sqlite().await;
+    app.place(&json!({"order_ref": "<script>1</script>", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
+                      "applicant": {"organization": "\"><img src=x onerror=alert(1)>"}}))
+        .await;
+    app.run_jobs().await;
+    let page = app.page(&app.last_link()).await.1;
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script>") && !page.contains("<img"));
+}
+
+const SCOPES: &str = "extends = \"standard\"\n[page]\nauthority_check = false\nsigner = \"required\"\nscope_options = [\"fqdn\", \"subtree\", \"base\"]\n";
+
+#[tokio::test]
+async fn a_profile_asks_for_scope_and_signer_and_none_wider_than_the_adn() {
+    let app = TestApp::with_profiles(&[("scopes", SCOPES)]).await;
+    let place = async |reference: &str, email: &str| {
+        app.place(&json!({"order_ref": reference, "profile": "scopes", "names": ["www.example.co.jp"], "approvers": [email]}))
+            .await;
+        app.run_jobs().await;
+        app.last_link()
+    };
+    let link = place("A-1", "admin@www.example.co.jp").await;
+    let page = app.page(&link).await.1;
+    assert!(page.contains("value=\"subtree\"") && !page.contains("value=\"base\"") && !page.contains("checked"));
+    let nonce = app.nonce(&link).await;
+    let send = async |link: &str, nonce: &str, scope: &str, signer: &str| {
+        app.send_form(link, &[("decision", "approve"), ("scope", scope), ("signer", signer), ("nonce", nonce)]).await.0
+    };
+    assert_eq!(send(&link, &nonce, "base", "太郎").await, 422, "wider than the ADN");
+    assert_eq!(send(&link, &nonce, "fqdn", " ").await, 422, "a signer is needed");
+    assert_eq!(send(&link, &nonce, "", "太郎").await, 422, "a scope is needed");
+    assert_eq!(send(&link, &nonce, "fqdn", "太郎").await, 303);
+    let link = place("A-2", "admin@example.co.jp").await;
+    let page = app.page(&link).await.1;
+    assert!(page.contains("value=\"base\"") && !page.contains("value=\"subtree\""), "one of two that mean the same");
+    app.run_jobs().await;
+    assert_eq!(app.hooks.taken("validation.approved")[0].body["data"]["scope"], "fqdn");
+}
+
+#[tokio::test]
+async fn a_name_that_one_approver_refused_stays_refused_and_the_rest_can_be_answered() {
+    let app = TestApp::sqlite().await;
+    let order = app
+        .place(&json!({"order_ref": "A-1", "names": ["a.example.co.jp", "b.example.co.jp"],
+                       "approvers": ["admin@a.example.co.jp", "admin@example.co.jp"]}))
+        .await;
+    app.run_jobs().await;
+    let by_recipient = |to: &str| app.inbox.arrived().into_iter().find(|mail| mail.rcpt_to == [to]).unwrap().link().unwrap();
+    let (one, both) = (by_recipient("admin@a.example.co.jp"), by_recipient("admin@example.co.jp"));
+    let nonce = app.nonce(&one).await;
+    assert_eq!(app.send_form(&one, &[("decision", "reject"), ("nonce", &nonce)]).await.0, 303);
+    assert!(app.page(&both).await.1.contains("残りのご確認をお願いします"));
+    assert_eq!(app.approve(&both).await.0, 303);
+    let states: Vec<_> =
+        app.order(&order).await["validations"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect();
+    assert_eq!(states, [json!("rejected"), json!("approved")]);
+}

@@ -1,0 +1,258 @@
+//! Who may approve: the listing, stored look-ups, and the check of what is chosen.
+
+use std::time::Duration;
+
+use dcvd::dcv::contact::dns_txt::DnsOutcome;
+use dcvd::dcv::contact::whois::HopError;
+use dcvd::dcv::evidence::Dnssec;
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::on_both;
+
+on_both!(the_listing_is_as_the_contract_says, an_order_keeps_the_evidence_it_rests_on);
+
+const JP_DOMAIN: &str = "Domain Information:\na. [Domain Name]                EXAMPLE.CO.JP\n\
+    m. [Administrative Contact]     AB1234JP\nn. [Technical Contact]          CD5678JP\n";
+
+fn contact(handle: &str, email: &str) -> String {
+    format!("Contact Information:\na. [JPNIC Handle]               {handle}\nd. [E-Mail]                     {email}\n")
+}
+
+fn jp_world(app: &TestApp) {
+    app.whois.answers("whois.iana.org", "jp", "refer:        whois.jprs.jp\n\ndomain:       JP\n");
+    app.whois.answers("whois.jprs.jp", "example.co.jp/e", JP_DOMAIN);
+    app.whois.answers("whois.jprs.jp", "CONTACT AB1234JP/e", &contact("AB1234JP", "a@example.co.jp"));
+    app.whois.answers("whois.jprs.jp", "CONTACT CD5678JP/e", &contact("CD5678JP", "t@elsewhere.example"));
+}
+
+fn emails(listing: &Value, source: &str) -> Vec<String> {
+    let of_source = listing["approvers"].as_array().unwrap().iter().filter(|one| one["source"] == source);
+    of_source.map(|one| one["email"].as_str().unwrap().to_owned()).collect()
+}
+
+fn source<'l>(listing: &'l Value, source: &str) -> &'l Value {
+    listing["sources"].as_array().unwrap().iter().find(|one| one["source"] == source).unwrap()
+}
+
+async fn the_listing_is_as_the_contract_says(app: TestApp) {
+    jp_world(&app);
+    app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    let (status, listing) = app.get("/v1/approvers?name=*.WWW.example.co.jp&profile=standard").await;
+    assert_eq!(status, 200, "{listing}");
+    for (member, value) in [
+        ("name", "*.www.example.co.jp"),
+        ("base_domain", "example.co.jp"),
+        ("class", "jp-organizational"),
+        ("profile", "standard"),
+    ] {
+        assert_eq!(listing[member], value);
+    }
+    let constructed = emails(&listing, "constructed");
+    assert_eq!(constructed.len(), 10, "five at each ADN");
+    assert!(constructed.contains(&"postmaster@www.example.co.jp".to_owned()));
+    let admin = listing["approvers"].as_array().unwrap().iter().find(|one| one["email"] == "admin@example.co.jp").unwrap();
+    assert_eq!(
+        *admin,
+        json!({"email": "admin@example.co.jp", "adn": "example.co.jp", "source": "constructed", "role": null, "method": "3.2.2.4.4",
+               "usable": true, "rule": {"status": "should-not", "since": "2026-03-15", "ends": "2028-03-15"}})
+    );
+    assert_eq!(emails(&listing, "dns_txt"), ["owner@elsewhere.example"]);
+    assert_eq!(emails(&listing, "whois"), ["a@example.co.jp", "t@elsewhere.example"]);
+    let whois = listing["approvers"].as_array().unwrap().iter().find(|one| one["source"] == "whois").unwrap();
+    assert_eq!((whois["role"].as_str(), whois["rule"]["status"].as_str()), (Some("administrative"), Some("must-not")));
+    assert_eq!(*source(&listing, "whois"), json!({"source": "whois", "status": "ok", "server": "whois.jprs.jp", "reasons": []}));
+    assert_eq!(source(&listing, "dns_txt")["dnssec"], "secure");
+    assert_eq!(source(&listing, "dns_caa")["status"], "off");
+    assert_eq!(source(&listing, "rdap")["status"], "off");
+}
+
+async fn an_order_keeps_the_evidence_it_rests_on(app: TestApp) {
+    jp_world(&app);
+    app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    let order =
+        app.place(&json!({"order_ref": "A-1", "names": ["example.co.jp"], "approvers": ["owner@elsewhere.example"]})).await;
+    let id = dcvd::dcv::id::OrderId::parse(order["id"].as_str().unwrap()).unwrap();
+    let lookups = app.app.store.order_lookups(id).await.unwrap();
+    assert_eq!(lookups.len(), 2);
+    let txt = lookups.iter().find(|lookup| lookup.dnssec.is_some()).unwrap();
+    assert_eq!((txt.dnssec, txt.perspective.as_str()), (Some(Dnssec::Secure), "primary"));
+    assert!(lookups.iter().any(|lookup| lookup.exchanges.len() == 4), "IANA, the domain and two handles");
+    assert_eq!(order["mails"][0]["source"], "dns_txt");
+}
+
+#[tokio::test]
+async fn a_stored_look_up_serves_listings_until_it_is_old_or_refreshed() {
+    let app = TestApp::sqlite().await;
+    jp_world(&app);
+    app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    let ask = async |more: &str| app.get(&format!("/v1/approvers?name=example.co.jp{more}")).await.1;
+    let first = ask("").await;
+    let (dns, whois) = (app.dns.asked(), app.whois.asked().len());
+    app.clock.advance(Duration::from_secs(3600));
+    assert_eq!(ask("").await["looked_up_at"], first["looked_up_at"]);
+    assert_eq!((app.dns.asked(), app.whois.asked().len()), (dns, whois), "nothing was asked again");
+    app.dns.txt_is("example.co.jp", &["new-owner@elsewhere.example"]);
+    assert_eq!(emails(&ask("&refresh=true").await, "dns_txt"), ["new-owner@elsewhere.example"]);
+    assert_eq!(app.whois.asked().len(), whois + 3, "the registry's server is still known: IANA is not asked again");
+    app.clock.advance(Duration::from_secs(25 * 3600));
+    ask("").await;
+    assert_eq!(app.whois.asked().len(), whois + 3 + 4, "after a day all is asked again, IANA too");
+    assert_eq!(app.get("/v1/approvers?name=example.co.jp&refresh=maybe").await.1["errors"][0]["pointer"], "/refresh");
+}
+
+#[tokio::test]
+async fn a_source_that_fails_hides_no_other_and_says_why() {
+    let app = TestApp::sqlite().await;
+    app.whois.answers("whois.iana.org", "jp", "refer: whois.jprs.jp\n");
+    app.whois.fails("whois.jprs.jp", "example.co.jp/e", HopError::Timeout);
+    for (outcome, dnssec, reason) in [
+        (DnsOutcome::ServFail, Dnssec::Indeterminate, "servfail"),
+        (DnsOutcome::Timeout, Dnssec::Indeterminate, "timeout"),
+        (DnsOutcome::Bogus, Dnssec::Bogus, "dnssec-bogus"),
+        (DnsOutcome::Records(vec![b"owner@example.co.jp".to_vec()]), Dnssec::Bogus, "dnssec-bogus"),
+    ] {
+        app.dns.outcome_is("example.co.jp", outcome, dnssec, Duration::ZERO);
+        let (status, listing) = app.get("/v1/approvers?name=example.co.jp&refresh=true").await;
+        assert_eq!(status, 200);
+        assert_eq!(emails(&listing, "constructed").len(), 5);
+        assert!(emails(&listing, "dns_txt").is_empty());
+        assert_eq!(source(&listing, "dns_txt")["status"], "failed");
+        assert_eq!(source(&listing, "dns_txt")["reasons"], json!([reason]));
+        assert_eq!(source(&listing, "whois")["reasons"], json!(["timeout"]));
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_could_not_be_checked_is_neither_taken_nor_refused() {
+    let app = TestApp::sqlite().await;
+    jp_world(&app);
+    app.dns.outcome_is("example.co.jp", DnsOutcome::ServFail, Dnssec::Indeterminate, Duration::ZERO);
+    let body = json!({"order_ref": "A-1", "names": ["example.co.jp"], "approvers": ["owner@elsewhere.example"]});
+    let answer = app.request(reqwest::Method::POST, "/v1/orders").header("content-type", "application/json");
+    let answer = answer.body(body.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "30");
+    let problem: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!((problem["code"].as_str(), problem["source"].as_str()), (Some("source-unavailable"), Some("dns_txt")));
+    // A constructed address waits for no network and no failure.
+    assert_eq!(app.place_plain("A-2").await["state"], "pending");
+}
+
+#[tokio::test]
+async fn a_chosen_dns_address_is_asked_again_when_the_order_is_placed() {
+    let app = TestApp::sqlite().await;
+    jp_world(&app);
+    app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    app.get("/v1/approvers?name=example.co.jp").await;
+    app.dns.txt_is("example.co.jp", &["successor@elsewhere.example"]);
+    let body = json!({"order_ref": "A-1", "names": ["example.co.jp"], "approvers": ["owner@elsewhere.example"]});
+    assert_eq!(app.post("/v1/orders", &body).await.1["code"], "approver-not-allowed");
+}
+
+#[tokio::test]
+async fn an_address_that_is_gone_when_the_mail_is_sent_gets_none() {
+    let app = TestApp::sqlite().await;
+    jp_world(&app);
+    app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    let body = json!({"order_ref": "A-1", "names": ["example.co.jp"], "approvers": ["owner@elsewhere.example"]});
+    let order = app.place(&body).await;
+    app.dns.txt_is("example.co.jp", &["successor@elsewhere.example"]);
+    app.clock.advance(Duration::from_secs(61));
+    app.run_jobs().await;
+    assert!(app.inbox.arrived().is_empty());
+    let order = app.order(&order).await;
+    assert_eq!(
+        (order["mails"][0]["delivery"].as_str(), order["mails"][0]["failure"].as_str()),
+        (Some("failed"), Some("approver-gone"))
+    );
+    assert_eq!(app.hooks.taken("mail.failed")[0].body["data"]["reason"], "approver-gone");
+}
+
+const WHOIS_ONLY: &str = "extends = \"standard\"\naddresses.sources = [\"whois\"]\nwindow.selection_days = 7\n";
+
+#[tokio::test]
+async fn a_name_nobody_could_be_chosen_for_awaits_an_approver_and_then_expires() {
+    let app = TestApp::with_profiles(&[("whois-only", WHOIS_ONLY)]).await;
+    app.whois.answers("whois.iana.org", "jp", "refer: whois.jprs.jp\n");
+    app.whois.answers("whois.jprs.jp", "example.co.jp/e", "No match!!\n");
+    let order =
+        app.place(&json!({"order_ref": "A-1", "profile": "whois-only", "names": ["example.co.jp"], "approvers": "all"})).await;
+    assert_eq!(order["validations"][0]["state"], "awaiting_approver");
+    assert_eq!(order["mails"], json!([]));
+    assert_eq!(app.event_types(&order).await, ["order.created", "approver.needed"]);
+    app.clock.advance(Duration::from_secs(7 * 86_400));
+    app.run_jobs().await;
+    let ended = app.order(&order).await;
+    assert_eq!((ended["state"].as_str(), ended["validations"][0]["state"].as_str()), (Some("completed"), Some("expired")));
+    assert_eq!(app.event_types(&order).await[2..], ["validation.expired", "order.completed"]);
+}
+
+#[tokio::test]
+async fn all_asks_everyone_who_may_with_one_mail_for_each() {
+    let app = TestApp::with_profiles(&[("whois-only", WHOIS_ONLY)]).await;
+    jp_world(&app);
+    let order = app
+        .place(&json!({"order_ref": "A-1", "profile": "whois-only", "names": ["example.co.jp", "www.example.co.jp"], "approvers": "all"}))
+        .await;
+    let mails = order["mails"].as_array().unwrap();
+    assert_eq!(mails.len(), 2);
+    assert!(mails.iter().all(|mail| mail["names"].as_array().unwrap().len() == 2));
+    app.run_jobs().await;
+    assert!(app.inbox.arrived()[0].text().contains("同じお尋ねを 1 件"));
+    // One approval is enough: the other link then says that it is done.
+    let link = app.last_link();
+    assert_eq!(app.approve(&link).await.0, 303);
+    let other = app.inbox.arrived()[0].link().unwrap();
+    let (status, page) = app.page(&other).await;
+    assert_eq!(status, 200);
+    assert!(page.contains("承認の手続きは完了しています"));
+}
+
+const ENFORCE: &str = "extends = \"standard\"\ncompliance = \"enforce\"\n";
+
+#[tokio::test]
+async fn under_enforce_what_the_table_forbids_is_listed_and_not_usable() {
+    let external = format!("{ENFORCE}corroboration = \"external\"\n");
+    let app = TestApp::with_profiles(&[("public", ENFORCE), ("external", &external)]).await;
+    jp_world(&app);
+    app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    let usable = async |profile: &str, source: &str| {
+        let (_, listing) = app.get(&format!("/v1/approvers?name=example.co.jp&profile={profile}")).await;
+        let one = listing["approvers"].as_array().unwrap().iter().find(|one| one["source"] == source).unwrap().clone();
+        (one["usable"].as_bool().unwrap(), one["reason"].as_str().map(str::to_owned))
+    };
+    assert_eq!(usable("public", "whois").await, (false, Some("method-must-not".to_owned())));
+    assert_eq!(usable("public", "dns_txt").await, (false, Some("mpic-not-available".to_owned())));
+    assert_eq!(usable("public", "constructed").await, (true, None));
+    assert_eq!(usable("external", "dns_txt").await, (true, None));
+    let body = json!({"order_ref": "A-1", "profile": "public", "names": ["example.co.jp"], "approvers": ["a@example.co.jp"]});
+    let (status, answer) = app.post("/v1/orders", &body).await;
+    assert_eq!(status, 422);
+    assert!(answer["errors"][0]["detail"].as_str().unwrap().contains("method-must-not"), "{answer}");
+    app.dns.outcome_is(
+        "example.co.jp",
+        DnsOutcome::Records(vec![b"owner@elsewhere.example".to_vec()]),
+        Dnssec::Off,
+        Duration::from_secs(60),
+    );
+    let (_, listing) = app.get("/v1/approvers?name=example.co.jp&profile=external&refresh=true").await;
+    assert_eq!(source(&listing, "dns_txt")["reasons"], json!(["dnssec-required"]));
+    assert!(emails(&listing, "dns_txt").is_empty());
+}
+
+#[tokio::test]
+async fn bad_names_in_a_query_are_refused_with_their_codes() {
+    let app = TestApp::sqlite().await;
+    for (query, code) in [
+        ("name=co.jp", "public-suffix"),
+        ("name=192.0.2.1", "ip-address"),
+        ("name=", "empty"),
+        ("", "missing-field"),
+        ("name=a.jp&profile=none", "unknown-profile"),
+        ("name=a.jp&nmae=b", "unknown-field"),
+    ] {
+        let (status, answer) = app.get(&format!("/v1/approvers?{query}")).await;
+        assert_eq!((status, answer["code"].as_str()), (422, Some(code)), "{query}");
+    }
+}

@@ -1,0 +1,162 @@
+//! Mail: what it says, how it is handed over, and what comes of a relay's answers.
+
+use std::time::Duration;
+
+use dcvd::dcv::order::Locale;
+use dcvd::demo::smtp::Reply;
+use mail_parser::MessageParser;
+use serde_json::json;
+
+use crate::support::app::TestApp;
+use crate::support::on_both;
+
+on_both!(
+    a_temporary_refusal_is_tried_again_with_the_same_bytes,
+    a_permanent_refusal_ends_the_mail_and_is_told,
+    a_relay_that_hangs_up_after_the_body_gets_the_same_message_again,
+);
+
+#[tokio::test]
+async fn the_mail_says_all_an_owner_needs_in_both_languages() {
+    let app = TestApp::sqlite().await;
+    app.place(&json!({
+        "order_ref": "A-1001", "names": ["www.日本語.jp", "*.日本語.jp"], "approvers": ["admin@日本語.jp"],
+        "applicant": {"organization": "株式会社サンプル"}, "requester": "サンプルホスティング株式会社", "product": "OV 1年", "kind": "renewal",
+    }))
+    .await;
+    app.run_jobs().await;
+    let mail = app.last_mail();
+    assert_eq!(mail.rcpt_to, ["admin@xn--wgv71a119e.jp"]);
+    assert!(mail.mail_from.starts_with("bounce+") && mail.mail_from.ends_with("@dcv.example.net"), "{}", mail.mail_from);
+    let text = mail.text();
+    for told in [
+        "日本語.jp (xn--wgv71a119e.jp)",
+        "*.日本語.jp (*.xn--wgv71a119e.jp)",
+        "株式会社サンプル",
+        "サンプルホスティング株式会社",
+        "OV 1年/更新",
+        "A-1001",
+        "2026年12月18日 09:00(日本時間)",
+        "18 December 2026 09:00 (Japan time, UTC+9)",
+        "開いただけでは承認になりません",
+        "Opening the page alone does not approve anything",
+        "help@dcv.example.net",
+        "審査サービス",
+        "Validation Service",
+    ] {
+        assert!(text.contains(told), "{told} is missing in:\n{text}");
+    }
+    let links: Vec<_> = text.lines().filter(|line| line.contains("/approve/")).collect();
+    assert_eq!(links.len(), 2, "once in each language");
+    assert!(links.iter().all(|line| line.starts_with("http://") && *line == links[0]), "alone on its line");
+    assert!(mail.subject().contains("日本語.jp") && mail.subject().contains("ord_"));
+
+    let raw = String::from_utf8(mail.raw.clone()).unwrap();
+    assert!(raw.lines().all(|line| line.len() <= 998) && raw.is_ascii());
+    let parsed = MessageParser::new().parse(&mail.raw).unwrap();
+    let header = |name: &str| parsed.header_raw(name).unwrap_or_default().trim().to_owned();
+    assert_eq!(header("Auto-Submitted"), "auto-generated");
+    assert_eq!(header("Content-Language"), "ja, en");
+    assert_eq!(header("MIME-Version"), "1.0");
+    assert!(header("Message-ID").ends_with("@dcv.example.net>"));
+    assert_eq!(header("Date"), "Sun, 22 Nov 2026 00:00:00 +0000");
+    assert_eq!(parsed.from().unwrap().first().unwrap().name(), Some("審査窓口"));
+    assert!(!raw.to_ascii_lowercase().contains("\nbcc:"));
+}
+
+#[tokio::test]
+async fn the_orders_language_stands_first() {
+    let app = TestApp::sqlite().await;
+    let locale = Locale::En.as_str();
+    app.place(&json!({"order_ref": "A-1", "names": ["example.jp"], "approvers": ["admin@example.jp"], "locale": locale})).await;
+    app.run_jobs().await;
+    let text = app.last_mail().text();
+    assert!(text.find("has received a request").unwrap() < text.find("ご担当者様").unwrap());
+    assert!(app.last_mail().subject().starts_with("[Domain approval]"));
+}
+
+async fn a_temporary_refusal_is_tried_again_with_the_same_bytes(app: TestApp) {
+    app.inbox.answer_with(Reply::RefuseData("450 4.2.0 greylisted".to_owned()));
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    let waiting = app.order(&order).await;
+    assert_eq!(
+        (waiting["mails"][0]["delivery"].as_str(), waiting["mails"][0]["state"].as_str()),
+        (Some("sending"), Some("queued"))
+    );
+    assert!(waiting["mails"][0]["failure"].as_str().unwrap().contains("450"));
+    assert!(app.hooks.taken("mail.sent").is_empty());
+    app.inbox.answer_with(Reply::Take);
+    app.run_jobs().await;
+    assert!(app.inbox.arrived().is_empty(), "not before it is due");
+    app.clock.advance(Duration::from_secs(3));
+    app.run_jobs().await;
+    let sent = app.order(&order).await;
+    assert_eq!((sent["mails"][0]["delivery"].as_str(), sent["mails"][0]["state"].as_str()), (Some("accepted"), Some("sent")));
+    assert_eq!(app.hooks.taken("mail.sent").len(), 1);
+    assert_eq!(app.inbox.arrived().len(), 1);
+}
+
+async fn a_permanent_refusal_ends_the_mail_and_is_told(app: TestApp) {
+    app.inbox.answer_with(Reply::RefuseRcpt("550 5.1.1 no such user".to_owned()));
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    let failed = app.order(&order).await;
+    assert_eq!(
+        (failed["mails"][0]["delivery"].as_str(), failed["mails"][0]["failure"].as_str()),
+        (Some("failed"), Some("refused"))
+    );
+    let told = app.hooks.taken("mail.failed");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].body["data"]["detail"].as_str().unwrap().contains("550"), "{:?}", told[0].body);
+    app.clock.advance(Duration::from_secs(86_400));
+    app.inbox.answer_with(Reply::Take);
+    app.run_jobs().await;
+    assert!(app.inbox.arrived().is_empty(), "never tried again by itself");
+    assert_eq!(app.order(&order).await["validations"][0]["state"], "pending", "another approver may still be asked");
+}
+
+async fn a_relay_that_hangs_up_after_the_body_gets_the_same_message_again(app: TestApp) {
+    app.inbox.answer_with(Reply::TakeAndDrop);
+    app.place_plain("A-1").await;
+    app.run_jobs().await;
+    app.inbox.answer_with(Reply::Take);
+    app.clock.advance(Duration::from_secs(3));
+    app.run_jobs().await;
+    let arrived = app.inbox.arrived();
+    assert_eq!(arrived.len(), 2, "at least once");
+    assert_eq!(arrived[0].raw, arrived[1].raw, "every byte the same, Message-ID and link included");
+    assert_eq!(app.approve(&arrived[0].link().unwrap()).await.0, 303);
+}
+
+#[tokio::test]
+async fn an_unreachable_relay_is_tried_for_three_days_and_then_given_up() {
+    let app = TestApp::sqlite().await;
+    app.inbox.answer_with(Reply::RefuseData("451 4.3.0 later".to_owned()));
+    let order = app.place_plain("A-1").await;
+    for _ in 0..60 {
+        app.run_jobs().await;
+        app.clock.advance(Duration::from_secs(7200 * 6 / 5));
+    }
+    let failed = app.order(&order).await;
+    assert_eq!(
+        (failed["mails"][0]["delivery"].as_str(), failed["mails"][0]["failure"].as_str()),
+        (Some("failed"), Some("gave-up"))
+    );
+    assert_eq!(app.hooks.taken("mail.failed").len(), 1);
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_mails() {
+    let app = TestApp::sqlite().await;
+    for n in 0..10 {
+        app.place_plain(&format!("A-{n}")).await;
+    }
+    app.run_jobs().await;
+    assert_eq!(app.inbox.arrived().len(), 10);
+    assert_eq!(app.inbox.connections(), 1);
+    let mut links: Vec<_> = app.inbox.arrived().iter().map(|mail| mail.link().unwrap()).collect();
+    links.sort();
+    links.dedup();
+    assert_eq!(links.len(), 10, "a Random Value is unique in each mail");
+}

@@ -1,0 +1,225 @@
+//! The built program: serving, stopping, being killed, and refusing a bad configuration.
+
+use std::path::PathBuf;
+
+use dcvd::demo::World;
+use dcvd::demo::smtp::Reply;
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::support::process::{Daemon, address, run, wait};
+
+struct Setup {
+    world: World,
+    config: PathBuf,
+    base: String,
+    client: Client,
+    _dir: tempfile::TempDir,
+}
+
+impl Setup {
+    async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let world = World::start().await.unwrap();
+        let listen = address();
+        world.configure(dir.path(), listen).unwrap();
+        let config = dir.path().join("dcvd.toml");
+        // Leases that end soon, so that a killed worker's effect is taken over within the test's patience.
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, format!("{text}\n[jobs]\nlease = \"2s\"\npoll = \"50ms\"\n")).unwrap();
+        let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { world, config, base: format!("http://{listen}"), client, _dir: dir }
+    }
+
+    async fn place(&self, order_ref: &str) -> Value {
+        let body = json!({"order_ref": order_ref, "names": ["www.sample-shop.co.jp"], "approvers": ["admin@sample-shop.co.jp"]});
+        let request = self.client.post(format!("{}/v1/orders", self.base)).bearer_auth(&self.world.token);
+        let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    async fn approve(&self, link: &str) -> u16 {
+        let page = self.client.get(link).send().await.unwrap().text().await.unwrap();
+        let nonce = page.split("name=\"nonce\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("decision", "approve"), ("authority", "yes"), ("nonce", nonce)])
+            .finish();
+        let request = self.client.post(link).header("content-type", "application/x-www-form-urlencoded");
+        request.body(body).send().await.unwrap().status().as_u16()
+    }
+}
+
+#[tokio::test]
+async fn killed_between_commit_and_effect_nothing_is_lost_and_nothing_changes() {
+    let setup = Setup::new().await;
+    // The relay refuses for now, so the mail is committed and not handed over when the daemon is killed.
+    setup.world.inbox.answer_with(Reply::RefuseData("451 4.3.0 later".to_owned()));
+    setup.world.webhooks.answer_with(503);
+    let mut daemon = Daemon::start(&setup.config, &setup.base).await;
+    setup.place("A-1").await;
+    wait("an attempt at the webhook", async || setup.world.webhooks.received().into_iter().next()).await;
+    daemon.kill();
+    assert!(setup.world.inbox.arrived().is_empty());
+    setup.world.inbox.answer_with(Reply::Take);
+    setup.world.webhooks.answer_with(200);
+    let mut daemon = Daemon::start(&setup.config, &setup.base).await;
+    let mail = wait("the mail", async || setup.world.inbox.arrived().into_iter().next()).await;
+    // The key made at the first start is kept: the link of before the kill is good.
+    assert_eq!(setup.approve(&mail.link().unwrap()).await, 303);
+    daemon.kill();
+    let _daemon = Daemon::start(&setup.config, &setup.base).await;
+    let hook = wait("the result", async || setup.world.webhooks.taken("validation.approved").into_iter().next()).await;
+    assert!(hook.verified);
+    wait("the end", async || setup.world.webhooks.taken("order.completed").into_iter().next()).await;
+    let ids = |kind: &str| {
+        let mut ids: Vec<_> =
+            setup.world.webhooks.received().into_iter().filter(|one| one.kind() == kind).map(|one| one.id).collect();
+        ids.dedup();
+        ids.len()
+    };
+    for kind in ["order.created", "mail.sent", "validation.approved", "order.completed"] {
+        assert_eq!(ids(kind), 1, "{kind} has one id however often it was sent");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_work_in_hand_and_nothing_is_lost() {
+    let setup = Setup::new().await;
+    let mut daemon = Daemon::start(&setup.config, &setup.base).await;
+    for n in 0..20 {
+        setup.place(&format!("A-{n}")).await;
+    }
+    assert!(daemon.terminate().await, "a good end");
+    let before = setup.world.inbox.arrived().len();
+    let _daemon = Daemon::start(&setup.config, &setup.base).await;
+    wait("the rest of the mails", async || (setup.world.inbox.arrived().len() >= 20).then_some(())).await;
+    let mut to: Vec<_> = setup.world.inbox.arrived().iter().map(|mail| mail.link().unwrap()).collect();
+    to.sort();
+    to.dedup();
+    assert_eq!(to.len(), 20, "{before} were sent before the end");
+    assert_eq!(setup.world.inbox.arrived().len(), 20, "a good end leaves no mail half-recorded");
+}
+
+#[tokio::test]
+async fn no_secret_and_no_address_is_logged() {
+    let setup = Setup::new().await;
+    let text =
+        std::fs::read_to_string(&setup.config).unwrap().replace("filter = \"warn,hickory_server=error\"", "filter = \"debug\"");
+    std::fs::write(&setup.config, text).unwrap();
+    let mut daemon = Daemon::start(&setup.config, &setup.base).await;
+    setup.place("A-1").await;
+    let mail = wait("the mail", async || setup.world.inbox.arrived().into_iter().next()).await;
+    let link = mail.link().unwrap();
+    assert_eq!(setup.approve(&link).await, 303);
+    wait("the result", async || setup.world.webhooks.taken("order.completed").into_iter().next()).await;
+    assert!(daemon.terminate().await);
+    let log = std::fs::read_to_string(&daemon.log).unwrap();
+    assert!(log.contains("/approve/{token}"), "requests are logged by their matched path");
+    let token = link.rsplit('/').next().unwrap();
+    for secret in [token, &setup.world.token, setup.world.secret.trim_start_matches("whsec_"), "admin@sample-shop.co.jp"] {
+        assert!(!log.contains(secret), "the log holds {secret}");
+    }
+}
+
+#[test]
+fn the_demos_script_runs_through() {
+    let output = run(&["demo", "--script"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("6. webhook verified"), "{said}");
+}
+
+#[test]
+fn a_bad_configuration_is_refused_with_the_keys_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("dcvd.toml");
+    for (text, key) in [
+        ("[server]\nlisten_on = \"x\"\n", "server.listen_on"),
+        ("[smtp]\nfrom = 5\n", "smtp.from"),
+        ("[smtp]\nurl = \"http://x\"\n", "smtp.url"),
+        ("[smtp]\nbounce_address = \"none\"\n", "smtp.bounce_address"),
+        ("profile_dir = \"/none-such\"\n", "profile_dir"),
+        ("[dns]\nnameservers = [\"127.0.0.1:53\"]\ntrust_anchor_file = \"/none-such\"\n", "dns.trust_anchor_file"),
+        ("[[webhooks]]\nname = \"a\"\nurl = \"https://a.example/\"\nsecret_file = \"/none-such\"\n", "/none-such"),
+        ("this is no TOML", "dcvd.toml"),
+    ] {
+        std::fs::write(&path, format!("{text}\n")).unwrap();
+        let output = run(&["serve", "--config", path.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(said.contains(key), "{text}: {said}");
+    }
+    assert_eq!(run(&["serve", "--config", "/none-such.toml"]).status.code(), Some(1));
+    assert_eq!(run(&["serve", "--no-such-flag"]).status.code(), Some(2));
+}
+
+#[test]
+fn parse_prints_one_object_and_tells_by_its_exit_code() {
+    let parse = |what: &str, input: &str| {
+        let output = run(&["parse", what, "--", input]);
+        (output.status.code().unwrap(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
+    };
+    assert_eq!(
+        parse("name", "*.www.example.co.jp"),
+        (
+            0,
+            json!({"input": "*.www.example.co.jp", "ascii": "*.www.example.co.jp", "unicode": "*.www.example.co.jp", "wildcard": true,
+                   "base_domain": "example.co.jp", "authorization_domains": ["www.example.co.jp", "example.co.jp"], "class": "jp-organizational"})
+        )
+    );
+    let (code, refused) = parse("name", "co.jp");
+    assert_eq!((code, refused["error"]["code"].as_str()), (1, Some("public-suffix")));
+    assert_eq!(parse("name", "-a.jp").1["error"]["code"], "bad-label");
+    assert_eq!(parse("email", "a@b.example"), (0, json!({"input": "a@b.example", "ok": true, "ascii_domain": "b.example"})));
+    assert_eq!(parse("email", "a b@c.example").1["ok"], false);
+    assert_eq!(parse("txt", "\"a@b.\" \"example\"").1["ascii_domain"], "b.example");
+    assert_eq!(parse("txt", "\"a@b.example ").0, 1);
+}
+
+#[tokio::test]
+async fn approvers_are_listed_on_the_command_line() {
+    let setup = Setup::new().await;
+    let config = setup.config.to_str().unwrap().to_owned();
+    let (table, object) = tokio::task::spawn_blocking(move || {
+        (
+            run(&["approvers", "www.sample-shop.co.jp", "--config", &config]),
+            run(&["approvers", "sample-shop.jp", "--json", "--config", &config]),
+        )
+    })
+    .await
+    .unwrap();
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("hanako@sample-shop.co.jp") && table.contains("3.2.2.4.14"), "{table}");
+    let object: Value = serde_json::from_slice(&object.stdout).unwrap();
+    assert_eq!(object["class"], "jp-general");
+    assert!(object["sources"].as_array().unwrap().iter().any(|one| one["reasons"] == json!(["mailto"])), "{object}");
+}
+
+#[test]
+fn migrate_makes_the_schema_that_serve_may_be_told_to_expect() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("dcvd.toml");
+    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/config/profiles");
+    let config = format!(
+        "profile_dir = \"{profiles}\"\n[server]\nlisten = \"127.0.0.1:0\"\n[database]\nurl = \"sqlite://{}\"\nmigrate = false\n",
+        dir.path().join("a.db").display()
+    );
+    std::fs::write(&path, config).unwrap();
+    let path = path.to_str().unwrap();
+    let refused = run(&["serve", "--config", path]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("dcvd migrate"), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(run(&["migrate", "--config", path]).status.success());
+    assert!(run(&["migrate", "--config", path]).status.success(), "twice is once");
+}
+
+#[test]
+fn a_new_key_is_one_that_the_configuration_takes() {
+    let first = run(&["key", "new"]).stdout;
+    assert_ne!(first, run(&["key", "new"]).stdout);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.key"), &first).unwrap();
+    let link = dcvd::config::Link { key_files: vec![dir.path().join("a.key")] };
+    assert_eq!(link.keys().unwrap().len(), 1);
+}

@@ -1,0 +1,195 @@
+//! The store, each test on both databases.
+
+use std::time::Duration;
+
+use dcvd::dcv::id::{EffectId, OrderId};
+use dcvd::dcv::order::{OrderState, ValidationState};
+use dcvd::store::{ClaimedEffect, EffectKind, Outcome, Store, StoreError, Tx};
+use futures_util::future::join_all;
+
+use crate::support::app::TestApp;
+use crate::support::fakes::START;
+use crate::support::on_both;
+
+on_both!(
+    one_failing_write_does_not_fail_its_neighbours,
+    a_panic_in_a_write_is_an_error_and_the_store_lives,
+    a_reference_is_taken_once_per_client,
+    only_one_worker_gets_an_effect,
+    a_late_worker_is_refused_by_the_fence,
+    a_dead_workers_lease_ends,
+    an_effect_waits_for_those_before_it_in_its_line,
+    a_given_up_effect_can_be_replayed,
+    a_transition_is_guarded_by_the_state_it_leaves,
+    the_bytes_of_a_mail_are_gone_when_its_link_ends,
+    a_profile_that_is_gone_is_read_back_by_its_hash,
+);
+
+async fn write<T: Send + 'static>(
+    store: &Store,
+    work: impl for<'t> FnOnce(&'t mut Tx<'_>) -> futures_util::future::BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    store.write("test", work).await
+}
+
+fn order_id(order: &serde_json::Value) -> OrderId {
+    OrderId::parse(order["id"].as_str().unwrap()).unwrap()
+}
+
+async fn claim(app: &TestApp, kind: EffectKind, lease: [u8; 16]) -> Vec<ClaimedEffect> {
+    let now = app.app.now();
+    let until = now + Duration::from_secs(10);
+    write(&app.app.store, move |tx| Box::pin(async move { tx.claim(kind, now, until, lease, 10).await })).await.unwrap()
+}
+
+async fn finish(app: &TestApp, effect: ClaimedEffect, lease: [u8; 16], outcome: Outcome) -> bool {
+    let now = app.app.now();
+    write(&app.app.store, move |tx| Box::pin(async move { tx.finish(&effect, lease, &outcome, "told", now).await }))
+        .await
+        .unwrap()
+}
+
+async fn one_failing_write_does_not_fail_its_neighbours(app: TestApp) {
+    let store = &app.app.store;
+    let writes = (0..40_u8).map(|n| async move {
+        let body = format!("{{\"n\":{n}}}");
+        write(store, move |tx| {
+            Box::pin(async move {
+                tx.keep_profile(&[n; 32], "p", &body, START).await?;
+                if n % 4 == 0 { Err(StoreError::Closed("on purpose".to_owned())) } else { Ok(()) }
+            })
+        })
+        .await
+    });
+    let results = join_all(writes).await;
+    for (n, result) in (0..40_u8).zip(results) {
+        let kept = store.profile_body(&[n; 32]).await.unwrap();
+        assert_eq!(result.is_ok(), n % 4 != 0);
+        assert_eq!(kept.is_some(), n % 4 != 0, "write {n}");
+    }
+}
+
+async fn a_panic_in_a_write_is_an_error_and_the_store_lives(app: TestApp) {
+    let store = app.app.store.clone();
+    // On PostgreSQL the closure runs in the caller's task, so the panic is caught here; on SQLite the writer catches it.
+    let panicking = tokio::spawn(async move {
+        write::<()>(&store, |_| Box::pin(async { panic!("on purpose") })).await.map_err(|error| error.to_string())
+    });
+    assert!(!matches!(panicking.await, Ok(Ok(()))));
+    app.place_plain("A-1").await;
+}
+
+async fn a_reference_is_taken_once_per_client(app: TestApp) {
+    app.place_plain("A-1").await;
+    let order = serde_json::json!({"order_ref": "A-1", "names": ["example.jp"], "approvers": ["admin@example.jp"]});
+    assert_eq!(app.post("/v1/orders", &order).await.1["code"], "duplicate-order-ref");
+    assert!(!app.app.store.order_ref_taken("others", "A-1").await.unwrap());
+}
+
+async fn only_one_worker_gets_an_effect(app: TestApp) {
+    for n in 0..20 {
+        app.place_plain(&format!("A-{n}")).await;
+    }
+    let claims = join_all((0..8_u8).map(|worker| claim(&app, EffectKind::Mail, [worker; 16]))).await;
+    let mut ids: Vec<_> = claims.into_iter().flatten().map(|effect| effect.id).collect();
+    let all = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((all, ids.len()), (20, 20));
+}
+
+async fn a_late_worker_is_refused_by_the_fence(app: TestApp) {
+    app.place_plain("A-1").await;
+    let mut first = claim(&app, EffectKind::Mail, [1; 16]).await;
+    app.clock.advance(Duration::from_secs(11));
+    let mut second = claim(&app, EffectKind::Mail, [2; 16]).await;
+    assert_eq!(second[0].attempts, 2, "an attempt is counted before it is made");
+    assert!(!finish(&app, first.remove(0), [1; 16], Outcome::Done).await, "the late worker's record is refused");
+    assert!(finish(&app, second.remove(0), [2; 16], Outcome::Done).await);
+}
+
+async fn a_dead_workers_lease_ends(app: TestApp) {
+    app.place_plain("A-1").await;
+    assert_eq!(claim(&app, EffectKind::Mail, [1; 16]).await.len(), 1);
+    assert!(claim(&app, EffectKind::Mail, [2; 16]).await.is_empty(), "leased");
+    app.clock.advance(Duration::from_secs(11));
+    assert_eq!(claim(&app, EffectKind::Mail, [2; 16]).await.len(), 1);
+}
+
+async fn an_effect_waits_for_those_before_it_in_its_line(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    jobs_mail(&app).await;
+    // order.created and mail.sent wait for the same endpoint.
+    assert_eq!(app.app.store.effects_due(EffectKind::Webhook).await.unwrap(), 2);
+    let mut first = claim(&app, EffectKind::Webhook, [1; 16]).await;
+    assert_eq!(first.len(), 1);
+    let head = first.remove(0);
+    assert!(claim(&app, EffectKind::Webhook, [2; 16]).await.is_empty(), "the second waits for the first");
+    let later = app.app.now() + Duration::from_secs(60);
+    assert!(finish(&app, head, [1; 16], Outcome::Later(later)).await);
+    assert!(claim(&app, EffectKind::Webhook, [2; 16]).await.is_empty(), "and waits as long as it does");
+    app.clock.advance(Duration::from_secs(61));
+    let head = claim(&app, EffectKind::Webhook, [3; 16]).await.remove(0);
+    assert!(finish(&app, head, [3; 16], Outcome::Done).await);
+    assert_eq!(claim(&app, EffectKind::Webhook, [4; 16]).await[0].seq, 2);
+    assert_eq!(app.app.store.attempts(order_id(&order)).await.unwrap().len(), 3);
+}
+
+async fn jobs_mail(app: &TestApp) {
+    dcvd::jobs::drain(&app.app, EffectKind::Mail, crate::support::app::LEASE).await.unwrap();
+}
+
+async fn a_given_up_effect_can_be_replayed(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    let effect = claim(&app, EffectKind::Webhook, [1; 16]).await.remove(0);
+    assert!(finish(&app, effect, [1; 16], Outcome::Dead).await);
+    let dead = app.app.store.dead_effects(order_id(&order)).await.unwrap();
+    assert_eq!(dead.len(), 1);
+    let id = EffectId::from_bytes(dead[0].id.clone().try_into().unwrap());
+    let now = app.app.now();
+    assert!(write(&app.app.store, move |tx| Box::pin(async move { tx.replay(id, now).await })).await.unwrap());
+    assert!(!write(&app.app.store, move |tx| Box::pin(async move { tx.replay(id, now).await })).await.unwrap(), "once");
+    app.run_jobs().await;
+    assert_eq!(app.hooks.taken("order.created").len(), 1);
+}
+
+async fn a_transition_is_guarded_by_the_state_it_leaves(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    let id = order_id(&order);
+    let validation = app.app.store.validations(id).await.unwrap().remove(0).id;
+    let end = |from, to| {
+        let validation = validation.clone();
+        write(&app.app.store, move |tx| Box::pin(async move { tx.end_validation(&validation, from, to, START).await }))
+    };
+    assert!(!end(ValidationState::AwaitingApprover, ValidationState::Expired).await.unwrap());
+    assert!(end(ValidationState::Pending, ValidationState::Expired).await.unwrap());
+    assert!(!end(ValidationState::Pending, ValidationState::Approved).await.unwrap(), "nothing leaves a final state");
+    assert!(
+        write(&app.app.store, move |tx| Box::pin(async move { tx.end_order(id, OrderState::Completed, START).await }))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !write(&app.app.store, move |tx| Box::pin(async move { tx.end_order(id, OrderState::Cancelled, START).await }))
+            .await
+            .unwrap()
+    );
+}
+
+async fn the_bytes_of_a_mail_are_gone_when_its_link_ends(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    let mail = app.app.store.mails(order_id(&order)).await.unwrap().remove(0);
+    assert!(app.app.store.mail_body(mail.id().unwrap()).await.unwrap().is_some());
+    app.clock.advance(Duration::from_secs(26 * 86_400));
+    dcvd::app::expire::expire_due(&app.app).await.unwrap();
+    assert_eq!(app.app.store.mail_body(mail.id().unwrap()).await.unwrap(), None);
+    app.run_jobs().await;
+    assert!(app.inbox.arrived().is_empty(), "an expired mail is never sent");
+}
+
+async fn a_profile_that_is_gone_is_read_back_by_its_hash(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    let mut row = app.app.store.order(order_id(&order)).await.unwrap().unwrap();
+    row.profile_id = "renamed-since".to_owned();
+    assert_eq!(app.app.profile_of(&row).await.unwrap().profile.id, "standard");
+}

@@ -1,0 +1,232 @@
+//! The one test application: real router on a loopback port, real database, real SMTP and webhooks to loopback stand-ins;
+//! time, chance, DNS and WHOIS are fakes.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
+use dcvd::adapters::webhook::{Endpoint, StandardWebhooks};
+use dcvd::app::expire::expire_due;
+use dcvd::app::{App, Settings, Wake};
+use dcvd::config::load_profiles;
+use dcvd::dcv::event::Subscription;
+use dcvd::dcv::link::{KeyRing, LinkKey};
+use dcvd::dcv::name::SuffixList;
+use dcvd::demo::smtp::{Arrived, Inbox};
+use dcvd::demo::webhooks::Receiver;
+use dcvd::http::{HttpSettings, HttpState, Routes, router};
+use dcvd::jobs;
+use dcvd::ports::Ports;
+use dcvd::render::{Renderer, ServiceView};
+use dcvd::store::{EffectKind, Migrate, Store};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::fakes::{FakeClock, FakeDns, FakeWhois, SeededEntropy};
+use super::postgres;
+
+pub const TOKEN: &str = "test-token-0123456789abcdef";
+pub const OTHER_TOKEN: &str = "other-token-0123456789abcdef";
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub const LEASE: Duration = Duration::from_secs(10);
+
+pub struct TestApp {
+    pub app: Arc<App>,
+    pub clock: Arc<FakeClock>,
+    pub dns: Arc<FakeDns>,
+    pub whois: Arc<FakeWhois>,
+    pub inbox: Inbox,
+    pub hooks: Receiver,
+    pub base: String,
+    pub client: Client,
+    pub url: String,
+    _dir: TempDir,
+}
+
+impl TestApp {
+    pub async fn sqlite() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("test.db").display());
+        Self::start(url, dir, &[]).await
+    }
+
+    pub async fn postgres() -> Self {
+        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), &[]).await
+    }
+
+    /// On SQLite, with profiles besides the shipped one.
+    pub async fn with_profiles(profiles: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("test.db").display());
+        Self::start(url, dir, profiles).await
+    }
+
+    async fn start(url: String, dir: TempDir, profiles: &[(&str, &str)]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (inbox, hooks) = (Inbox::start().await.unwrap(), Receiver::start(SECRET).await.unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let clock = Arc::new(FakeClock::new());
+        let (dns, whois) = (Arc::new(FakeDns::default()), Arc::new(FakeWhois::default()));
+        let mail_out = Smtp::new(&SmtpSettings {
+            url: format!("smtp://{}", inbox.address).into(),
+            from: "審査窓口 <dcv@dcv.example.net>".to_owned(),
+            reply_to: String::new(),
+            password: None,
+            timeout: Duration::from_secs(5),
+            mails_per_connection: 100,
+            connection_age: Duration::from_secs(60),
+        })
+        .unwrap();
+        let key = data_encoding::BASE64.decode(SECRET.trim_start_matches("whsec_").as_bytes()).unwrap();
+        let endpoint = Endpoint { name: "hook".to_owned(), url: hooks.url.parse().unwrap(), key, allow_private_address: true };
+        let ports = Ports {
+            clock: clock.clone(),
+            entropy: Arc::new(SeededEntropy::default()),
+            dns: dns.clone(),
+            whois: whois.clone(),
+            mail_out: Arc::new(mail_out),
+            webhook: Arc::new(StandardWebhooks::new(vec![endpoint], Duration::from_secs(5)).unwrap()),
+        };
+        std::fs::write(dir.path().join("standard.toml"), include_str!("../../../config/profiles/standard.toml")).unwrap();
+        for (id, text) in profiles {
+            std::fs::write(dir.path().join(format!("{id}.toml")), text).unwrap();
+        }
+        let app = Arc::new(App {
+            store: Store::open(&url, Migrate::Yes).await.unwrap(),
+            ports,
+            settings: Settings {
+                public_base: base.clone(),
+                bounce_address: "bounce@dcv.example.net".to_owned(),
+                message_id_host: "dcv.example.net".to_owned(),
+                service: ServiceView {
+                    name_ja: "審査サービス".to_owned(),
+                    name_en: "Validation Service".to_owned(),
+                    contact_email: "help@dcv.example.net".to_owned(),
+                    ..ServiceView::default()
+                },
+                subscriptions: vec![Subscription { endpoint: "hook".to_owned(), kinds: None, clients: None }],
+                whois_root: "whois.iana.org".to_owned(),
+                whois_server_ttl: Duration::from_secs(86_400),
+            },
+            profiles: load_profiles(dir.path(), "standard").unwrap(),
+            suffixes: SuffixList::BuiltIn,
+            keys: KeyRing::new(vec![LinkKey::new([7; 32])]).unwrap(),
+            renderer: Renderer::new(None).unwrap(),
+            wake: Wake::default(),
+            whois_servers: Mutex::new(HashMap::new()),
+            past_profiles: Mutex::new(HashMap::new()),
+        });
+        app.keep_profiles().await.unwrap();
+        let hash = |token: &str| Sha256::digest(token.as_bytes()).into();
+        let state = HttpState::new(
+            Arc::clone(&app),
+            HttpSettings {
+                clients: vec![("orders".to_owned(), hash(TOKEN)), ("others".to_owned(), hash(OTHER_TOKEN))],
+                trusted_proxies: Vec::new(),
+                max_body_bytes: 256 * 1024,
+                request_timeout: Duration::from_secs(30),
+                wrong_links_per_minute: 5.try_into().unwrap(),
+            },
+        );
+        let service = router(state, Routes::All).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        Self { app, clock, dns, whois, inbox, hooks, base, client, url, _dir: dir }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(TOKEN)
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        read(self.request(Method::GET, path).send().await.unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.request(Method::POST, path).header("content-type", "application/json");
+        read(request.body(body.to_string()).send().await.unwrap()).await
+    }
+
+    /// Places an order that must be taken.
+    pub async fn place(&self, body: &Value) -> Value {
+        let (status, answer) = self.post("/v1/orders", body).await;
+        assert_eq!(status, 201, "{answer}");
+        answer
+    }
+
+    /// Places the plainest order: one name, one constructed approver.
+    pub async fn place_plain(&self, order_ref: &str) -> Value {
+        self.place(&json!({"order_ref": order_ref, "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"]})).await
+    }
+
+    pub async fn order(&self, order: &Value) -> Value {
+        let (status, answer) = self.get(&format!("/v1/orders/{}", order["id"].as_str().unwrap())).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    pub async fn event_types(&self, order: &Value) -> Vec<String> {
+        let (_, answer) = self.get(&format!("/v1/orders/{}/events", order["id"].as_str().unwrap())).await;
+        answer["events"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Does everything that is due now: mails, webhooks, deadlines. How many attempts that took.
+    pub async fn run_jobs(&self) -> usize {
+        let mut attempts = 0;
+        loop {
+            let mut round = jobs::drain(&self.app, EffectKind::Mail, LEASE).await.unwrap();
+            expire_due(&self.app).await.unwrap();
+            round += jobs::drain(&self.app, EffectKind::Webhook, LEASE).await.unwrap();
+            if round == 0 {
+                return attempts;
+            }
+            attempts += round;
+        }
+    }
+
+    pub fn last_mail(&self) -> Arrived {
+        self.inbox.arrived().pop().expect("a mail arrived")
+    }
+
+    pub fn last_link(&self) -> String {
+        self.last_mail().link().expect("the mail holds a link")
+    }
+
+    pub async fn page(&self, link: &str) -> (u16, String) {
+        let answer = self.client.get(link).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    pub async fn nonce(&self, link: &str) -> String {
+        let (_, page) = self.page(link).await;
+        page.split("name=\"nonce\" value=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .expect("the page has a nonce")
+            .to_owned()
+    }
+
+    pub async fn send_form(&self, link: &str, fields: &[(&str, &str)]) -> (u16, String) {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = self.client.post(link).header("content-type", "application/x-www-form-urlencoded").body(body);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    pub async fn approve(&self, link: &str) -> (u16, String) {
+        let nonce = self.nonce(link).await;
+        self.send_form(link, &[("decision", "approve"), ("authority", "yes"), ("signer", "試験 太郎"), ("nonce", &nonce)]).await
+    }
+}
+
+async fn read(answer: Response) -> (u16, Value) {
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}

@@ -1,0 +1,126 @@
+//! Time that stands still, chance that repeats, and a DNS and WHOIS world written down; an unlisted question is an error.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use dcvd::dcv::contact::dns_txt::DnsOutcome;
+use dcvd::dcv::contact::whois::{HopError, Question};
+use dcvd::dcv::evidence::{Dnssec, Exchange};
+use dcvd::dcv::timestamp::Timestamp;
+use dcvd::ports::{Clock, Dns, DnsAnswer, Entropy, Whois, WhoisAnswer};
+use sha2::{Digest, Sha256};
+
+/// 2026-11-22T00:00:00Z, when every test begins.
+pub const START: Timestamp = Timestamp::from_unix_secs(1_795_305_600);
+
+/// A clock that moves when told to.
+pub struct FakeClock(AtomicI64);
+
+impl FakeClock {
+    pub fn new() -> Self {
+        Self(AtomicI64::new(START.unix_micros()))
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Random bytes that are the same in every run.
+#[derive(Default)]
+pub struct SeededEntropy(AtomicU64);
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            let block = Sha256::digest(self.0.fetch_add(1, Ordering::SeqCst).to_be_bytes());
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+    }
+}
+
+/// A zone as a map; every question is remembered.
+#[derive(Default)]
+pub struct FakeDns {
+    answers: Mutex<HashMap<String, (DnsOutcome<Vec<u8>>, Dnssec, Duration)>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl FakeDns {
+    pub fn txt_is(&self, name: &str, values: &[&str]) {
+        let records = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+        self.outcome_is(name, DnsOutcome::Records(records), Dnssec::Secure, Duration::from_secs(60));
+    }
+
+    pub fn outcome_is(&self, name: &str, outcome: DnsOutcome<Vec<u8>>, dnssec: Dnssec, ttl: Duration) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.insert(format!("_validation-contactemail.{name}"), (outcome, dnssec, ttl));
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+#[async_trait]
+impl Dns for FakeDns {
+    async fn txt(&self, name: &str) -> DnsAnswer {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (outcome, dnssec, ttl) =
+            answers.get(name).cloned().unwrap_or((DnsOutcome::NxDomain, Dnssec::Secure, Duration::from_secs(60)));
+        DnsAnswer {
+            exchange: Exchange::answered("fake", None, name, START, format!("{outcome:?}").as_bytes()),
+            outcome,
+            dnssec,
+            ttl,
+        }
+    }
+}
+
+/// WHOIS answers by server and question.
+#[derive(Default)]
+pub struct FakeWhois {
+    answers: Mutex<HashMap<(String, String), Result<String, HopError>>>,
+    asked: Mutex<Vec<Question>>,
+}
+
+impl FakeWhois {
+    pub fn answers(&self, server: &str, query: &str, answer: &str) {
+        self.set(server, query, Ok(answer.to_owned()));
+    }
+
+    pub fn fails(&self, server: &str, query: &str, error: HopError) {
+        self.set(server, query, Err(error));
+    }
+
+    pub fn asked(&self) -> Vec<Question> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, server: &str, query: &str, answer: Result<String, HopError>) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.insert((server.to_owned(), query.to_owned()), answer);
+    }
+}
+
+#[async_trait]
+impl Whois for FakeWhois {
+    async fn ask(&self, question: &Question) -> WhoisAnswer {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(question.clone());
+        let key = (question.server.clone(), question.query.clone());
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = answers.get(&key).cloned().unwrap_or_else(|| Err(HopError::Broken(format!("nobody answers {key:?}"))));
+        let exchange = Exchange::answered(&question.server, None, &question.query, START, b"");
+        WhoisAnswer { result: result.map(String::into_bytes), exchange }
+    }
+}

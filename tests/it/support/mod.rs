@@ -1,0 +1,25 @@
+//! What the tests stand on: one [`TestApp`](app::TestApp), a PostgreSQL cluster of the test run's own, and fakes for time, chance, DNS and WHOIS.
+
+pub mod app;
+pub mod fakes;
+pub mod postgres;
+pub mod process;
+
+/// Makes each test run on SQLite and on PostgreSQL: `on_both!(a_name, another)` for `async fn a_name(app: TestApp)`.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::support::app::TestApp::sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::support::app::TestApp::postgres().await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both;
