@@ -135,7 +135,6 @@ impl Smtp {
     }
 
     /// A connection that is young enough and was last left in good order.
-    #[expect(clippy::disallowed_methods, reason = "the age of a connection is no business of the domain's clock")]
     fn reuse(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(connection) = idle.pop() {
@@ -152,7 +151,6 @@ impl Smtp {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the age of a connection is no business of the domain's clock")]
     async fn dial(&self) -> Result<Connection, SendFailure> {
         let connect = async {
             let relay = format!("{}:{}", self.host, self.port);

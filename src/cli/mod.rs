@@ -9,7 +9,6 @@ mod migrate;
 mod parse;
 pub mod serve;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,7 +39,7 @@ enum Command {
     Demo {
         /// Where the daemon listens.
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-        listen: SocketAddr,
+        listen: std::net::SocketAddr,
         /// Where database and configuration are kept; a folder that goes away when left out.
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,

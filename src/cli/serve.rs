@@ -128,17 +128,20 @@ async fn forget_quiet_callers(state: HttpState, stop: CancellationToken) {
 /// The first part that cannot be built, with its key.
 pub async fn wire(config: &Config) -> anyhow::Result<App> {
     let ports = ports(config)?;
-    let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };
-    let store = Store::open(config.database.url.expose_secret(), migrate).await.context("database")?;
+    let settings = settings(config)?;
+    let suffixes = suffixes(&config.psl_file)?;
     let profiles = load_profiles(&config.profile_dir, &config.default_profile).context("profile_dir")?;
     let renderer = Renderer::new(given(&config.template_dir)).context("template_dir")?;
+    // Last, so that a configuration that is refused leaves no database behind.
+    let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };
+    let store = Store::open(config.database.url.expose_secret(), migrate).await.context("database")?;
     let app = App {
         keys: key_ring(config, &store).await?,
         store,
         ports,
-        settings: settings(config)?,
+        settings,
         profiles,
-        suffixes: suffixes(&config.psl_file)?,
+        suffixes,
         renderer,
         wake: Wake::default(),
         whois_servers: Mutex::new(HashMap::new()),

@@ -12,7 +12,7 @@ use crate::dcv::profile::{Catalog, Profile, Versioned};
 #[derive(Debug, thiserror::Error)]
 pub enum ProfilesError {
     /// A file or the folder cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,

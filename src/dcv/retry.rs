@@ -29,7 +29,7 @@ pub fn next_attempt(
     after: Option<Duration>,
 ) -> Option<Timestamp> {
     let base = WAITS_SECS.get(attempts as usize).copied().unwrap_or(STEADY_SECS) * 1000;
-    let share = u64::from(jitter) * 2 * JITTER_PERMILLE >> 16;
+    let share = (u64::from(jitter) * 2 * JITTER_PERMILLE) >> 16;
     let wait = Duration::from_millis(base * (1000 - JITTER_PERMILLE + share) / 1000);
     let wait = wait.max(after.unwrap_or_default().min(Duration::from_secs(STEADY_SECS)));
     let due = now + wait;

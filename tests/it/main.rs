@@ -1,5 +1,5 @@
 //! The tests that need a database, a socket or the built program. One binary: it links once.
-#![expect(unreachable_pub, reason = "a test binary has no outside")]
+#![expect(unreachable_pub, clippy::unwrap_used, reason = "a test binary has no outside, and failing is what tests do")]
 
 mod api;
 mod approve;

@@ -190,6 +190,6 @@ async fn the_bytes_of_a_mail_are_gone_when_its_link_ends(app: TestApp) {
 async fn a_profile_that_is_gone_is_read_back_by_its_hash(app: TestApp) {
     let order = app.place_plain("A-1").await;
     let mut row = app.app.store.order(order_id(&order)).await.unwrap().unwrap();
-    row.profile_id = "renamed-since".to_owned();
+    "renamed-since".clone_into(&mut row.profile_id);
     assert_eq!(app.app.profile_of(&row).await.unwrap().profile.id, "standard");
 }

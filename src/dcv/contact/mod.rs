@@ -1,6 +1,6 @@
 //! Evidence → approver addresses, one file per source.
 //!
-//! Each source reads its evidence into a [`Lookup`](super::evidence::Lookup); [`list`] turns the look-ups for a name into the
+//! Each source reads its evidence into a [`Lookup`]; [`list`] turns the look-ups for a name into the
 //! addresses that may approve it. An approver is always picked from that list.
 
 pub mod constructed;

@@ -44,7 +44,6 @@ pub struct TestApp {
     pub hooks: Receiver,
     pub base: String,
     pub client: Client,
-    pub url: String,
     _dir: TempDir,
 }
 
@@ -137,7 +136,7 @@ impl TestApp {
         let service = router(state, Routes::All).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { app, clock, dns, whois, inbox, hooks, base, client, url, _dir: dir }
+        Self { app, clock, dns, whois, inbox, hooks, base, client, _dir: dir }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

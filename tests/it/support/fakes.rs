@@ -48,10 +48,12 @@ impl Entropy for SeededEntropy {
     }
 }
 
+type Answer = (DnsOutcome<Vec<u8>>, Dnssec, Duration);
+
 /// A zone as a map; every question is remembered.
 #[derive(Default)]
 pub struct FakeDns {
-    answers: Mutex<HashMap<String, (DnsOutcome<Vec<u8>>, Dnssec, Duration)>>,
+    answers: Mutex<HashMap<String, Answer>>,
     asked: Mutex<Vec<String>>,
 }
 

@@ -40,7 +40,6 @@ pub fn run(arguments: &[&str]) -> Output {
 /// `dcvd serve`, killed when dropped.
 pub struct Daemon {
     pub child: Child,
-    pub base: String,
     pub log: PathBuf,
 }
 
@@ -57,7 +56,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file);
-        let mut daemon = Self { child: command.spawn().expect("the program runs"), base: base.to_owned(), log };
+        let mut daemon = Self { child: command.spawn().expect("the program runs"), log };
         let client = Client::builder().no_proxy().build().unwrap();
         let end = Instant::now() + PATIENCE;
         loop {
