@@ -252,3 +252,108 @@ fn check_text(field: &str, text: &str, max_chars: usize) -> Option<FieldError> {
     let lines_are_fine = field == "reason" && text.split(['\n', '\r']).all(is_one_line);
     (!is_one_line(text) && !lines_are_fine).then(|| FieldError::new(field, "bad-value", "control characters may not stand here"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dcv::profile::Confirm;
+    use proptest::prelude::*;
+
+    const SENT: Timestamp = Timestamp::from_unix_secs(1_795_305_600);
+
+    fn page() -> Page {
+        Page {
+            confirm: Confirm::Check,
+            authority_check: true,
+            signer: Asked::Optional,
+            scope_options: vec![Scope::Order],
+            scope_default: None,
+        }
+    }
+
+    fn mail() -> AskedMail {
+        AskedMail {
+            link: LinkState::Sent,
+            expires_at: SENT.plus_days(26),
+            method: Method::Constructed,
+            initiated_at: SENT,
+            adn_is_base_domain: true,
+            validations: vec![ValidationState::Pending],
+        }
+    }
+
+    fn approve() -> Answer {
+        Answer::Approve { scope: None, signer: "太郎".to_owned(), authority: true }
+    }
+
+    #[test]
+    fn an_approval_carries_scope_signer_and_the_last_day_of_reuse() {
+        let decision = decide(&mail(), &page(), Compliance::Record, &approve(), SENT.plus_days(20)).unwrap();
+        assert_eq!(decision.state, ValidationState::Approved);
+        assert_eq!((decision.scope, decision.signer.as_deref()), (Some(Scope::Order), Some("太郎")));
+        assert_eq!(decision.reusable_until.unwrap().to_string(), "2027-03-15T00:00:00Z");
+    }
+
+    #[test]
+    fn the_deadline_is_the_first_instant_at_which_an_answer_is_late() {
+        let at = |now| decide(&mail(), &page(), Compliance::Record, &approve(), now);
+        assert!(at(mail().expires_at - std::time::Duration::from_micros(1)).is_ok());
+        assert_eq!(at(mail().expires_at), Err(Refusal::Expired));
+    }
+
+    #[test]
+    fn decided_wins_over_expired_superseded_and_cancelled() {
+        for link in LinkState::ALL {
+            let decided = AskedMail { link: *link, validations: vec![ValidationState::Approved], ..mail() };
+            assert_eq!(closed(&decided, SENT.plus_days(99)), Some(Refusal::Decided), "{link:?}");
+        }
+        let cancelled = AskedMail { validations: vec![ValidationState::Cancelled], ..mail() };
+        assert_eq!(closed(&cancelled, SENT), Some(Refusal::Cancelled));
+        let expired = AskedMail { link: LinkState::Expired, validations: vec![ValidationState::Expired], ..mail() };
+        assert_eq!(closed(&expired, SENT), Some(Refusal::Expired));
+    }
+
+    #[test]
+    fn under_enforce_a_forbidden_method_cannot_be_approved_and_can_be_refused() {
+        let contact = AskedMail { method: Method::DomainContact, ..mail() };
+        let decide = |compliance, answer: &Answer| decide(&contact, &page(), compliance, answer, SENT);
+        assert_eq!(decide(Compliance::Enforce, &approve()), Err(Refusal::Forbidden));
+        assert!(decide(Compliance::Enforce, &Answer::Reject { reason: String::new() }).is_ok());
+        let recorded = decide(Compliance::Record, &approve()).unwrap();
+        assert_eq!((recorded.state, recorded.reusable_until), (ValidationState::Approved, None));
+    }
+
+    #[test]
+    fn scopes_wider_than_the_adn_are_not_offered() {
+        let page = Page { scope_options: vec![Scope::Fqdn, Scope::Subtree, Scope::Base, Scope::Order], ..page() };
+        assert_eq!(offered_scopes(&page, false), [Scope::Fqdn, Scope::Subtree, Scope::Order]);
+        assert_eq!(offered_scopes(&page, true), [Scope::Fqdn, Scope::Base, Scope::Order]);
+    }
+
+    fn any_state<T: Copy + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
+        (0..all.len()).prop_map(move |at| all[at])
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_approved_without_a_pending_name_an_open_link_time_and_the_box(
+            link in any_state(LinkState::ALL),
+            states in proptest::collection::vec(any_state(ValidationState::ALL), 1..4),
+            authority: bool,
+            days in 0_u32..40,
+        ) {
+            let mail = AskedMail { link, validations: states.clone(), ..mail() };
+            let answer = Answer::Approve { scope: None, signer: String::new(), authority };
+            if decide(&mail, &page(), Compliance::Record, &answer, SENT.plus_days(days)).is_ok() {
+                prop_assert!(link.is_open() && authority && days < 26);
+                prop_assert!(states.contains(&ValidationState::Pending));
+            }
+        }
+
+        #[test]
+        fn no_text_panics(signer in "\\PC{0,120}", reason: String) {
+            let _ = decide(&mail(), &page(), Compliance::Record, &Answer::Approve { scope: None, signer, authority: true }, SENT);
+            let _ = decide(&mail(), &page(), Compliance::Record, &Answer::Report { reason }, SENT);
+        }
+    }
+}

@@ -330,3 +330,141 @@ fn add(assignment: &mut Assignment, approver: &Approver, name: usize) {
         None => assignment.mails.push(PlannedMail { approver: approver.clone(), names: BTreeSet::from([name]) }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dcv::contact::SourceReport;
+    use crate::dcv::method;
+    use crate::dcv::name::{Adn, Fqdn, SuffixList};
+    use crate::dcv::timestamp::Timestamp;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_795_305_600);
+
+    fn approver(email: &str, adn: &str, source: Source) -> Approver {
+        Approver {
+            email: EmailAddress::parse(email).unwrap(),
+            adn: Adn::parse(adn, &SuffixList::BuiltIn).unwrap(),
+            source,
+            role: None,
+            usable: true,
+            reason: None,
+            rule: method::rule(source.method(), NOW),
+            lookup: None,
+            looked_up_at: NOW,
+            valid_until: None,
+        }
+    }
+
+    fn listing(name: &str, approvers: Vec<Approver>, txt: SourceStatus) -> Listing {
+        let report = SourceReport { source: Source::DnsTxt, status: txt, server: None, dnssec: None, reasons: Vec::new() };
+        Listing { name: Fqdn::parse(name, &SuffixList::BuiltIn).unwrap(), approvers, sources: vec![report] }
+    }
+
+    fn these(emails: &[&str]) -> Choice {
+        let wanted = |email: &&str| Wanted { email: EmailAddress::parse(email).unwrap(), adn: None, names: None };
+        Choice::These(emails.iter().map(wanted).collect())
+    }
+
+    #[test]
+    fn one_mail_for_each_adn_and_address_covers_every_name_it_may() {
+        let admin = || approver("admin@example.jp", "example.jp", Source::Constructed);
+        let listings = [
+            listing("a.example.jp", vec![admin()], SourceStatus::Empty),
+            listing(
+                "b.example.jp",
+                vec![admin(), approver("admin@b.example.jp", "b.example.jp", Source::Constructed)],
+                SourceStatus::Empty,
+            ),
+        ];
+        let assigned = assign(&listings, &these(&["Admin@EXAMPLE.jp", "admin@b.example.jp"])).unwrap();
+        let mails: Vec<_> = assigned
+            .mails
+            .iter()
+            .map(|mail| (mail.approver.email.to_string(), mail.names.iter().copied().collect::<Vec<_>>()))
+            .collect();
+        assert_eq!(mails, [("admin@example.jp".to_owned(), vec![0, 1]), ("admin@b.example.jp".to_owned(), vec![1])]);
+        assert!(assigned.awaiting.is_empty());
+    }
+
+    #[test]
+    fn an_address_from_several_sources_counts_by_the_method_the_rules_like_most() {
+        let twice = vec![
+            approver("admin@example.jp", "example.jp", Source::Whois),
+            approver("admin@example.jp", "example.jp", Source::Constructed),
+        ];
+        let assigned = assign(&[listing("example.jp", twice, SourceStatus::Empty)], &these(&["admin@example.jp"])).unwrap();
+        assert_eq!((assigned.mails.len(), assigned.mails[0].approver.source), (1, Source::Constructed));
+    }
+
+    #[test]
+    fn a_stranger_is_refused_only_when_every_source_answered() {
+        let known = || vec![approver("admin@example.jp", "example.jp", Source::Constructed)];
+        let refused = assign(&[listing("example.jp", known(), SourceStatus::Empty)], &these(&["ceo@example.jp"]));
+        assert_eq!(
+            refused,
+            Err(vec![ChoiceError::NotAllowed {
+                wanted: 0,
+                name: None,
+                reason: None,
+                allowed: vec!["admin@example.jp".to_owned()]
+            }])
+        );
+        let unsure = assign(&[listing("example.jp", known(), SourceStatus::Failed)], &these(&["ceo@example.jp"]));
+        assert_eq!(unsure, Err(vec![ChoiceError::Unavailable { wanted: 0, source: Source::DnsTxt }]));
+    }
+
+    #[test]
+    fn a_name_left_over_is_an_error_where_somebody_could_be_chosen_and_awaits_where_nobody_could() {
+        let listings = [
+            listing("example.jp", vec![approver("admin@example.jp", "example.jp", Source::Constructed)], SourceStatus::Empty),
+            listing("example.com", vec![approver("admin@example.com", "example.com", Source::Constructed)], SourceStatus::Empty),
+        ];
+        let error = assign(&listings, &these(&["admin@example.jp"]));
+        assert_eq!(error, Err(vec![ChoiceError::NoApprover { name: 1, allowed: vec!["admin@example.com".to_owned()] }]));
+        let nobody = [listing("example.jp", Vec::new(), SourceStatus::Failed)];
+        assert_eq!(assign(&nobody, &Choice::All).unwrap().awaiting, [0]);
+        assert_eq!(assign(&nobody, &Choice::Unsaid).unwrap().awaiting, [0]);
+        assert!(assign(&listings, &Choice::Unsaid).is_err());
+    }
+
+    #[test]
+    fn an_approver_for_named_names_serves_no_other() {
+        let admin = || approver("admin@example.jp", "example.jp", Source::Constructed);
+        let listings = [
+            listing("a.example.jp", vec![admin()], SourceStatus::Empty),
+            listing("b.example.jp", vec![admin()], SourceStatus::Empty),
+        ];
+        let wanted = |adn: Option<&str>, names| Wanted { email: admin().email, adn: adn.map(str::to_owned), names };
+        let one = assign(&listings, &Choice::These(vec![wanted(None, Some(vec![0]))]));
+        assert!(matches!(one.unwrap_err()[..], [ChoiceError::NoApprover { name: 1, .. }]));
+        let elsewhere = assign(&listings, &Choice::These(vec![wanted(Some("a.example.jp"), None)]));
+        assert!(matches!(elsewhere.unwrap_err()[..], [ChoiceError::NotAllowed { wanted: 0, .. }]));
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_mailed_was_listed_as_usable_for_every_name_of_the_mail(usable in proptest::collection::vec(any::<bool>(), 8), all: bool) {
+            let emails = ["admin@example.jp", "x@elsewhere.example", "y@elsewhere.example", "z@elsewhere.example"];
+            let listings: Vec<Listing> = ["a.example.jp", "b.example.jp"].iter().enumerate().map(|(name, text)| {
+                let approvers = emails.iter().enumerate().map(|(at, email)| Approver {
+                    usable: usable[name * 4 + at],
+                    ..approver(email, "example.jp", if at == 0 { Source::Constructed } else { Source::DnsTxt })
+                });
+                listing(text, approvers.collect(), SourceStatus::Ok)
+            }).collect();
+            let choice = if all { Choice::All } else { these(&emails[..2]) };
+            if let Ok(assigned) = assign(&listings, &choice) {
+                for mail in &assigned.mails {
+                    for name in &mail.names {
+                        prop_assert!(listings[*name].approvers.iter().any(|one| one.usable && one.email == mail.approver.email && one.adn == mail.approver.adn));
+                    }
+                }
+                for name in 0..2 {
+                    prop_assert!(assigned.awaiting.contains(&name) != assigned.mails.iter().any(|mail| mail.names.contains(&name)));
+                }
+            }
+        }
+    }
+}
