@@ -127,8 +127,12 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             );
         router = router.merge(admin);
     }
-    let max_body_bytes = state.settings.max_body_bytes;
-    let request_timeout = state.settings.request_timeout;
+    let (max_body_bytes, request_timeout) = (state.settings.max_body_bytes, state.settings.request_timeout);
+    layered(router, max_body_bytes, request_timeout).with_state(state)
+}
+
+/// Puts what every route needs around a router: limits, headers, problem documents, and a 500 where a handler panics.
+fn layered<S: Clone + Send + Sync + 'static>(router: Router<S>, max_body_bytes: usize, request_timeout: Duration) -> Router<S> {
     router
         .fallback(|| async { Problem::new(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
@@ -144,7 +148,6 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         )
         .layer(map_response(problem::dress))
         .layer(from_fn(access_log::log))
-        .with_state(state)
 }
 
 /// What a page may load and where its form may go.
@@ -159,4 +162,45 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = words.unwrap_or("no words"), "a handler panicked");
     Problem::new(Code::Internal).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::routing::get as get_route;
+    use tower::ServiceExt as _;
+
+    async fn get(path: &str) -> (StatusCode, String) {
+        let router: Router = Router::new()
+            .route("/panic", get_route(panics))
+            .route("/slow", get_route(|| async { std::future::pending::<()>().await }))
+            .route("/fine", get_route(|| async { "fine" }));
+        let answer = layered(router, 1024, Duration::from_millis(50))
+            .oneshot(Request::get(path).body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = answer.status();
+        (status, String::from_utf8(to_bytes(answer.into_body(), 4096).await.unwrap().to_vec()).unwrap())
+    }
+
+    async fn panics() -> &'static str {
+        panic!("on purpose")
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_a_500_that_tells_nothing() {
+        let (status, body) = get("/panic").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(body.contains("\"code\":\"internal\"") && !body.contains("on purpose"));
+        assert_eq!(get("/fine").await, (StatusCode::OK, "fine".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_hangs_is_a_503_problem() {
+        let (status, body) = get("/slow").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.contains("\"code\":\"unavailable\""));
+    }
 }

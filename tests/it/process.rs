@@ -7,6 +7,7 @@ use dcvd::demo::smtp::Reply;
 use reqwest::Client;
 use serde_json::{Value, json};
 
+use crate::support::postgres;
 use crate::support::process::{Daemon, address, run, wait};
 
 struct Setup {
@@ -14,11 +15,16 @@ struct Setup {
     config: PathBuf,
     base: String,
     client: Client,
+    database: Option<String>,
     _dir: tempfile::TempDir,
 }
 
 impl Setup {
     async fn new() -> Self {
+        Self::on(None).await
+    }
+
+    async fn on(database: Option<String>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         let world = World::start().await.unwrap();
@@ -29,7 +35,11 @@ impl Setup {
         let text = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, format!("{text}\n[jobs]\nlease = \"2s\"\npoll = \"50ms\"\n")).unwrap();
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { world, config, base: format!("http://{listen}"), client, _dir: dir }
+        Self { world, config, base: format!("http://{listen}"), client, database, _dir: dir }
+    }
+
+    async fn serve(&self) -> Daemon {
+        Daemon::start(&self.config, &self.base, self.database.as_deref()).await
     }
 
     async fn place(&self, order_ref: &str) -> Value {
@@ -52,24 +62,32 @@ impl Setup {
 }
 
 #[tokio::test]
-async fn killed_between_commit_and_effect_nothing_is_lost_and_nothing_changes() {
-    let setup = Setup::new().await;
+async fn killed_between_commit_and_effect_nothing_is_lost_on_sqlite() {
+    killed_between_commit_and_effect(Setup::new().await).await;
+}
+
+#[tokio::test]
+async fn killed_between_commit_and_effect_nothing_is_lost_on_postgres() {
+    killed_between_commit_and_effect(Setup::on(Some(postgres::database().await)).await).await;
+}
+
+async fn killed_between_commit_and_effect(setup: Setup) {
     // The relay refuses for now, so the mail is committed and not handed over when the daemon is killed.
     setup.world.inbox.answer_with(Reply::RefuseData("451 4.3.0 later".to_owned()));
     setup.world.webhooks.answer_with(503);
-    let mut daemon = Daemon::start(&setup.config, &setup.base).await;
+    let mut daemon = setup.serve().await;
     setup.place("A-1").await;
     wait("an attempt at the webhook", async || setup.world.webhooks.received().into_iter().next()).await;
     daemon.kill();
     assert!(setup.world.inbox.arrived().is_empty());
     setup.world.inbox.answer_with(Reply::Take);
     setup.world.webhooks.answer_with(200);
-    let mut daemon = Daemon::start(&setup.config, &setup.base).await;
+    let mut daemon = setup.serve().await;
     let mail = wait("the mail", async || setup.world.inbox.arrived().into_iter().next()).await;
     // The key made at the first start is kept: the link of before the kill is good.
     assert_eq!(setup.approve(&mail.link().unwrap()).await, 303);
     daemon.kill();
-    let _daemon = Daemon::start(&setup.config, &setup.base).await;
+    let _daemon = setup.serve().await;
     let hook = wait("the result", async || setup.world.webhooks.taken("validation.approved").into_iter().next()).await;
     assert!(hook.verified);
     wait("the end", async || setup.world.webhooks.taken("order.completed").into_iter().next()).await;
@@ -87,13 +105,13 @@ async fn killed_between_commit_and_effect_nothing_is_lost_and_nothing_changes() 
 #[tokio::test]
 async fn sigterm_ends_the_work_in_hand_and_nothing_is_lost() {
     let setup = Setup::new().await;
-    let mut daemon = Daemon::start(&setup.config, &setup.base).await;
+    let mut daemon = setup.serve().await;
     for n in 0..20 {
         setup.place(&format!("A-{n}")).await;
     }
     assert!(daemon.terminate().await, "a good end");
     let before = setup.world.inbox.arrived().len();
-    let _daemon = Daemon::start(&setup.config, &setup.base).await;
+    let _daemon = setup.serve().await;
     wait("the rest of the mails", async || (setup.world.inbox.arrived().len() >= 20).then_some(())).await;
     let mut to: Vec<_> = setup.world.inbox.arrived().iter().map(|mail| mail.link().unwrap()).collect();
     to.sort();
@@ -108,7 +126,7 @@ async fn no_secret_and_no_address_is_logged() {
     let text =
         std::fs::read_to_string(&setup.config).unwrap().replace("filter = \"warn,hickory_server=error\"", "filter = \"debug\"");
     std::fs::write(&setup.config, text).unwrap();
-    let mut daemon = Daemon::start(&setup.config, &setup.base).await;
+    let mut daemon = setup.serve().await;
     setup.place("A-1").await;
     let mail = wait("the mail", async || setup.world.inbox.arrived().into_iter().next()).await;
     let link = mail.link().unwrap();

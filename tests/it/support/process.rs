@@ -45,7 +45,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts it with a configuration that listens on `base`'s port, and waits until it is ready.
-    pub async fn start(config: &Path, base: &str) -> Self {
+    pub async fn start(config: &Path, base: &str, database: Option<&str>) -> Self {
         let log = config.with_extension("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let mut command = program();
@@ -56,6 +56,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file);
+        command.envs(database.map(|url| ("DCVD__DATABASE__URL", url)));
         let mut daemon = Self { child: command.spawn().expect("the program runs"), log };
         let client = Client::builder().no_proxy().build().unwrap();
         let end = Instant::now() + PATIENCE;
