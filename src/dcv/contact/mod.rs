@@ -6,6 +6,7 @@
 pub mod constructed;
 pub mod dns_txt;
 pub mod whois;
+pub mod whois_cctld;
 pub mod whois_gtld;
 pub mod whois_iana;
 pub mod whois_jprs;

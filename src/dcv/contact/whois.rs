@@ -3,7 +3,10 @@
 //! The walk opens no connection: it says what to ask next, is told the answer, and ends with contacts, status and reasons.
 //! No table of servers is built in, since widely used ones name hosts that strangers now hold.
 
-use super::{Contact, SourceStatus, whois_gtld, whois_iana, whois_jprs};
+use std::borrow::Cow;
+
+use super::{Contact, Role, SourceStatus, whois_cctld, whois_gtld, whois_iana, whois_jprs};
+use crate::dcv::email::EmailAddress;
 use crate::dcv::name::{Adn, DomainClass};
 
 /// Where every walk begins unless configured otherwise.
@@ -216,30 +219,44 @@ impl Walk {
 
     /// Takes the answer to [`Walk::question`] and moves on.
     pub fn answer(&mut self, answer: Result<&[u8], HopError>) {
-        let text = match answer {
-            Ok(raw) => decode(raw),
+        let raw = match answer {
+            Ok(raw) => raw,
             Err(error) => return self.failed(error.code()),
         };
         match self.stage.clone() {
-            Stage::Iana => match whois_iana::referral(&text, self.tld()) {
+            Stage::Iana => match decode(raw, false).and_then(|text| whois_iana::referral(&text, self.tld())) {
                 Some(server) => {
                     self.registry = Some(server);
                     self.stage = Stage::Registry;
                 }
-                None => self.failed("no-whois-server"),
+                // IANA's plain word that there is none is an answer, not a failure; a text that is not IANA's is one.
+                None if decode(raw, false).is_some_and(|text| whois_iana::is_iana(&text, self.tld())) => {
+                    self.note("no-whois-server");
+                    self.stage = Stage::Done;
+                }
+                None => self.failed("unreadable-answer"),
             },
             Stage::Registry => {
                 self.outcome.server.clone_from(&self.registry);
                 self.asked.extend(self.registry.clone());
-                let reading =
-                    if self.is_jp() { whois_jprs::read_domain(&text, &self.base) } else { whois_gtld::read(&text, &self.base) };
+                let reading = read_domain(raw, &self.base);
                 self.registry_answered(reading);
             }
-            Stage::Handle(at) => self.handle_answered(at, &text),
+            Stage::Handle(at) => match decode(raw, true) {
+                Some(text) => self.handle_answered(at, &text),
+                None => self.failed("undecodable"),
+            },
             Stage::Registrar => {
-                self.outcome.server = self.asked.last().cloned();
-                let reading = whois_gtld::read(&text, &self.base);
-                self.settle(reading);
+                let reading = read_domain(raw, &self.base);
+                if reading.contacts.is_empty() && !self.outcome.contacts.is_empty() {
+                    for reason in &reading.reasons {
+                        self.note(reason);
+                    }
+                    self.stage = Stage::Done;
+                } else {
+                    self.outcome.server = self.asked.last().cloned();
+                    self.settle(reading);
+                }
             }
             Stage::Done => {}
         }
@@ -281,7 +298,10 @@ impl Walk {
         }
         let next = reading.referral.clone().filter(|server| !self.asked.contains(server) && *server != self.root);
         match next {
-            Some(server) if reading.contacts.is_empty() && !self.is_jp() => {
+            // What the registry shows stays, should the registrar not answer.
+            Some(server) if !self.is_jp() && !reading.contacts.iter().any(|one| one.role == Some(Role::Administrative)) => {
+                self.settle(reading);
+                self.outcome.reasons.clear();
                 self.asked.push(server);
                 self.stage = Stage::Registrar;
             }
@@ -294,16 +314,9 @@ impl Walk {
         match whois_jprs::read_handle(text, &asked) {
             Ok(Some(email)) => {
                 // A handle that holds two roles is asked once.
-                for handle in self.handles.iter().filter(|handle| handle.handle == asked) {
-                    self.outcome.contacts.push(Contact {
-                        role: Some(handle.role),
-                        label: Some(handle.label.clone()),
-                        handle: Some(asked.clone()),
-                        email: email.clone(),
-                        usable: true,
-                        reason: None,
-                    });
-                }
+                let same = self.handles.iter().filter(|handle| handle.handle == asked);
+                let named = same.map(|handle| contact(handle.role, &handle.label, Some(asked.clone()), email.clone()));
+                self.outcome.contacts.extend(named);
                 if self.outcome.status != SourceStatus::Failed {
                     self.outcome.status = SourceStatus::Ok;
                 }
@@ -334,25 +347,163 @@ impl Walk {
     }
 }
 
-/// Reads an answer's bytes as text: ISO-2022-JP where it escapes, UTF-8, then EUC-JP and Shift_JIS strictly; Latin-1 as the
-/// last resort, so that no answer is lost to its encoding. Labels and addresses are ASCII in all of them.
+/// Reads an answer's bytes as text: ISO-2022-JP where it escapes, UTF-8, then EUC-JP and `Shift_JIS` strictly. Outside `jp`
+/// Latin-1 is the last resort, so that no answer is lost to its encoding; labels and addresses are ASCII in all of them.
 #[must_use]
-pub fn decode(raw: &[u8]) -> String {
+pub fn decode(raw: &[u8], is_jp: bool) -> Option<String> {
     use encoding_rs::{EUC_JP, ISO_2022_JP, SHIFT_JIS, WINDOWS_1252};
     if raw.contains(&0x1b) {
         let (text, _, broken) = ISO_2022_JP.decode(raw);
         if !broken {
-            return text.into_owned();
+            return Some(text.into_owned());
         }
     }
     if let Ok(text) = std::str::from_utf8(raw) {
-        return text.trim_start_matches('\u{feff}').to_owned();
+        return Some(text.trim_start_matches('\u{feff}').to_owned());
     }
-    [EUC_JP, SHIFT_JIS]
-        .iter()
-        .find_map(|encoding| encoding.decode_without_bom_handling_and_without_replacement(raw))
-        .unwrap_or_else(|| WINDOWS_1252.decode_without_bom_handling(raw).0)
-        .into_owned()
+    if !is_jp {
+        return Some(WINDOWS_1252.decode_without_bom_handling(raw).0.into_owned());
+    }
+    let strictly = |encoding: &&'static encoding_rs::Encoding| encoding.decode_without_bom_handling_and_without_replacement(raw);
+    [EUC_JP, SHIFT_JIS].iter().find_map(strictly).map(Cow::into_owned)
+}
+
+/// Whether a `Domain Name` value names `base`, in either form of an internationalized name.
+pub(super) fn names_domain(value: &str, base: &Adn) -> bool {
+    let value = value.trim_end_matches('.');
+    value.eq_ignore_ascii_case(base.as_str())
+        || (!value.is_ascii() && idna::domain_to_ascii(value).is_ok_and(|ascii| ascii == base.as_str()))
+}
+
+/// Domains of services that stand in for a registrant: mail to them reaches whoever the service thinks it should.
+const PROXY_DOMAINS: [&str; 14] = [
+    "anonymised.email",
+    "contact.gandi.net",
+    "contactprivacy.com",
+    "domainsbyproxy.com",
+    "o-w-o.info",
+    "privacy-link.com",
+    "privacyguardian.org",
+    "privacyprotect.org",
+    "proxy.dreamhost.com",
+    "proxyregistrant.email",
+    "whoisguard.com",
+    "whoisprivacyprotect.com",
+    "whoisproxy.com",
+    "withheldforprivacy.com",
+];
+
+/// Addresses that a registrar shows for every domain it redacts: an approval from one would approve anything.
+const SHARED_ADDRESSES: [&str; 1] = ["info@domain-contact.org"];
+
+/// Why an address should not be mailed as it is, as a stable code.
+pub(super) fn refused_address(email: &EmailAddress) -> Option<&'static str> {
+    let domain = email.ascii_domain();
+    if SHARED_ADDRESSES.iter().any(|shared| email.to_string().eq_ignore_ascii_case(shared)) {
+        return Some("shared-redaction");
+    }
+    let under = |proxy: &&str| domain.strip_suffix(*proxy).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    PROXY_DOMAINS.iter().any(under).then_some("privacy-proxy")
+}
+
+/// Reads an address field's value: exactly one address, or a reason why there is none.
+pub(super) fn contact_value(role: Role, label: &str, value: &str, contacts: &mut Vec<Contact>, reasons: &mut Vec<String>) {
+    let lower = value.to_ascii_lowercase();
+    let reason = match EmailAddress::parse(value) {
+        Ok(email) => {
+            if !contacts.iter().any(|known| known.role == Some(role) && known.email == email) {
+                contacts.push(contact(role, label, None, email));
+            }
+            return;
+        }
+        Err(_) if value.is_empty() => "no-email",
+        Err(_) if lower.contains("redacted") || lower.starts_with("please query the rdds") || lower.contains("not disclosed") => {
+            "redacted"
+        }
+        Err(_) if lower.contains("http://") || lower.contains("https://") || lower.contains("email form") => "web-form",
+        Err(_) => "bad-email",
+    };
+    if !reasons.iter().any(|known| known == reason) {
+        reasons.push(reason.to_owned());
+    }
+}
+
+/// A contact, usable unless its address says otherwise.
+fn contact(role: Role, label: &str, handle: Option<String>, email: EmailAddress) -> Contact {
+    let reason = refused_address(&email).map(str::to_owned);
+    Contact { role: Some(role), label: Some(label.to_owned()), handle, usable: reason.is_none(), reason, email }
+}
+
+/// What an answer without a record says.
+pub(super) fn classify(text: &str) -> WhoisStatus {
+    let start: String = text.chars().take(4000).collect::<String>().to_ascii_lowercase();
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| start.contains(phrase));
+    if says(&[
+        "too many",
+        "limit exceeded",
+        "limit reached",
+        "quota",
+        "try again later",
+        "queries exceeded",
+        "blocked",
+        "blacklisted",
+    ]) {
+        WhoisStatus::RateLimited
+    } else if says(&["has been retired", "tld is not supported", "service is no longer available"]) {
+        WhoisStatus::Gone
+    } else if says(&[
+        "no match",
+        "not found",
+        "no data found",
+        "no entries found",
+        "no object found",
+        "status: free",
+        "is available",
+    ]) {
+        WhoisStatus::NotFound
+    } else {
+        WhoisStatus::Error
+    }
+}
+
+/// Reads an answer for a domain in whichever layout its registry uses.
+#[must_use]
+pub fn read_domain(raw: &[u8], base: &Adn) -> Reading {
+    let is_jp = !matches!(base.fqdn().class(), DomainClass::Gtld | DomainClass::Cctld);
+    let Some(text) = decode(raw, is_jp) else {
+        return Reading { reasons: vec!["undecodable".to_owned()], ..Reading::nothing(WhoisStatus::Error) };
+    };
+    let tld = base.as_str().rsplit('.').next().unwrap_or_default();
+    if let Some(server) = whois_iana::referral(&text, tld).filter(|_| whois_iana::is_iana(&text, tld)) {
+        return Reading { referral: Some(server), reasons: Vec::new(), ..Reading::nothing(WhoisStatus::Referral) };
+    }
+    if is_jp {
+        return whois_jprs::read_domain(&text, base);
+    }
+    whois_cctld::read(&text, base).unwrap_or_else(|| whois_gtld::read(&text, base))
+}
+
+/// Reads saved answers for a domain: one for the domain, and any for the handles it names. A handle's answer counts only
+/// beside the domain's, which gives its role. The handles left in the reading still need a query.
+#[must_use]
+pub fn read_saved(answers: &[Vec<u8>], base: &Adn) -> Reading {
+    let is_handle = |raw: &&Vec<u8>| decode(raw, true).is_some_and(|text| whois_jprs::is_handle_answer(&text));
+    let (handles, domains): (Vec<&Vec<u8>>, Vec<&Vec<u8>>) = answers.iter().partition(is_handle);
+    let [domain] = domains[..] else {
+        return Reading { reasons: vec!["one-domain-answer-needed".to_owned()], ..Reading::nothing(WhoisStatus::Error) };
+    };
+    let mut reading = read_domain(domain, base);
+    let texts: Vec<String> = handles.iter().filter_map(|raw| decode(raw, true)).collect();
+    for handle in std::mem::take(&mut reading.handles) {
+        match texts.iter().map(|text| whois_jprs::read_handle(text, &handle.handle)).find(|read| *read != Err("handle-mismatch"))
+        {
+            None => reading.handles.push(handle),
+            Some(Ok(Some(email))) => reading.contacts.push(contact(handle.role, &handle.label, Some(handle.handle), email)),
+            Some(Ok(None)) => reading.reasons.push("no-email".to_owned()),
+            Some(Err(reason)) => reading.reasons.push(reason.to_owned()),
+        }
+    }
+    reading
 }
 
 /// Accepts a server name as an answer states it: a bare host name of two labels or more, nothing else.
@@ -459,8 +610,9 @@ mod tests {
     #[test]
     fn iso_2022_jp_is_decoded() {
         let (raw, _, _) = encoding_rs::ISO_2022_JP.encode("[ドメイン名]");
-        assert_eq!(decode(&raw), "[ドメイン名]");
-        assert_eq!(decode("ドメイン".as_bytes()), "ドメイン");
-        let _ = decode(b"\xff\xfe\xfd");
+        assert_eq!(decode(&raw, true).as_deref(), Some("[ドメイン名]"));
+        assert_eq!(decode("ドメイン".as_bytes(), true).as_deref(), Some("ドメイン"));
+        assert_eq!(decode(b"\xff\xfe\xfd", true), None);
+        assert_eq!(decode(b"caf\xe9", false).as_deref(), Some("café"));
     }
 }

@@ -1,77 +1,77 @@
 //! Answers of gTLD registries and registrars: `Label: value` lines. Spec: ICANN Registration Data Directory Services labels.
 
-use super::whois::{Reading, WhoisStatus, server_name};
+use super::whois::{Reading, WhoisStatus, contact_value, names_domain, server_name};
 use super::{Contact, Role};
-use crate::dcv::email::EmailAddress;
 use crate::dcv::name::Adn;
 
-/// Reads an answer: only labels at the start of a line within the record that names `base`.
+/// One record as it is being read.
+#[derive(Default)]
+struct Record {
+    contacts: Vec<Contact>,
+    reasons: Vec<String>,
+    referral: Option<String>,
+    /// Roles whose address line has been seen: a second one is an attempt to slip one in.
+    seen: Vec<Role>,
+    bad_referral: bool,
+}
+
+/// Reads an answer: only labels at the start of a line, within a record that names `base`.
+///
+/// A registry's thin record may be followed by the registrar's; the last one with contacts counts. A record of another name, a
+/// doubled address line, an answer cut within one, or a referral to anything but a host name makes the whole an error.
 #[must_use]
 pub fn read(text: &str, base: &Adn) -> Reading {
-    let mut reading = Reading::nothing(WhoisStatus::Found);
+    let error = |reason: &str| Reading { reasons: vec![reason.to_owned()], ..Reading::nothing(WhoisStatus::Error) };
+    let mut records: Vec<Record> = Vec::new();
     let mut inside = false;
-    for line in text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).trim_start()) {
+    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).trim_start()).peekable();
+    while let Some(line) = lines.next() {
         // The record ends at the registry's time stamp; what follows is terms of use.
-        if inside && line.starts_with(">>>") {
-            break;
+        if line.starts_with(">>>") {
+            inside = false;
+            continue;
         }
         let Some((label, value)) = line.split_once(':') else { continue };
-        let value = value.trim();
+        let (label, value) = (label.trim_end(), value.trim());
         if label.eq_ignore_ascii_case("Domain Name") {
-            if inside {
-                // Another record begins; only the first one that names ours counts.
-                break;
+            if !names_domain(value, base) {
+                return error("other-name");
             }
-            inside = value.trim_end_matches('.').eq_ignore_ascii_case(base.as_str());
+            records.push(Record::default());
+            inside = true;
             continue;
         }
-        if !inside {
-            continue;
-        }
+        let Some(record) = records.last_mut().filter(|_| inside) else { continue };
         let role = match label.to_ascii_lowercase().as_str() {
             "registrant email" => Role::Registrant,
             "admin email" => Role::Administrative,
             "tech email" => Role::Technical,
             "registrar whois server" | "whois server" => {
-                reading.referral = reading.referral.or_else(|| server_name(value));
+                record.bad_referral |= !value.is_empty() && server_name(value).is_none();
+                record.referral = server_name(value);
                 continue;
             }
             _ => continue,
         };
-        contact(&mut reading, role, label, value);
+        if record.seen.contains(&role) {
+            return error("doubled-field");
+        }
+        if lines.peek().is_none() {
+            // The answer ends within the address, without a line end: it may be longer than what arrived.
+            return error("truncated");
+        }
+        record.seen.push(role);
+        contact_value(role, label, value, &mut record.contacts, &mut record.reasons);
     }
-    if inside { reading } else { Reading::nothing(classify(text)) }
-}
-
-fn contact(reading: &mut Reading, role: Role, label: &str, value: &str) {
-    match EmailAddress::parse(value) {
-        Ok(email) => reading.contacts.push(Contact {
-            role: Some(role),
-            label: Some(label.to_owned()),
-            handle: None,
-            email,
-            usable: true,
-            reason: None,
-        }),
-        Err(_) if value.is_empty() => {}
-        Err(_) if value.to_ascii_lowercase().contains("redacted") => reading.reasons.push("redacted".to_owned()),
-        Err(_) => reading.reasons.push("bad-email".to_owned()),
+    let Some(thick) = records.iter().rposition(|record| !record.seen.is_empty()).or(records.len().checked_sub(1)) else {
+        return Reading::nothing(super::whois::classify(text));
+    };
+    let record = records.swap_remove(thick);
+    if record.bad_referral && record.contacts.is_empty() {
+        return error("referral-refused");
     }
-}
-
-/// What an answer without the record says.
-fn classify(text: &str) -> WhoisStatus {
-    let start: String = text.chars().take(2000).collect::<String>().to_ascii_lowercase();
-    let says = |phrases: &[&str]| phrases.iter().any(|phrase| start.contains(phrase));
-    if says(&["too many", "limit exceeded", "quota exceeded", "try again later"]) {
-        WhoisStatus::RateLimited
-    } else if says(&["has been retired", "tld is not supported", "no longer available"]) {
-        WhoisStatus::Gone
-    } else if says(&["no match", "not found", "no data found", "no entries found", "no object found"]) {
-        WhoisStatus::NotFound
-    } else {
-        WhoisStatus::Error
-    }
+    let status = if record.seen.is_empty() && record.referral.is_some() { WhoisStatus::Referral } else { WhoisStatus::Found };
+    Reading { status, contacts: record.contacts, handles: Vec::new(), referral: record.referral, reasons: record.reasons }
 }
 
 #[cfg(test)]
@@ -94,16 +94,52 @@ mod tests {
         let got: Vec<_> = reading.contacts.iter().map(|c| (c.role.unwrap(), c.email.to_string())).collect();
         assert_eq!(got, [(Role::Registrant, "r@example.com".into()), (Role::Administrative, "a@example.com".into())]);
         assert_eq!(reading.referral.as_deref(), Some("whois.registrar.example"));
-        assert_eq!(reading.reasons, ["bad-email"]);
+        assert_eq!(reading.reasons, ["redacted"]);
     }
 
     #[test]
-    fn another_names_record_counts_for_nothing() {
-        let text = "Domain Name: OTHER.COM\nAdmin Email: a@other.com\nDomain Name: EXAMPLE.COM\nAdmin Email: a@example.com\n\
-                    Domain Name: THIRD.COM\nAdmin Email: a@third.com\n";
+    fn a_thin_record_before_the_registrars_is_stepped_over() {
+        let text = "   Domain Name: EXAMPLE.COM\n   Whois Server: whois.registrar.example\n>>> then <<<\n\
+                    Domain Name: EXAMPLE.COM\nAdmin Email: a@example.com\n";
+        assert_eq!(read(text, &base()).contacts[0].email.to_string(), "a@example.com");
+        let thin = read("   Domain Name: EXAMPLE.COM\n   Whois Server: whois.registrar.example\n", &base());
+        assert_eq!((thin.status, thin.referral.as_deref()), (WhoisStatus::Referral, Some("whois.registrar.example")));
+    }
+
+    #[test]
+    fn what_could_be_slipped_in_makes_the_whole_an_error() {
+        for (text, reason) in [
+            (
+                "Domain Name: EXAMPLE.COM\nAdmin Email: a@example.com\n\nDomain Name: EVIL.EXAMPLE\nAdmin Email: e@evil.example\n",
+                "other-name",
+            ),
+            ("Domain Name: OTHER.COM\nAdmin Email: a@other.com\n", "other-name"),
+            ("Domain Name: EXAMPLE.COM\nAdmin Email: a@example.com\nAdmin Email: e@evil.example\n", "doubled-field"),
+            ("Domain Name: EXAMPLE.COM\nAdmin Email: admin@exam", "truncated"),
+            ("Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: 127.0.0.1:25\n", "referral-refused"),
+            ("Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: localhost\n", "referral-refused"),
+        ] {
+            let reading = read(text, &base());
+            assert_eq!((reading.status, reading.contacts.len()), (WhoisStatus::Error, 0), "{text}");
+            assert_eq!(reading.reasons, [reason], "{text}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_no_address_are_told_by_kind() {
+        let text = "Domain Name: EXAMPLE.COM\nRegistrant Email: https://example.net/contact\nAdmin Email: REDACTED FOR PRIVACY\n\
+                    Tech Email: a@example.com, b@example.com\n";
         let reading = read(text, &base());
-        assert_eq!(reading.contacts.len(), 1);
-        assert_eq!(reading.contacts[0].email.to_string(), "a@example.com");
+        assert_eq!(
+            (reading.contacts.len(), reading.reasons),
+            (0, vec!["web-form".into(), "redacted".into(), "bad-email".into()])
+        );
+    }
+
+    #[test]
+    fn a_proxys_address_is_listed_and_not_usable() {
+        let reading = read("Domain Name: EXAMPLE.COM\nAdmin Email: x@domainsbyproxy.com\n", &base());
+        assert_eq!((reading.contacts[0].usable, reading.contacts[0].reason.as_deref()), (false, Some("privacy-proxy")));
     }
 
     #[test]
@@ -111,7 +147,9 @@ mod tests {
         for (text, status) in [
             ("No match for \"EXAMPLE.COM\".\n", WhoisStatus::NotFound),
             ("Too many requests. No entries found\n", WhoisStatus::RateLimited),
+            ("You have exceeded your quota of queries.\n", WhoisStatus::RateLimited),
             ("TLD is not supported.\n", WhoisStatus::Gone),
+            ("Notice: Effective May 1, 2026, the WHOIS service has been retired\n", WhoisStatus::Gone),
             ("", WhoisStatus::Error),
         ] {
             assert_eq!(read(text, &base()).status, status, "{text}");
@@ -120,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_answer_panics(text in "(\\PC|\n|\r|:){0,200}") {
+        fn no_answer_panics(text in "(\\PC|\n|\r|:|Domain Name: example.com\n|Admin Email: ){0,200}") {
             let _ = read(&text, &base());
         }
     }

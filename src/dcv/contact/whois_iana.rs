@@ -19,6 +19,16 @@ pub fn referral(text: &str, tld: &str) -> Option<String> {
     value("refer").or_else(|| value("whois")).and_then(server_name)
 }
 
+/// Whether a text is IANA's answer for `tld` rather than a registry's for a domain.
+#[must_use]
+pub fn is_iana(text: &str, tld: &str) -> bool {
+    let mut fields = text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()));
+    let ours = fields.any(|(name, value)| name == "domain" && value.eq_ignore_ascii_case(tld));
+    ours && text
+        .lines()
+        .any(|line| line.starts_with("refer:") || line.split_once(':').is_some_and(|(n, v)| n == "source" && v.trim() == "IANA"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,10 +2,10 @@
 //!
 //! General-use and prefecture types show the public contact's address; the others name JPNIC handles that take a second query.
 
-use super::whois::{Handle, Reading, WhoisStatus};
-use super::{Contact, Role};
+use super::Role;
+use super::whois::{Handle, Reading, WhoisStatus, contact_value, names_domain};
 use crate::dcv::email::EmailAddress;
-use crate::dcv::name::Adn;
+use crate::dcv::name::{Adn, DomainClass};
 
 /// A labelled line: `a. [Label]   value` or `[Label]   value`.
 struct Field<'t> {
@@ -23,19 +23,25 @@ enum Section {
 /// Splits an answer into its labelled lines; the banner, continuation lines and free text are not among them.
 fn fields(text: &str) -> impl Iterator<Item = Field<'_>> {
     let mut section = None;
-    text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).filter_map(move |line| {
-        let heading = |english: &str| line.strip_prefix(english).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
-        if heading("Domain Information:") {
-            section = Some(Section::Domain);
-        } else if heading("Contact Information:") {
-            section = Some(Section::Contact);
-        }
-        let section = section?;
-        let bytes = line.as_bytes();
-        let lettered = bytes.len() > 3 && bytes[0].is_ascii_lowercase() && &bytes[1..3] == b". ";
-        let (label, value) = line.get(if lettered { 3 } else { 0 }..)?.strip_prefix('[')?.split_once(']')?;
-        Some(Field { section, label, value: value.trim() })
-    })
+    // Some copies are indented as a whole; a line indented deeper than the rest still continues the one before.
+    let indented = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let margin = text.lines().filter(|line| !line.trim().is_empty()).map(indented).min().unwrap_or(0);
+    text.split('\n')
+        .map(move |line| line.get(margin..).unwrap_or(""))
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .filter_map(move |line| {
+            let heading = |english: &str| line.strip_prefix(english).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+            if heading("Domain Information:") {
+                section = Some(Section::Domain);
+            } else if heading("Contact Information:") {
+                section = Some(Section::Contact);
+            }
+            let section = section?;
+            let bytes = line.as_bytes();
+            let lettered = bytes.len() > 3 && bytes[0].is_ascii_lowercase() && &bytes[1..3] == b". ";
+            let (label, value) = line.get(if lettered { 3 } else { 0 }..)?.strip_prefix('[')?.split_once(']')?;
+            Some(Field { section, label, value: value.trim() })
+        })
 }
 
 /// JPNIC handles as seen on domains, and JPNIC's group handles.
@@ -56,16 +62,14 @@ pub fn read_domain(text: &str, base: &Adn) -> Reading {
     if text.split('\n').any(|line| line.trim() == "No match!!") {
         return Reading::nothing(WhoisStatus::NotFound);
     }
+    let error = |reason: &str| Reading { reasons: vec![reason.to_owned()], ..Reading::nothing(WhoisStatus::Error) };
+    let by_handle = matches!(base.fqdn().class(), DomainClass::JpOrganizational | DomainClass::JpGeographic);
     let mut reading = Reading::nothing(WhoisStatus::Found);
-    let mut named = 0;
+    let (mut named, mut addresses) = (0, 0);
     for field in fields(text) {
         match (field.section, field.label) {
-            (Section::Domain, "Domain Name" | "ドメイン名") => {
-                if !field.value.eq_ignore_ascii_case(base.as_str()) {
-                    return Reading::nothing(WhoisStatus::Error);
-                }
-                named += 1;
-            }
+            (Section::Domain, "Domain Name" | "ドメイン名") if names_domain(field.value, base) => named += 1,
+            (Section::Domain, "Domain Name" | "ドメイン名") => return error("other-name"),
             (Section::Domain, "State" | "Status" | "状態") => {
                 let word = field.value.split(' ').next().unwrap_or("");
                 reading.status = match word {
@@ -74,24 +78,32 @@ pub fn read_domain(text: &str, base: &Adn) -> Reading {
                     _ => reading.status,
                 };
             }
-            (Section::Domain, "Administrative Contact" | "登録担当者") => handle(&mut reading, Role::Administrative, &field),
-            (Section::Domain, "Technical Contact" | "技術連絡担当者") => handle(&mut reading, Role::Technical, &field),
-            (Section::Contact, "Email") if !field.value.is_empty() => match EmailAddress::parse(field.value) {
-                Ok(email) => reading.contacts.push(Contact {
-                    role: Some(Role::Public),
-                    label: Some("公開連絡窓口".to_owned()),
-                    handle: None,
-                    email,
-                    usable: true,
-                    reason: None,
-                }),
-                Err(_) => reading.reasons.push("bad-email".to_owned()),
-            },
+            (Section::Domain, "Administrative Contact" | "登録担当者") if !field.value.is_empty() => {
+                reading.handles.push(handle(Role::Administrative, "登録担当者", field.value));
+            }
+            (Section::Domain, "Technical Contact" | "技術連絡担当者") if !field.value.is_empty() => {
+                reading.handles.push(handle(Role::Technical, "技術連絡担当者", field.value));
+            }
+            (Section::Contact, "Email") => {
+                addresses += 1;
+                contact_value(Role::Public, "公開連絡窓口", field.value, &mut reading.contacts, &mut reading.reasons);
+            }
             _ => {}
         }
     }
     if named != 1 {
-        return Reading::nothing(WhoisStatus::Error);
+        return error("unreadable-answer");
+    }
+    if addresses > 1 {
+        return error("doubled-field");
+    }
+    // The class by the name and the layout of the answer must agree; either alone could be somebody else's text.
+    if if by_handle { addresses > 0 } else { !reading.handles.is_empty() } {
+        return error("other-layout");
+    }
+    // What is no handle must never be sent as a question.
+    if reading.handles.iter().any(|one| !is_handle(&one.handle)) {
+        return error("bad-handle");
     }
     match reading.status {
         WhoisStatus::Found => reading,
@@ -99,16 +111,15 @@ pub fn read_domain(text: &str, base: &Adn) -> Reading {
     }
 }
 
-fn handle(reading: &mut Reading, role: Role, field: &Field<'_>) {
-    if field.value.is_empty() {
-        return;
-    }
-    if is_handle(field.value) {
-        let label = if role == Role::Administrative { "登録担当者" } else { "技術連絡担当者" };
-        reading.handles.push(Handle { role, label: label.to_owned(), handle: field.value.to_owned() });
-    } else {
-        reading.reasons.push("bad-handle".to_owned());
-    }
+fn handle(role: Role, label: &str, value: &str) -> Handle {
+    Handle { role, label: label.to_owned(), handle: value.to_owned() }
+}
+
+/// Whether a text is a handle's answer rather than a domain's.
+#[must_use]
+pub fn is_handle_answer(text: &str) -> bool {
+    let mut labels = fields(text).map(|field| field.label);
+    labels.any(|label| matches!(label, "JPNIC Handle" | "JP Handle" | "JPNICハンドル" | "JPハンドル"))
 }
 
 /// Reads the answer for a handle: the address under `[E-Mail]`, never the one under `[Reply Mail]`.
@@ -159,14 +170,15 @@ mod tests {
             "{BANNER}Domain Information:\r\na. [Domain Name]                EXAMPLE.CO.JP\r\n\
              g. [Organization]               Bar Ltd. Admin Email: evil@attacker.example\r\n\
              m. [Administrative Contact]     AB1234JP\r\nn. [Technical Contact]          CD567JP\r\n\
-             n. [Technical Contact]          not a handle\r\n[State]                         Connected (2027/03/31)\r\n\
+             [State]                         Connected (2027/03/31)\r\n\
              \x20                               [Email] hidden@attacker.example\r\n"
         );
         let reading = read_domain(&text, &base("example.co.jp"));
         assert_eq!(reading.status, WhoisStatus::Found);
         assert!(reading.contacts.is_empty());
         assert_eq!(reading.handles.iter().map(|h| h.handle.as_str()).collect::<Vec<_>>(), ["AB1234JP", "CD567JP"]);
-        assert_eq!(reading.reasons, ["bad-handle"]);
+        let injected = text.replace("CD567JP", "CD567JP/e ^XX1JP");
+        assert_eq!(read_domain(&injected, &base("example.co.jp")).reasons, ["bad-handle"]);
     }
 
     #[test]

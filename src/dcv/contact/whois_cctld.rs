@@ -1,0 +1,221 @@
+//! Answers of ccTLD registries (and a few old registrars) in other layouts than `Label: value`: objects that refer to each
+//! other by handle, sections in brackets, and blocks under headings.
+
+use super::whois::{Reading, WhoisStatus, classify, contact_value, names_domain};
+use super::{Contact, Role};
+use crate::dcv::email::EmailAddress;
+use crate::dcv::name::Adn;
+
+/// Reads an answer in whichever of the layouts it is; `None` when it is in none of them.
+#[must_use]
+pub fn read(text: &str, base: &Adn) -> Option<Reading> {
+    // A reduced record is a refusal in disguise.
+    if comments(text).any(|line| classify(line) == WhoisStatus::RateLimited) {
+        return Some(Reading::nothing(WhoisStatus::RateLimited));
+    }
+    if !text.lines().any(|line| domain_line(line).is_some_and(|value| names_domain(value, base))) {
+        return None;
+    }
+    if text.lines().any(|line| field(line).is_some_and(|(label, _)| label == "nic-hdl")) {
+        return Some(objects(text, base));
+    }
+    if text.lines().any(|line| matches!(line.trim_end(), "[Tech-C]" | "[Admin-C]" | "[Holder]" | "[Zone-C]")) {
+        return Some(sections(text));
+    }
+    blocks(text)
+}
+
+fn comments(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| line.starts_with(['%', '#']))
+}
+
+/// `label: value` at the very start of a line, the label in lower case.
+fn field(line: &str) -> Option<(String, &str)> {
+    let (label, value) = line.trim_end().split_once(':')?;
+    let good = !label.is_empty() && !label.starts_with(char::is_whitespace) && !label.starts_with(['%', '#']);
+    good.then(|| (label.trim_end().to_ascii_lowercase(), value.trim()))
+}
+
+fn domain_line(line: &str) -> Option<&str> {
+    field(line.trim_start()).filter(|(label, _)| matches!(label.as_str(), "domain" | "domain name")).map(|(_, value)| value)
+}
+
+fn found(contacts: Vec<Contact>, reasons: Vec<String>) -> Reading {
+    Reading { status: WhoisStatus::Found, contacts, handles: Vec::new(), referral: None, reasons }
+}
+
+/// Objects between blank lines: the domain's names handles, each handle's object holds the address. References within contact
+/// objects are the contacts' own and count for nothing.
+fn objects(text: &str, base: &Adn) -> Reading {
+    let objects: Vec<Vec<(String, &str)>> = text
+        .split("\n\n")
+        .flat_map(|part| part.split("\r\n\r\n"))
+        .map(|part| part.lines().filter_map(field).collect::<Vec<_>>())
+        .filter(|object| !object.is_empty())
+        .collect();
+    let of = |object: &[(String, &str)], label: &str| -> Option<String> {
+        object.iter().find(|(known, _)| known == label).map(|(_, value)| (*value).to_owned())
+    };
+    let mut domains =
+        objects.iter().filter(|object| object.iter().any(|(label, value)| label == "domain" && names_domain(value, base)));
+    let (Some(domain), None) = (domains.next(), domains.next()) else { return Reading::nothing(WhoisStatus::Error) };
+    let (mut contacts, mut reasons) = (Vec::new(), Vec::new());
+    for (label, handle) in domain {
+        let role = match label.as_str() {
+            "holder-c" | "registrant" => Role::Registrant,
+            "admin-c" => Role::Administrative,
+            "tech-c" => Role::Technical,
+            _ => continue,
+        };
+        let mut named = objects.iter().filter(|object| of(object, "nic-hdl").as_deref() == Some(handle));
+        let (Some(object), None) = (named.next(), named.next()) else { continue };
+        let before = contacts.len();
+        for (_, value) in object.iter().filter(|(label, _)| label == "e-mail") {
+            contact_value(role, label, value, &mut contacts, &mut reasons);
+        }
+        for contact in &mut contacts[before..] {
+            contact.handle = Some((*handle).to_owned());
+        }
+    }
+    found(contacts, reasons)
+}
+
+/// Sections in brackets, as DENIC shows them.
+fn sections(text: &str) -> Reading {
+    let (mut contacts, mut reasons, mut role) = (Vec::new(), Vec::new(), None);
+    for line in text.lines().map(str::trim_end) {
+        match line {
+            "[Holder]" => role = Some(Role::Registrant),
+            "[Admin-C]" => role = Some(Role::Administrative),
+            "[Tech-C]" => role = Some(Role::Technical),
+            other if other.starts_with('[') => role = None,
+            _ => {}
+        }
+        if let (Some(role), Some((label, value))) = (role, field(line))
+            && label == "email"
+        {
+            contact_value(role, "Email", value, &mut contacts, &mut reasons);
+        }
+    }
+    found(contacts, reasons)
+}
+
+/// The role of a heading that stands alone on its line.
+fn heading(line: &str) -> Option<Role> {
+    match line.trim().trim_end_matches(':').to_ascii_lowercase().as_str() {
+        "registrant" | "registrant contact" => Some(Role::Registrant),
+        "administrative contact" | "admin contact" => Some(Role::Administrative),
+        "technical contact" | "technical contacts" => Some(Role::Technical),
+        _ => None,
+    }
+}
+
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// Blocks under headings, ended by the first line that is not indented deeper. `None` when there is no such heading.
+fn blocks(text: &str) -> Option<Reading> {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let (mut contacts, mut reasons, mut any) = (Vec::new(), Vec::new(), false);
+    for (at, line) in lines.iter().enumerate() {
+        let Some(role) = heading(line) else { continue };
+        any = true;
+        let block: Vec<&str> = lines[at + 1..]
+            .iter()
+            .copied()
+            .take_while(|inner| !inner.is_empty() && indentation(inner) > indentation(line))
+            .collect();
+        match address_of(&block) {
+            Ok(Some(value)) => contact_value(role, line.trim().trim_end_matches(':'), value, &mut contacts, &mut reasons),
+            Ok(None) => {}
+            Err(reason) => reasons.push(reason.to_owned()),
+        }
+    }
+    any.then(|| found(contacts, reasons))
+}
+
+/// The address of a block: its one `Email:` line; else its last line where that is an address alone, or its one line of a name
+/// and an address two blanks apart. An address elsewhere in the block is part of somebody's free text.
+fn address_of<'t>(block: &[&'t str]) -> Result<Option<&'t str>, &'static str> {
+    let labelled: Vec<&str> = block
+        .iter()
+        .filter_map(|line| line.trim().split_once(':'))
+        .filter(|(label, _)| label.trim().eq_ignore_ascii_case("email"))
+        .map(|(_, value)| value.trim())
+        .collect();
+    match labelled[..] {
+        [] => {}
+        [one] => return Ok(Some(one)),
+        _ => return Err("doubled-field"),
+    }
+    if let Some(last) = block.last().map(|line| line.trim()).filter(|last| EmailAddress::parse(last).is_ok()) {
+        return Ok(Some(last));
+    }
+    let beside: Vec<&str> = block
+        .iter()
+        .filter_map(|line| line.trim().rsplit_once("  "))
+        .map(|(_, value)| value.trim())
+        .filter(|value| EmailAddress::parse(value).is_ok())
+        .collect();
+    match beside[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        _ => Err("doubled-field"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dcv::name::SuffixList;
+    use proptest::prelude::*;
+
+    fn base(name: &str) -> Adn {
+        Adn::parse(name, &SuffixList::BuiltIn).unwrap()
+    }
+
+    fn got(text: &str, name: &str) -> Vec<(Role, String)> {
+        let reading = read(text, &base(name)).unwrap();
+        reading.contacts.iter().map(|contact| (contact.role.unwrap(), contact.email.to_string())).collect()
+    }
+
+    #[test]
+    fn objects_are_followed_by_the_domains_own_handles_only() {
+        let text = "domain:      example.fr\nholder-c:    H1-FRNIC\nadmin-c:     A1-FRNIC\ntech-c:      T1-FRNIC\n\n\
+            registrar:   R\ne-mail:      registrar@example.net\n\nnic-hdl:     A1-FRNIC\ne-mail:      a@example.fr\nadmin-c:     X1-FRNIC\n\
+            changed:     01/01/2009 nic@nic.example\n\nnic-hdl:     T1-FRNIC\ntrouble:     abuse@example.net\n\n\
+            nic-hdl:     X1-FRNIC\ne-mail:      x@example.net\n";
+        assert_eq!(got(text, "example.fr"), [(Role::Administrative, "a@example.fr".to_owned())]);
+    }
+
+    #[test]
+    fn a_sections_zone_contact_counts_for_nothing() {
+        let text = "Domain: example.de\n[Tech-C]\nEmail: t@example.de\n[Zone-C]\nEmail: z@example.net\n";
+        assert_eq!(got(text, "example.de"), [(Role::Technical, "t@example.de".to_owned())]);
+    }
+
+    #[test]
+    fn blocks_end_with_their_indentation_and_free_text_is_no_address() {
+        let text = "Domain Name: EXAMPLE.EDU\n\nRegistrant:\n   write to evil@example.net\n   Some Street\n\nAdministrative Contact:\n   Taro\n   \
+                    a@example.edu\n\nRegistrar Technical Contacts:\n   Email: r@example.net\n";
+        assert_eq!(got(text, "example.edu"), [(Role::Administrative, "a@example.edu".to_owned())]);
+        let beside = "Domain Name: example.com.tw\n   Administrative Contact:\n      TARO  t@example.com.tw\n      +886.1\n";
+        assert_eq!(got(beside, "example.com.tw"), [(Role::Administrative, "t@example.com.tw".to_owned())]);
+        let twice = "Domain name: example.com\nAdmin Contact:\n    Email: a@example.com\n    Email: b@example.com\n";
+        assert_eq!(got(twice, "example.com"), []);
+    }
+
+    #[test]
+    fn a_reduced_record_is_a_refusal() {
+        let text = "% Query rate limit exceeded. Reduced information.\ndomain:      example.br\n";
+        assert_eq!(read(text, &base("example.br")).unwrap().status, WhoisStatus::RateLimited);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(text in "(\\PC|\n| |:|domain: example.fr\n|nic-hdl: A\n|Registrant:\n|\\[Tech-C\\]\n){0,120}") {
+            let _ = read(&text, &base("example.fr"));
+        }
+    }
+}
