@@ -118,7 +118,9 @@ CREATE TABLE effects (
     body        BYTEA,                         -- a mail's final bytes; blanked when the link ends, since they hold the Random Value
     state       TEXT   NOT NULL CHECK (state IN ('due', 'done', 'dead')),
     attempts    BIGINT NOT NULL,               -- counted before each is made
+    tried       BIGINT NOT NULL,               -- attempts of the schedule under way; a replay begins a new one
     created_at  BIGINT NOT NULL,
+    first_tried_at BIGINT,                     -- giving up counts from here: a daemon that was down owes its effects a full schedule
     due_at      BIGINT NOT NULL,               -- when it may be taken: the next attempt, or the end of a lease
     lease       BYTEA,                         -- who holds it; a finish with another token is refused
     ended_at    BIGINT,

@@ -62,8 +62,8 @@ pub trait Whois: Send + Sync {
     async fn ask(&self, question: &Question) -> WhoisAnswer;
 }
 
-/// A mail before it is bytes.
-#[derive(Debug, Clone)]
+/// A mail before it is bytes. Not for debug output: its text holds the link.
+#[derive(Clone)]
 pub struct Letter {
     /// The recipient.
     pub to: EmailAddress,

@@ -111,8 +111,8 @@ pub struct FactsView {
     pub deadline_en: String,
 }
 
-/// `mail/approval.*`
-#[derive(Debug, Clone, Serialize)]
+/// `mail/approval.*`. Not for debug output: it holds the link.
+#[derive(Clone, Serialize)]
 pub struct ApprovalMail<'a> {
     /// What is asked.
     #[serde(flatten)]
@@ -202,7 +202,6 @@ impl Renderer {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
-        let mut names = Vec::new();
         for file in files(&EMBEDDED) {
             let name = file.path().to_string_lossy().into_owned();
             let error = |problem: String| RenderError { name: name.clone(), problem };
@@ -214,7 +213,6 @@ impl Renderer {
                 text = std::fs::read_to_string(&path).map_err(|e| error(e.to_string()))?;
             }
             environment.add_template_owned(name.clone(), text).map_err(|e| error(format!("{e:#}")))?;
-            names.push(name);
         }
         Ok(Self { environment })
     }

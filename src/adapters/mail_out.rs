@@ -159,14 +159,14 @@ impl Smtp {
                 let server = (self.host.as_str(), self.port);
                 AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &self.hello, self.tls.clone(), None)
                     .await
-                    .map_err(|error| self.failure(&error))?
+                    .map_err(|error| words(&chain(&error)))?
             } else {
                 let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| words(&error))?;
                 // Without it the body and its end wait for each other: 40 ms a mail.
                 stream.set_nodelay(true).map_err(|error| words(&error))?;
                 AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello)
                     .await
-                    .map_err(|error| self.failure(&error))?
+                    .map_err(|error| words(&chain(&error)))?
             };
             if let (Some(tls), Security::Required | Security::Opportunistic) = (&self.tls, self.security) {
                 if smtp.can_starttls() {
@@ -190,10 +190,11 @@ impl Smtp {
         }
     }
 
-    /// Whose fault it is: 5xx answers are for good, everything else may pass.
+    /// Whose fault it is, once a mail is being handed over: 5xx answers and mails the relay cannot carry are for good, everything
+    /// else may pass. Before that all trouble is between the relay and us, and says nothing of the mail.
     fn failure(&self, error: &lettre::transport::smtp::Error) -> SendFailure {
         let words = format!("{}:{}: {}", self.host, self.port, chain(error));
-        if error.is_permanent() { SendFailure::Permanent(words) } else { SendFailure::Transient(words) }
+        if error.is_permanent() || error.is_client() { SendFailure::Permanent(words) } else { SendFailure::Transient(words) }
     }
 }
 

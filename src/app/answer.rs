@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::App;
 use super::open_link::{Opened, asked_mail};
 use crate::dcv::contact::Source;
-use crate::dcv::decision::{self, Answer, Decision, Refusal};
+use crate::dcv::decision::{self, Answer, Decision, REASON_MAX_CHARS, Refusal, SIGNER_MAX_CHARS};
 use crate::dcv::event::{Basis, Event, EventType, validation_ended};
 use crate::dcv::id::{EffectId, OrderId};
 use crate::dcv::order::{LinkState, OrderState, ValidationState};
@@ -30,6 +30,14 @@ pub struct Caller {
 /// [`StoreError`] when the database fails; then nothing was decided.
 pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) -> Result<Result<Decision, Refusal>, StoreError> {
     let now = app.now();
+    // A form that is not complete changes nothing, whatever has happened meanwhile: it is not written down at all.
+    let asked = opened.record.asked_by(&opened.mail.id);
+    let rules = &opened.profile.profile;
+    if let Err(refusal @ Refusal::Incomplete(_)) =
+        decision::decide(&asked_mail(&opened.mail, &asked)?, &rules.page, rules.compliance, &answer, now)
+    {
+        return Ok(Err(refusal));
+    }
     let (mut ids, routes) = (app.id_source(), app.routes(&opened.record.order.client));
     let order_id = opened.record.order.id()?;
     let mail_id = opened.mail.id.clone();
@@ -153,10 +161,15 @@ fn answer_row(answer: &Answer, mail: &MailRow, caller: &Caller, won: bool, now: 
         at: now.unix_micros(),
         answer: answer.as_str().to_owned(),
         scope,
-        signer: signer.filter(|text| !text.is_empty()),
-        reason: reason.filter(|text| !text.is_empty()),
+        signer: signer.map(|text| kept(&text, SIGNER_MAX_CHARS)).filter(|text| !text.is_empty()),
+        reason: reason.map(|text| kept(&text, REASON_MAX_CHARS)).filter(|text| !text.is_empty()),
         peer: caller.peer.clone(),
         user_agent: caller.user_agent.clone(),
         won: i64::from(won),
     }
+}
+
+/// Text as evidence of an answer that came too late to be checked: cut, and without what a database cannot hold.
+fn kept(text: &str, max_chars: usize) -> String {
+    text.chars().filter(|c| !c.is_control() || *c == '\n').take(max_chars).collect()
 }

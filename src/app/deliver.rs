@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::App;
-use super::place_order::still_listed;
+use super::{App, lookups};
+use crate::dcv::contact::{self, SourceStatus, refusal};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{EventId, MailId, OrderId};
+use crate::dcv::method;
 use crate::dcv::name::Adn;
 use crate::dcv::order::Delivery;
 use crate::dcv::retry;
@@ -18,6 +19,10 @@ use crate::store::{ClaimedEffect, EffectKind, MailRow, Outcome, StoreError};
 
 /// A worker's hold on an effect; what it records under another's is refused.
 pub type Lease = [u8; 16];
+
+/// Attempts after which an effect is given up whatever happens; the schedule itself ends with the 43rd. Only one that kills its
+/// worker each time gets here.
+const ATTEMPTS_MAX: i64 = 60;
 
 /// What came of an attempt.
 struct Attempt {
@@ -32,6 +37,10 @@ struct Attempt {
 /// # Errors
 /// [`StoreError`] when the database fails; the lease then ends and the attempt is made again.
 pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+    if effect.tried > ATTEMPTS_MAX {
+        let detail = "given up: no attempt came to an end".to_owned();
+        return record(app, effect, lease, Attempt { outcome: Outcome::Dead, detail, news: None }, None).await;
+    }
     match kind {
         EffectKind::Mail => deliver_mail(app, effect, lease).await,
         EffectKind::Webhook => deliver_webhook(app, effect, lease).await,
@@ -77,6 +86,7 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
     }
     match confirm_approver(app, mail, &to).await? {
         Confirmed::Listed => {}
+        Confirmed::Forbidden(reason) => return Ok(failed(reason, "the rules no longer allow this source".to_owned())),
         Confirmed::Gone => return Ok(failed("approver-gone", "the address is no longer published for this name".to_owned())),
         Confirmed::Unknown(source) => {
             let detail = format!("{source} did not answer; the address could not be checked again");
@@ -104,34 +114,60 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
 }
 
 enum Confirmed {
+    Forbidden(&'static str),
     Listed,
     Gone,
     Unknown(&'static str),
 }
 
-/// Asks again for an address whose look-up may not be believed any more.
+/// Reads the rules of the day, and asks again for an address whose look-up may not be believed any more.
 async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Result<Confirmed, StoreError> {
-    let now = app.now().unix_micros();
-    if mail.valid_until.is_none_or(|until| now <= until) {
+    let (now, source) = (app.now(), mail.source()?);
+    let order_id = mail.order_id()?;
+    let missing = || StoreError::inconsistent("mails", "order_id", &mail.id);
+    let order = app.store.order(order_id).await?.ok_or_else(missing)?;
+    let profile = app.profile_of(&order).await?;
+    if let Some(reason) = refusal(source, method::rule(source.method(), now), &profile.profile) {
+        return Ok(Confirmed::Forbidden(reason));
+    }
+    if mail.valid_until.is_none_or(|until| now.unix_micros() <= until) {
         return Ok(Confirmed::Listed);
     }
     let Ok(adn) = Adn::parse(&mail.adn, &app.suffixes) else { return Ok(Confirmed::Gone) };
-    let missing = || StoreError::inconsistent("mails", "order_id", &mail.id);
-    let order = app.store.order(mail.order_id()?).await?.ok_or_else(missing)?;
-    let profile = app.profile_of(&order).await?;
-    Ok(match still_listed(app, adn.fqdn(), to, mail.source()?, &profile).await? {
-        Ok(true) => Confirmed::Listed,
-        Ok(false) => Confirmed::Gone,
-        Err(report) => Confirmed::Unknown(report.source.as_str()),
-    })
+    let lookup = lookups::ask(app, source, &adn).await;
+    let listing = contact::list(adn.fqdn(), &profile.profile, std::slice::from_ref(&lookup), now);
+    let mut listed = listing.approvers.iter().filter(|one| one.source == source && one.adn == adn && one.email == *to);
+    let confirmed = match listed.find(|one| one.usable) {
+        Some(_) => Confirmed::Listed,
+        None if lookup.status == SourceStatus::Failed => Confirmed::Unknown(source.as_str()),
+        None => Confirmed::Gone,
+    };
+    // What the mail rests on now, or why it was not sent, is part of the order's evidence.
+    let mail_id = mail.id()?;
+    let listed = matches!(confirmed, Confirmed::Listed);
+    let valid_until = if source.is_dns() { lookup.valid_until } else { Some(now + profile.profile.addresses.candidate_ttl) };
+    app.store
+        .write("confirm_approver", move |tx| {
+            Box::pin(async move {
+                tx.lock(order_id).await?;
+                tx.insert_lookup(&lookup).await?;
+                tx.tie_lookup(order_id, lookup.id).await?;
+                if listed {
+                    tx.set_valid_until(mail_id, valid_until).await?;
+                }
+                Ok::<(), StoreError>(())
+            })
+        })
+        .await?;
+    Ok(confirmed)
 }
 
 /// The next attempt, or the end of trying.
 fn again(app: &App, effect: &ClaimedEffect, after: Option<Duration>) -> Outcome {
-    let created = Timestamp::from_unix_micros(effect.created_at);
-    let attempts = u32::try_from(effect.attempts).unwrap_or(u32::MAX);
+    let first_tried = Timestamp::from_unix_micros(effect.first_tried_at);
+    let attempts = u32::try_from(effect.tried).unwrap_or(u32::MAX);
     let jitter = u16::from_be_bytes(app.random());
-    retry::next_attempt(created, attempts, app.now(), jitter, after).map_or(Outcome::Dead, Outcome::Later)
+    retry::next_attempt(first_tried, attempts, app.now(), jitter, after).map_or(Outcome::Dead, Outcome::Later)
 }
 
 /// Writes down what came of an attempt, fenced by the lease: a worker whose lease was taken writes nothing.

@@ -25,7 +25,10 @@ pub async fn expire_due(app: &App) -> Result<usize, StoreError> {
     due.dedup();
     for id in &due {
         let id: [u8; 16] = id.as_slice().try_into().map_err(|_| StoreError::inconsistent("mails", "order_id", id))?;
-        expire_order(app, OrderId::from_bytes(id), now).await?;
+        // One order that cannot be read must not keep the others open.
+        if let Err(error) = expire_order(app, OrderId::from_bytes(id), now).await {
+            tracing::error!(order = %OrderId::from_bytes(id), %error, "an order's deadline could not be applied; trying again");
+        }
     }
     if !due.is_empty() {
         app.wake.webhook.notify_one();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use tokio::time::Instant;
 
 use super::App;
 use crate::dcv::contact::whois::Walk;
@@ -17,7 +18,7 @@ use crate::dcv::profile::Profile;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::StoreError;
 
-/// Time for all sources of one request together.
+/// Time for all sources of one request together, waiting for our own rate towards a server included.
 pub const DEADLINE: Duration = Duration::from_secs(25);
 
 /// Questions under way at once for one request.
@@ -67,12 +68,9 @@ pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Fr
     if missing.is_empty() {
         return Ok(found);
     }
+    let deadline = Instant::now() + DEADLINE;
     let asked: Vec<Lookup> = stream::iter(missing)
-        .map(|(source, adn)| async move {
-            let ask = async { if source == Source::DnsTxt { ask_txt(app, &adn).await } else { ask_whois(app, &adn).await } };
-            // One source that hangs must not take the others with it.
-            tokio::time::timeout(DEADLINE, ask).await.unwrap_or_else(|_| no_answer(app, source, &adn))
-        })
+        .map(|(source, adn)| async move { ask_until(app, source, &adn, deadline).await })
         .buffer_unordered(CONCURRENT_MAX)
         .collect()
         .await;
@@ -119,22 +117,38 @@ fn blank(app: &App, source: Source, adn: &Adn) -> Lookup {
     }
 }
 
-fn no_answer(app: &App, source: Source, adn: &Adn) -> Lookup {
-    Lookup { reasons: vec!["timeout".to_owned()], ..blank(app, source, adn) }
+/// Asks one source for one ADN, whatever is stored.
+pub(super) async fn ask(app: &App, source: Source, adn: &Adn) -> Lookup {
+    ask_until(app, source, adn, Instant::now() + DEADLINE).await
 }
 
-async fn ask_txt(app: &App, adn: &Adn) -> Lookup {
-    let mut lookup = blank(app, Source::DnsTxt, adn);
+/// Asks one source until the deadline; what was learnt by then is kept as evidence.
+async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> Lookup {
+    let mut lookup = blank(app, source, adn);
+    let asking = async {
+        if source == Source::DnsTxt {
+            ask_txt(app, adn, &mut lookup).await;
+        } else {
+            ask_whois(app, adn, &mut lookup).await;
+        }
+    };
+    // One source that hangs must not take the others with it.
+    if tokio::time::timeout_at(deadline, asking).await.is_err() {
+        lookup.status = SourceStatus::Failed;
+        lookup.reasons.push("deadline".to_owned());
+    }
+    lookup
+}
+
+async fn ask_txt(app: &App, adn: &Adn, lookup: &mut Lookup) {
     let answer = app.ports.dns.txt(&dns_txt::question(adn)).await;
     (lookup.status, lookup.contacts, lookup.reasons) = dns_txt::read(&answer.outcome, answer.dnssec);
     lookup.dnssec = Some(answer.dnssec);
     lookup.valid_until = Some(lookup.at + answer.ttl);
     lookup.exchanges = vec![answer.exchange];
-    lookup
 }
 
-async fn ask_whois(app: &App, adn: &Adn) -> Lookup {
-    let mut lookup = blank(app, Source::Whois, adn);
+async fn ask_whois(app: &App, adn: &Adn, lookup: &mut Lookup) {
     let mut walk = Walk::new(adn, &app.settings.whois_root, known_server(app, adn));
     while let Some(question) = walk.question() {
         let answer = app.ports.whois.ask(&question).await;
@@ -150,7 +164,6 @@ async fn ask_whois(app: &App, adn: &Adn) -> Lookup {
     lookup.server = outcome.server;
     lookup.contacts = outcome.contacts;
     lookup.reasons = outcome.reasons;
-    lookup
 }
 
 /// The registry's WHOIS server as IANA named it, while that may be believed. Spec: BR v2.2.6 §3.2.2.4.12 (48 hours at most).

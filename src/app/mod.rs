@@ -7,6 +7,7 @@ pub mod list_approvers;
 pub mod lookups;
 pub mod open_link;
 pub mod place_order;
+pub mod replay;
 pub mod show_order;
 
 use std::collections::HashMap;

@@ -8,8 +8,7 @@ use sha2::{Digest, Sha256};
 use super::lookups::{self, Freshness};
 use super::show_order::OrderRecord;
 use super::{App, OrderFacts, facts_view};
-use crate::dcv::contact::{self, Listing, Source, SourceReport};
-use crate::dcv::email::EmailAddress;
+use crate::dcv::contact::{self, Listing, Source, SourceReport, SourceStatus};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::evidence::Lookup;
 use crate::dcv::id::{EffectId, LookupId, MailId, OrderId, ValidationId};
@@ -68,9 +67,9 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
     if app.store.order_ref_taken(&new.client, &new.order_ref).await? {
         return Err(PlaceError::DuplicateOrderRef);
     }
-    let (assignment, lookups) = choose(app, &new).await?;
+    let Chosen { assignment, lookups, missing } = choose(app, &new).await?;
     let now = app.now();
-    let draft = draft(app, &new, &assignment, now)?;
+    let draft = draft(app, &new, &assignment, &missing, now)?;
     let record = draft.record.clone();
     let (mut ids, routes) = (app.id_source(), app.routes(&new.client));
     app.store
@@ -113,8 +112,16 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
     Ok(record)
 }
 
+/// Who is asked, and what that rests on.
+struct Chosen {
+    assignment: Assignment,
+    lookups: Vec<LookupId>,
+    /// How the sources fared that yielded nobody for a name that awaits an approver.
+    missing: Vec<SourceReport>,
+}
+
 /// Works out whom to ask, from constructed addresses alone where that is enough: they take no network and never wait.
-async fn choose(app: &App, new: &NewOrder) -> Result<(Assignment, Vec<LookupId>), PlaceError> {
+async fn choose(app: &App, new: &NewOrder) -> Result<Chosen, PlaceError> {
     let profile = &new.profile.profile;
     let names: Vec<&Fqdn> = new.names.iter().map(CertificateName::fqdn).collect();
     let listings = |lookups: &[Lookup], now| -> Vec<Listing> {
@@ -123,7 +130,9 @@ async fn choose(app: &App, new: &NewOrder) -> Result<(Assignment, Vec<LookupId>)
     let quick = listings(&[], app.now());
     if new.choice != Choice::All {
         match order::assign(&quick, &new.choice) {
-            Ok(assignment) if assignment.awaiting.is_empty() => return Ok((assignment, Vec::new())),
+            Ok(assignment) if assignment.awaiting.is_empty() => {
+                return Ok(Chosen { assignment, lookups: Vec::new(), missing: Vec::new() });
+            }
             Err(errors) if new.choice == Choice::Unsaid => return Err(PlaceError::Choice(errors)),
             _ => {}
         }
@@ -131,7 +140,10 @@ async fn choose(app: &App, new: &NewOrder) -> Result<(Assignment, Vec<LookupId>)
     let gathered = lookups::gather(app, &names, profile, Freshness::Mailing).await?;
     let full = listings(&gathered, app.now());
     let assignment = order::assign(&full, &new.choice).map_err(PlaceError::Choice)?;
-    Ok((assignment, gathered.iter().map(|lookup| lookup.id).collect()))
+    let awaiting = assignment.awaiting.iter().filter_map(|at| full.get(*at));
+    let fruitless = |report: &&SourceReport| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed);
+    let missing = awaiting.flat_map(|listing| listing.sources.iter().filter(fruitless)).cloned().collect();
+    Ok(Chosen { assignment, lookups: gathered.iter().map(|lookup| lookup.id).collect(), missing })
 }
 
 /// An order with everything that its commit writes.
@@ -141,7 +153,13 @@ struct Draft {
     events: Vec<Event>,
 }
 
-fn draft(app: &App, new: &NewOrder, assignment: &Assignment, now: Timestamp) -> Result<Draft, PlaceError> {
+fn draft(
+    app: &App,
+    new: &NewOrder,
+    assignment: &Assignment,
+    missing: &[SourceReport],
+    now: Timestamp,
+) -> Result<Draft, PlaceError> {
     let profile = &new.profile.profile;
     let mut ids = app.id_source();
     let order = OrderRow {
@@ -201,7 +219,18 @@ fn draft(app: &App, new: &NewOrder, assignment: &Assignment, now: Timestamp) -> 
     )];
     if !assignment.awaiting.is_empty() {
         let waiting: Vec<&str> = assignment.awaiting.iter().filter_map(|at| names.get(*at).copied()).collect();
-        let data = json!({"names": waiting, "selection_ends_at": now.plus_days(profile.window.selection_days)});
+        let mut sources: Vec<&SourceReport> = Vec::new();
+        for report in missing {
+            if !sources.contains(&report) {
+                sources.push(report);
+            }
+        }
+        let data = json!({
+            "names": waiting,
+            "sources": sources,
+            "remedy": "publish an address at _validation-contactemail.<domain>, or lift the registration's privacy protection",
+            "selection_ends_at": now.plus_days(profile.window.selection_days),
+        });
         events.push(Event::new(EventType::ApproverNeeded, now, "system", data));
     }
     Ok(Draft { record, letters, events })
@@ -285,27 +314,4 @@ fn valid_until(new: &NewOrder, source: Source, looked_up_at: Timestamp, ttl_ends
         Source::DnsTxt | Source::DnsCaa => ttl_ends,
         Source::Whois | Source::Rdap => Some(looked_up_at + new.profile.profile.addresses.candidate_ttl),
     }
-}
-
-/// Whether an address may still approve for an ADN, asked afresh.
-///
-/// # Errors
-/// The source that did not answer, or the database.
-pub(super) async fn still_listed(
-    app: &App,
-    adn: &Fqdn,
-    email: &EmailAddress,
-    source: Source,
-    profile: &Versioned,
-) -> Result<Result<bool, SourceReport>, StoreError> {
-    let lookups = lookups::gather(app, &[adn], &profile.profile, Freshness::Asked).await?;
-    let listing = contact::list(adn, &profile.profile, &lookups, app.now());
-    let listed =
-        listing.approvers.iter().any(|one| one.source == source && one.adn.fqdn() == adn && one.email == *email && one.usable);
-    if listed {
-        return Ok(Ok(true));
-    }
-    let failed =
-        listing.sources.into_iter().find(|report| report.source == source && report.status == contact::SourceStatus::Failed);
-    Ok(failed.map_or(Ok(false), Err))
 }

@@ -82,23 +82,31 @@ pub async fn run_until(
     let mut tasks = JoinSet::new();
     if !listeners.is_empty() {
         let state = HttpState::new(Arc::clone(&app), http_settings(config));
+        // No proxy forwards to the status page's own address, so that none of its callers is one.
+        let own = HttpState::new(Arc::clone(&app), HttpSettings { trusted_proxies: Vec::new(), ..http_settings(config) });
         for (listener, routes) in listeners {
             tracing::info!(address = %listener.local_addr()?, ?routes, "listening");
-            let service = router(state.clone(), routes).into_make_service_with_connect_info::<SocketAddr>();
+            let service = router(if routes == Routes::Admin { own.clone() } else { state.clone() }, routes)
+                .into_make_service_with_connect_info::<SocketAddr>();
             let stop = stop.clone();
             tasks.spawn(async move {
-                if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await {
-                    tracing::error!(%error, "a listener failed");
-                }
+                let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+                served.context("a listener failed")
             });
         }
         tasks.spawn(forget_quiet_callers(state, stop.clone()));
     }
     if work {
-        tasks.spawn(jobs::run(Arc::clone(&app), job_settings(config), stop.clone()));
+        let working = jobs::run(Arc::clone(&app), job_settings(config), stop.clone());
+        tasks.spawn(async move { working.await.context("a worker failed") });
     }
     lifecycle::ready();
-    stop.cancelled().await;
+    // A part that ends by itself takes the rest with it: half a daemon that looks healthy is worse than a restart.
+    let early = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = tasks.join_next() => ended.context("a part panicked").flatten(),
+    };
+    stop.cancel();
     lifecycle::stopping();
     let drained = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(config.server.shutdown_grace, drained).await.is_err() {
@@ -107,16 +115,16 @@ pub async fn run_until(
     }
     app.store.close().await;
     tracing::info!("stopped");
-    Ok(())
+    early
 }
 
 /// How often callers that have been quiet are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-async fn forget_quiet_callers(state: HttpState, stop: CancellationToken) {
+async fn forget_quiet_callers(state: HttpState, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(FORGET_EVERY) => state.forget_quiet_callers(),
         }
     }

@@ -179,8 +179,10 @@ fn override_key(table: &mut Table, defaults: &Table, name: &str, key: &str, text
             .ok_or_else(|| ConfigError::key(name, "names a key below one that is no section"))?;
     }
     let value = match default.and_then(|table| table.get(last)) {
-        Some(Value::String(_)) | None => Value::String(text),
-        Some(_) => format!("value = {text}")
+        Some(Value::String(_)) => Value::String(text),
+        // Lists of tables have no default to tell their type by.
+        None if !text.starts_with(['[', '{']) => Value::String(text),
+        _ => format!("value = {text}")
             .parse::<Table>()
             .ok()
             .and_then(|mut table| table.remove("value"))
@@ -225,6 +227,10 @@ mod tests {
                 ("DCVD__JOBS__MAIL_CONCURRENCY", "3"),
                 ("DCVD__SERVICE__CONTACT_PHONE", "0300000000"),
                 ("DCVD__DNS__NAMESERVERS", "[\"127.0.0.1:53\"]"),
+                (
+                    "DCVD__CLIENTS",
+                    "[{name = \"a\", token_sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"}]",
+                ),
                 ("PATH", "/bin"),
             ],
         )
@@ -233,6 +239,7 @@ mod tests {
         assert_eq!(config.jobs.mail_concurrency, 3);
         assert_eq!(config.service.contact_phone, "0300000000");
         assert_eq!(config.dns.nameservers.len(), 1);
+        assert_eq!(config.clients[0].name, "a");
         assert!(load("", &[("DCVD__JOBS__MAIL_CONCURRENCY", "many")]).is_err());
     }
 

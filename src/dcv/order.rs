@@ -10,6 +10,9 @@ use super::email::EmailAddress;
 /// Most names in one order.
 pub const NAMES_MAX: usize = 250;
 
+/// Most mails that one order sends: one for each of the most names.
+pub const MAILS_MAX: usize = 250;
+
 /// Most approvers named in one order.
 pub const APPROVERS_MAX: usize = 50;
 
@@ -89,7 +92,7 @@ states! {
         Expired = "expired",
         /// A newer mail replaces it.
         Superseded = "superseded",
-        /// The order was withdrawn, or the address is gone.
+        /// The order was withdrawn.
         Cancelled = "cancelled",
     }
 }
@@ -207,6 +210,8 @@ pub enum ChoiceError {
         /// The source that did not answer.
         source: Source,
     },
+    /// The order would send more than [`MAILS_MAX`] mails.
+    TooManyMails,
     /// This name was left without an approver although some may be chosen.
     NoApprover {
         /// Its place in the order.
@@ -255,6 +260,9 @@ pub fn assign(listings: &[Listing], choice: &Choice) -> Result<Assignment, Vec<C
             }
         }
     }
+    if assignment.mails.len() > MAILS_MAX {
+        return Err(vec![ChoiceError::TooManyMails]);
+    }
     for (at, listing) in listings.iter().enumerate() {
         if assignment.mails.iter().any(|mail| mail.names.contains(&at)) {
             continue;
@@ -262,7 +270,7 @@ pub fn assign(listings: &[Listing], choice: &Choice) -> Result<Assignment, Vec<C
         let allowed = allowed(listing);
         if allowed.is_empty() {
             assignment.awaiting.push(at);
-        } else if errors.is_empty() {
+        } else if errors.iter().all(|error| matches!(error, ChoiceError::NoApprover { .. })) {
             errors.push(ChoiceError::NoApprover { name: at, allowed });
         }
     }
@@ -321,13 +329,13 @@ fn best<'l>(listing: &'l Listing, email: &EmailAddress, adn: Option<&str>) -> Op
 }
 
 fn add(assignment: &mut Assignment, approver: &Approver, name: usize) {
-    let known =
-        assignment.mails.iter_mut().find(|mail| mail.approver.adn == approver.adn && mail.approver.email == approver.email);
-    match known {
-        Some(mail) => {
-            mail.names.insert(name);
-        }
-        None => assignment.mails.push(PlannedMail { approver: approver.clone(), names: BTreeSet::from([name]) }),
+    let same = |mail: &&mut PlannedMail| mail.approver.adn == approver.adn && mail.approver.email == approver.email;
+    // One more than allowed is enough to be refused; the rest need not be worked out.
+    let full = assignment.mails.len() > MAILS_MAX;
+    if let Some(mail) = assignment.mails.iter_mut().find(same) {
+        mail.names.insert(name);
+    } else if !full {
+        assignment.mails.push(PlannedMail { approver: approver.clone(), names: BTreeSet::from([name]) });
     }
 }
 

@@ -10,7 +10,7 @@ const WAITS_SECS: [u64; 8] = [0, 1, 5, 30, 120, 600, 1800, 3600];
 /// Wait before every later attempt: 2 h.
 const STEADY_SECS: u64 = 7200;
 
-/// How long after its creation an effect is tried: 3 days.
+/// How long after its first attempt an effect is tried: 3 days.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(3 * 86_400);
 
 /// Jitter added to each wait, in thousandths of it either way.
@@ -22,7 +22,7 @@ const JITTER_PERMILLE: u64 = 200;
 /// (`Retry-After`), clamped to two hours.
 #[must_use]
 pub fn next_attempt(
-    created: Timestamp,
+    first_tried: Timestamp,
     attempts: u32,
     now: Timestamp,
     jitter: u16,
@@ -33,7 +33,7 @@ pub fn next_attempt(
     let wait = Duration::from_millis(base * (1000 - JITTER_PERMILLE + share) / 1000);
     let wait = wait.max(after.unwrap_or_default().min(Duration::from_secs(STEADY_SECS)));
     let due = now + wait;
-    (due <= created + GIVE_UP_AFTER).then_some(due)
+    (due <= first_tried + GIVE_UP_AFTER).then_some(due)
 }
 
 #[cfg(test)]

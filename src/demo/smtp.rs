@@ -58,6 +58,8 @@ pub enum Reply {
     RefuseRcpt(String),
     /// It answers this line after the body and takes nothing.
     RefuseData(String),
+    /// It takes the message and answers only after so long.
+    TakeAfter(Duration),
     /// It takes the message and closes without an answer.
     TakeAndDrop,
 }
@@ -156,8 +158,11 @@ impl Inbox {
                             self.lock().arrived.push(message);
                             return None;
                         }
-                        _ => {
+                        other => {
                             self.lock().arrived.push(message);
+                            if let Reply::TakeAfter(wait) = other {
+                                tokio::time::sleep(wait).await;
+                            }
                             "250 2.0.0 taken".to_owned()
                         }
                     }

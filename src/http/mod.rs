@@ -119,7 +119,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/admin", get(admin::list::get))
             .route("/admin/orders/{id}", get(admin::order::get))
             .route("/admin/effects/{id}/replay", post(admin::replay::post))
-            .route_layer(from_fn(admin::only_from_this_host))
+            .route_layer(from_fn_with_state(state.clone(), admin::only_from_this_host))
             .layer(
                 ServiceBuilder::new()
                     .layer(set(header::CACHE_CONTROL, "no-store"))

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -29,16 +29,18 @@ pub struct JobSettings {
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs every worker until `stop`, then lets what is under way end.
-pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) {
+///
+/// # Errors
+/// A worker stopped by itself, which none should: the daemon had better be started anew than look healthy.
+pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) -> Result<(), JoinError> {
     let mut workers = JoinSet::new();
     workers.spawn(worker(Arc::clone(&app), EffectKind::Mail, settings.mail_concurrency, settings, stop.clone()));
     workers.spawn(worker(Arc::clone(&app), EffectKind::Webhook, settings.webhook_concurrency, settings, stop.clone()));
     workers.spawn(expirer(app, stop));
     while let Some(ended) = workers.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a worker stopped");
-        }
+        ended?;
     }
+    Ok(())
 }
 
 /// Leases and delivers effects of one kind, `concurrency` at once.
@@ -72,7 +74,7 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
     }
 }
 
-fn told(kind: EffectKind, ended: Result<(), tokio::task::JoinError>) {
+fn told(kind: EffectKind, ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(kind = kind.as_str(), %error, "an attempt panicked; its lease will end");
     }
@@ -93,28 +95,34 @@ async fn claim(app: &App, kind: EffectKind, lease_time: Duration, limit: u32) ->
 }
 
 /// Delivers one effect and keeps its lease alive as long as that takes.
+///
+/// The renewal has a task of its own: on PostgreSQL it may wait for the row that the delivery's own transaction holds, so the
+/// delivery must go on meanwhile. A lease that was lost ends the delivery: its successor is at work, and its record is refused.
 async fn hold(app: Arc<App>, kind: EffectKind, effect: ClaimedEffect, lease: Lease, lease_time: Duration) {
-    let id = effect.id.clone();
-    let mut renewal = interval(lease_time / 3);
-    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    renewal.tick().await;
-    let delivery = deliver(&app, kind, effect, lease);
-    tokio::pin!(delivery);
+    let mut renewal = JoinSet::new();
+    renewal.spawn(renew(Arc::clone(&app), effect.id.clone(), lease, lease_time));
+    tokio::select! {
+        biased;
+        result = deliver(&app, kind, effect, lease) => {
+            if let Err(error) = result {
+                tracing::error!(kind = kind.as_str(), %error, "an attempt could not be recorded; it will be made again");
+            }
+        }
+        _ = renewal.join_next() => tracing::warn!(kind = kind.as_str(), "a lease was lost; the attempt is left to its successor"),
+    }
+}
+
+/// Prolongs a lease until it is lost.
+async fn renew(app: Arc<App>, id: Vec<u8>, lease: Lease, lease_time: Duration) {
     loop {
-        tokio::select! {
-            result = &mut delivery => {
-                if let Err(error) = result {
-                    tracing::error!(kind = kind.as_str(), %error, "an attempt could not be recorded; it will be made again");
-                }
-                return;
-            }
-            _ = renewal.tick() => {
-                let (id, until) = (id.clone(), app.now() + lease_time);
-                let renewed = app.store.write("renew_lease", move |tx| Box::pin(async move { tx.renew_lease(&id, lease, until).await })).await;
-                if let Err(error) = renewed {
-                    tracing::warn!(kind = kind.as_str(), %error, "a lease could not be prolonged");
-                }
-            }
+        sleep(lease_time / 3).await;
+        let (id, until) = (id.clone(), app.now() + lease_time);
+        let renewed: Result<bool, StoreError> =
+            app.store.write("renew_lease", move |tx| Box::pin(async move { tx.renew_lease(&id, lease, until).await })).await;
+        match renewed {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!(%error, "a lease could not be prolonged"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Tables `effects` and `attempts`: the outbox.
 
+use std::time::Duration;
+
 use sqlx::FromRow;
 
 use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
@@ -64,8 +66,10 @@ pub struct ClaimedEffect {
     pub body: Option<Vec<u8>>,
     /// Attempts so far, this one included.
     pub attempts: i64,
-    /// Unix microseconds.
-    pub created_at: i64,
+    /// Attempts of the schedule under way, this one included.
+    pub tried: i64,
+    /// Unix microseconds of that schedule's first attempt.
+    pub first_tried_at: i64,
 }
 
 impl std::fmt::Debug for ClaimedEffect {
@@ -128,6 +132,9 @@ pub struct DeadEffect {
     pub last_error: Option<String>,
 }
 
+/// Added to the lease from the sixth attempt on: an effect that kills its worker each time must not be taken every few seconds.
+const SLOW_LEASE: Duration = Duration::from_secs(300);
+
 /// Longest detail kept of an attempt, in characters.
 const DETAIL_MAX_CHARS: usize = 500;
 
@@ -135,8 +142,8 @@ impl Tx<'_> {
     /// Puts an effect into the outbox.
     pub async fn enqueue(&mut self, effect: &NewEffect) -> Result<(), StoreError> {
         const SQL: &str =
-            "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, created_at, due_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, $8, $8)";
+            "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, $8)";
         exec!(
             self,
             sqlx::query(SQL)
@@ -166,12 +173,13 @@ impl Tx<'_> {
         macro_rules! claim {
             ($lock:literal) => {
                 concat!(
-                    "UPDATE effects SET lease = $1, due_at = $2, attempts = attempts + 1 WHERE state = 'due' AND id IN (
+                    "UPDATE effects SET lease = $1, due_at = CASE WHEN tried < 5 THEN $2 ELSE $6 END, attempts = attempts + 1, tried = tried + 1,
+                        first_tried_at = COALESCE(first_tried_at, $4) WHERE state = 'due' AND id IN (
                         SELECT e.id FROM effects e WHERE e.state = 'due' AND e.kind = $3 AND e.due_at <= $4 AND NOT EXISTS (
                             SELECT 1 FROM effects p WHERE p.state = 'due' AND p.order_id = e.order_id AND p.endpoint = e.endpoint AND p.seq < e.seq)
                         ORDER BY e.due_at LIMIT $5",
                     $lock,
-                    ") RETURNING id, order_id, subject_id, endpoint, seq, body, attempts, created_at"
+                    ") RETURNING id, order_id, subject_id, endpoint, seq, body, attempts, tried, first_tried_at"
                 )
             };
         }
@@ -182,6 +190,7 @@ impl Tx<'_> {
             .bind(kind.as_str())
             .bind(now.unix_micros())
             .bind(i64::from(limit))
+            .bind((leased_until + SLOW_LEASE).unix_micros())
             .fetch_all(db)
             .await?))
     }
@@ -204,8 +213,7 @@ impl Tx<'_> {
         detail: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE effects SET state = $3, due_at = $4, ended_at = $5, last_error = $6, lease = NULL,
-            body = CASE WHEN $3 = 'done' THEN NULL ELSE body END WHERE id = $1 AND lease = $2 AND state = 'due'";
+        const SQL: &str = "UPDATE effects SET state = $3, due_at = $4, ended_at = $5, last_error = $6, lease = NULL WHERE id = $1 AND lease = $2 AND state = 'due'";
         const BEHIND: &str =
             "UPDATE effects SET due_at = $4 WHERE state = 'due' AND order_id = $1 AND endpoint = $2 AND seq > $3 AND due_at < $4";
         const ATTEMPT: &str = "INSERT INTO attempts (effect_id, number, ended_at, outcome, detail) VALUES ($1, $2, $3, $4, $5)";
@@ -239,18 +247,21 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Blanks a mail's bytes and drops it from the outbox where it still waits: its link has ended.
+    /// Blanks a mail's bytes, since its link has ended, and drops it from the outbox where it still waits. One that a worker
+    /// holds is left to it, so that what the relay said is recorded.
     pub(super) async fn blank_mail(&mut self, mail: &[u8], at: Timestamp) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE effects SET body = NULL, ended_at = CASE WHEN state = 'due' THEN $2 ELSE ended_at END,
-            last_error = CASE WHEN state = 'due' THEN 'link-ended' ELSE last_error END,
-            state = CASE WHEN state = 'due' THEN 'dead' ELSE state END WHERE subject_id = $1 AND kind = 'mail'";
-        exec!(self, sqlx::query(SQL).bind(mail).bind(at.unix_micros()));
+        const BLANK: &str = "UPDATE effects SET body = NULL WHERE subject_id = $1 AND kind = 'mail'";
+        const DROP: &str = "UPDATE effects SET state = 'dead', ended_at = $2, last_error = 'link-ended'
+            WHERE subject_id = $1 AND kind = 'mail' AND state = 'due' AND lease IS NULL";
+        exec!(self, sqlx::query(BLANK).bind(mail));
+        exec!(self, sqlx::query(DROP).bind(mail).bind(at.unix_micros()));
         Ok(())
     }
 
     /// Puts an effect that was given up back into the outbox; `false` when it was not given up or its bytes are gone.
     pub async fn replay(&mut self, id: EffectId, now: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE effects SET state = 'due', due_at = $2, created_at = $2, ended_at = NULL
+        const SQL: &str =
+            "UPDATE effects SET state = 'due', due_at = $2, tried = 0, first_tried_at = NULL, ended_at = NULL, lease = NULL
             WHERE id = $1 AND state = 'dead' AND (kind = 'webhook' OR body IS NOT NULL)";
         let rows = exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(now.unix_micros()));
         Ok(rows == 1)

@@ -171,6 +171,13 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Records until when a mail's address may be believed, after it was asked again.
+    pub async fn set_valid_until(&mut self, id: MailId, until: Option<Timestamp>) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE mails SET valid_until = $2 WHERE id = $1";
+        exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(until.map(Timestamp::unix_micros)));
+        Ok(())
+    }
+
     /// Records that the relay took a mail.
     pub async fn mail_accepted(&mut self, id: MailId, at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE mails SET delivery = 'accepted', failure = NULL, sent_at = $2,

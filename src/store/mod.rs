@@ -185,10 +185,11 @@ impl Store {
 
     /// Runs `work` in a transaction called `name` and answers after its commit. `Err` from `work` rolls it back, alone.
     ///
-    /// `work` runs to its end even when the caller is dropped meanwhile.
+    /// On SQLite `work` runs to its end even when the caller is dropped meanwhile; on PostgreSQL it is then rolled back.
     ///
     /// # Errors
-    /// Those of `work`, and [`StoreError`] when the commit fails; then nothing was written.
+    /// Those of `work`, and [`StoreError`] when the commit fails. A connection lost during the commit leaves open whether it was
+    /// written: what is done again is guarded by states, ids and leases.
     pub async fn write<T, E, F>(&self, name: &'static str, work: F) -> Result<T, E>
     where
         T: Send + 'static,

@@ -133,6 +133,8 @@ async fn every_malformed_order_is_refused_with_code_and_pointer_and_changes_noth
         assert_eq!(answer["errors"][0]["code"], code, "{short}");
     }
     assert_eq!(app.get("/v1/orders").await.1["orders"], json!([]));
+    assert_eq!(app.get("/v1/orders?order_ref=%00").await.1["errors"][0]["pointer"], "/order_ref");
+    assert_eq!(app.get("/v1/orders?name=%00").await.0, 422);
     app.run_jobs().await;
     assert!(app.inbox.arrived().is_empty() && app.hooks.received().is_empty());
 }

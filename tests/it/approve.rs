@@ -15,6 +15,7 @@ on_both!(
     of_many_answers_at_once_one_wins,
     a_refusal_and_a_report_are_told_apart,
     a_link_expires_after_26_days_and_says_so,
+    pressing_the_defaults_approves_nothing,
 );
 
 async fn sent(app: &TestApp) -> (serde_json::Value, String) {
@@ -149,9 +150,7 @@ async fn looking_changes_nothing_however_often() {
     assert_eq!(app.event_types(&order).await.len(), 2);
 }
 
-#[tokio::test]
-async fn pressing_the_defaults_approves_nothing() {
-    let app = TestApp::sqlite().await;
+async fn pressing_the_defaults_approves_nothing(app: TestApp) {
     let (order, link) = sent(&app).await;
     let nonce = app.nonce(&link).await;
     for fields in [
@@ -178,6 +177,8 @@ async fn pressing_the_defaults_approves_nothing() {
     let other = app.client.post(&link).header("content-type", "application/json").body("{}").send().await.unwrap();
     assert_eq!(other.status(), 415);
     assert_eq!(app.order(&order).await["validations"][0]["state"], "pending");
+    let answers = app.app.store.answers(OrderId::parse(order["id"].as_str().unwrap()).unwrap()).await.unwrap();
+    assert!(answers.is_empty(), "a form that is not complete is not even written down");
 }
 
 #[tokio::test]
@@ -213,7 +214,7 @@ async fn the_page_speaks_both_languages_and_guards_itself() {
     assert!(english.contains("18 December 2026 09:00 (Japan time, UTC+9)"));
     let by_browser = app.client.get(&link).header("accept-language", "en-US,en;q=0.9").send().await.unwrap();
     let headers = by_browser.headers().clone();
-    assert!(by_browser.text().await.unwrap().contains("I don&#x27;t recognise this") || english.contains("I don"));
+    assert!(by_browser.text().await.unwrap().contains("Do you approve the use of this domain name?"));
     assert_eq!(headers["cache-control"], "no-store");
     assert_eq!(headers["referrer-policy"], "no-referrer");
     assert_eq!(headers["x-robots-tag"], "noindex, nofollow");
@@ -274,7 +275,10 @@ async fn a_name_that_one_approver_refused_stays_refused_and_the_rest_can_be_answ
     let nonce = app.nonce(&one).await;
     assert_eq!(app.send_form(&one, &[("decision", "reject"), ("nonce", &nonce)]).await.0, 303);
     assert!(app.page(&both).await.1.contains("残りのご確認をお願いします"));
+    assert!(app.page(&one).await.1.contains("承認しない旨を受け付けています"));
     assert_eq!(app.approve(&both).await.0, 303);
+    assert!(app.page(&both).await.1.contains("承認の手続きは完了しています"), "each receipt tells its own answer");
+    assert!(app.page(&one).await.1.contains("承認しない旨を受け付けています"));
     let states: Vec<_> =
         app.order(&order).await["validations"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect();
     assert_eq!(states, [json!("rejected"), json!("approved")]);

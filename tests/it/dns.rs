@@ -76,7 +76,7 @@ async fn a_server_that_does_not_answer_is_a_timeout() {
     assert_eq!(answer.outcome, DnsOutcome::Timeout);
     let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
     let dns = HickoryDns::new(&[deaf.local_addr().unwrap()], false, None, Duration::from_secs(1), Arc::new(SystemClock)).unwrap();
-    assert!(matches!(dns.txt("_validation-contactemail.example.jp").await.outcome, DnsOutcome::Timeout | DnsOutcome::Other(_)));
+    assert_eq!(dns.txt("_validation-contactemail.example.jp").await.outcome, DnsOutcome::Timeout);
 }
 
 #[tokio::test]

@@ -181,11 +181,21 @@ async fn a_name_nobody_could_be_chosen_for_awaits_an_approver_and_then_expires()
     assert_eq!(order["validations"][0]["state"], "awaiting_approver");
     assert_eq!(order["mails"], json!([]));
     assert_eq!(app.event_types(&order).await, ["order.created", "approver.needed"]);
+    app.run_jobs().await;
+    assert_eq!(app.hooks.taken("approver.needed")[0].body["data"]["sources"][0]["reasons"], json!(["not-found"]));
     app.clock.advance(Duration::from_secs(7 * 86_400));
     app.run_jobs().await;
     let ended = app.order(&order).await;
     assert_eq!((ended["state"].as_str(), ended["validations"][0]["state"].as_str()), (Some("completed"), Some("expired")));
     assert_eq!(app.event_types(&order).await[2..], ["validation.expired", "order.completed"]);
+}
+
+#[tokio::test]
+async fn an_order_that_would_send_a_flood_is_refused() {
+    let app = TestApp::sqlite().await;
+    let names: Vec<String> = (0..60).map(|n| format!("n{n}.jp")).collect();
+    let (status, answer) = app.post("/v1/orders", &json!({"order_ref": "A-1", "names": names, "approvers": "all"})).await;
+    assert_eq!((status, answer["code"].as_str()), (422, Some("too-many")), "{answer}");
 }
 
 #[tokio::test]

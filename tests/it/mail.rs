@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
+use dcvd::dcv::id::MailId;
 use dcvd::dcv::order::Locale;
 use dcvd::demo::smtp::Reply;
+use dcvd::jobs::{self, JobSettings};
+use dcvd::store::EffectKind;
 use mail_parser::MessageParser;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::app::TestApp;
-use crate::support::on_both;
+use crate::support::app::{LEASE, TestApp};
+use crate::support::{on_both, process};
 
 on_both!(
+    a_slow_relay_keeps_its_lease_and_gets_the_mail_once,
+    an_answer_faster_than_the_relays_word_loses_neither,
+    the_bytes_are_kept_until_the_link_ends,
     a_temporary_refusal_is_tried_again_with_the_same_bytes,
     a_permanent_refusal_ends_the_mail_and_is_told,
     a_relay_that_hangs_up_after_the_body_gets_the_same_message_again,
@@ -144,6 +151,79 @@ async fn an_unreachable_relay_is_tried_for_three_days_and_then_given_up() {
         (Some("failed"), Some("gave-up"))
     );
     assert_eq!(app.hooks.taken("mail.failed").len(), 1);
+}
+
+async fn a_slow_relay_keeps_its_lease_and_gets_the_mail_once(app: TestApp) {
+    app.inbox.answer_with(Reply::TakeAfter(Duration::from_millis(1500)));
+    let order = app.place_plain("A-1").await;
+    let settings = JobSettings {
+        mail_concurrency: 4,
+        webhook_concurrency: 4,
+        poll: Duration::from_millis(20),
+        // Renewed every 20 ms, so that some renewal meets the record of the attempt.
+        lease: Duration::from_millis(60),
+    };
+    let stop = CancellationToken::new();
+    let working = tokio::spawn(jobs::run(app.app.clone(), settings, stop.clone()));
+    process::wait("the relay's word", async || {
+        let mail = app.order(&order).await["mails"][0].clone();
+        (mail["delivery"] == "accepted").then_some(())
+    })
+    .await;
+    stop.cancel();
+    tokio::time::timeout(process::PATIENCE, working).await.expect("the workers end").unwrap().unwrap();
+    assert_eq!(app.inbox.arrived().len(), 1);
+    assert_eq!(app.event_types(&order).await, ["order.created", "mail.sent"]);
+}
+
+async fn an_answer_faster_than_the_relays_word_loses_neither(app: TestApp) {
+    app.inbox.answer_with(Reply::TakeAfter(Duration::from_millis(400)));
+    let order = app.place_plain("A-1").await;
+    let sending = {
+        let app = app.app.clone();
+        tokio::spawn(async move { jobs::drain(&app, EffectKind::Mail, LEASE).await })
+    };
+    let mail = process::wait("the mail", async || app.inbox.arrived().pop()).await;
+    assert_eq!(app.approve(&mail.link().unwrap()).await.0, 303);
+    sending.await.unwrap().unwrap();
+    app.run_jobs().await;
+    let after = app.order(&order).await;
+    assert_eq!(
+        (after["mails"][0]["delivery"].as_str(), after["mails"][0]["state"].as_str()),
+        (Some("accepted"), Some("answered"))
+    );
+    assert_eq!(app.hooks.taken("mail.sent").len(), 1);
+    assert_eq!(app.hooks.taken("validation.approved").len(), 1);
+    assert_eq!(app.inbox.arrived().len(), 1);
+}
+
+async fn the_bytes_are_kept_until_the_link_ends(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    let id = MailId::parse(order["mails"][0]["id"].as_str().unwrap()).unwrap();
+    let body = app.app.store.mail_body(id).await.unwrap();
+    let (kept, sent) = (body.unwrap(), app.last_mail().raw);
+    assert!(kept.trim_ascii_end() == sent.trim_ascii_end(), "a resend is the same message");
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    assert_eq!(app.app.store.mail_body(id).await.unwrap(), None, "and the Random Value is gone");
+}
+
+const ENFORCE: &str = "extends = \"standard\"\ncompliance = \"enforce\"\naddresses.sources = [\"constructed\"]\n";
+
+#[tokio::test]
+async fn under_enforce_a_mail_is_not_sent_on_the_day_its_method_ends() {
+    let app = TestApp::with_profiles(&[("public", ENFORCE)]).await;
+    let last_day = dcvd::dcv::timestamp::Timestamp::parse_rfc3339("2028-03-14T23:00:00Z").unwrap();
+    app.clock.advance(last_day.since(crate::support::fakes::START));
+    let order = app
+        .place(&json!({"order_ref": "A-1", "profile": "public", "names": ["example.jp"], "approvers": ["admin@example.jp"]}))
+        .await;
+    app.clock.advance(Duration::from_secs(3600));
+    app.run_jobs().await;
+    assert!(app.inbox.arrived().is_empty());
+    assert_eq!(app.order(&order).await["mails"][0]["failure"], "method-must-not");
+    let refused = json!({"order_ref": "A-2", "profile": "public", "names": ["example.jp"], "approvers": ["admin@example.jp"]});
+    assert_eq!(app.post("/v1/orders", &refused).await.1["code"], "approver-not-allowed");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The built program: serving, stopping, being killed, and refusing a bad configuration.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dcvd::demo::World;
 use dcvd::demo::smtp::Reply;
@@ -106,11 +107,14 @@ async fn killed_between_commit_and_effect(setup: Setup) {
 async fn sigterm_ends_the_work_in_hand_and_nothing_is_lost() {
     let setup = Setup::new().await;
     let mut daemon = setup.serve().await;
+    // Each mail takes a while, so that the signal comes with some in hand and some waiting.
+    setup.world.inbox.answer_with(Reply::TakeAfter(Duration::from_millis(300)));
     for n in 0..20 {
         setup.place(&format!("A-{n}")).await;
     }
     assert!(daemon.terminate().await, "a good end");
     let before = setup.world.inbox.arrived().len();
+    assert!(before < 20, "the signal came too late to show anything");
     let _daemon = setup.serve().await;
     wait("the rest of the mails", async || (setup.world.inbox.arrived().len() >= 20).then_some(())).await;
     let mut to: Vec<_> = setup.world.inbox.arrived().iter().map(|mail| mail.link().unwrap()).collect();

@@ -90,10 +90,16 @@ async fn a_gtld_name_leads_through_the_registrar() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_empty_and_an_unknown_registry_fails() {
+async fn an_unknown_name_and_a_top_level_without_whois_are_empty_and_nonsense_fails() {
     assert_eq!(walk("none-such-shop.jp").await.0.status, SourceStatus::Empty);
     let (outcome, _) = walk("sample-shop.dev").await;
-    assert_eq!((outcome.status, outcome.reasons), (SourceStatus::Failed, vec!["no-whois-server".to_owned()]));
+    assert_eq!(
+        (outcome.status, outcome.reasons),
+        (SourceStatus::Empty, vec!["no-whois-server".to_owned()]),
+        "IANA says so: an answer"
+    );
+    let (outcome, _) = walk("sample-shop.org").await;
+    assert_eq!((outcome.status, outcome.reasons), (SourceStatus::Failed, vec!["unreadable-answer".to_owned()]));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{html, jst, lang};
 use crate::app::show_order::{OrderRecord, list_orders};
+use crate::dcv::field::is_one_line;
 use crate::dcv::id::OrderId;
 use crate::dcv::order::OrderState;
 use crate::dcv::timestamp::Timestamp;
@@ -118,7 +119,8 @@ pub(in crate::http) async fn get(
     State(state): State<HttpState>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Problem> {
-    let given = |name: &str| query.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let given =
+        |name: &str| query.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty() && is_one_line(value));
     let filter = OrderFilter {
         client: None,
         state: given("state").and_then(|text| OrderState::from_text(&text)),

@@ -7,7 +7,7 @@ pub(super) mod replay;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
@@ -17,9 +17,12 @@ use super::{Code, HttpState, Problem};
 use crate::dcv::timestamp::Timestamp;
 
 /// Serves only a loopback peer that asks for a loopback address and speaks for nobody else; to all others the page does not exist.
-pub(super) async fn only_from_this_host(request: Request, next: Next) -> Response {
+///
+/// A peer that is a trusted proxy speaks for others even where it says so in no header, as nginx does by default.
+pub(super) async fn only_from_this_host(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-    if peer.is_some_and(|peer| peer.is_loopback()) && names_loopback(request.headers()) && !is_forwarded(request.headers()) {
+    let own = |peer: IpAddr| peer.is_loopback() && !state.settings.trusted_proxies.iter().any(|net| net.contains(&peer));
+    if peer.is_some_and(own) && names_loopback(request.headers()) && !is_forwarded(request.headers()) {
         next.run(request).await
     } else {
         Problem::new(Code::NotFound).into_response()

@@ -5,6 +5,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::app::replay::replay;
 use crate::dcv::id::EffectId;
 use crate::http::{Code, HttpState, Problem};
 
@@ -17,14 +18,9 @@ pub(in crate::http) async fn post(
         return Err(Problem::new(Code::Forbidden).detail("the form must be sent from the status page itself"));
     }
     let id = EffectId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
-    let now = state.app.now();
-    let replayed: Result<bool, crate::store::StoreError> =
-        state.app.store.write("replay", move |tx| Box::pin(async move { tx.replay(id, now).await })).await;
-    if !replayed? {
+    if !replay(&state.app, id).await? {
         return Err(Problem::new(Code::NotFound).detail("there is no such effect, or it was not given up"));
     }
-    state.app.wake.mail.notify_one();
-    state.app.wake.webhook.notify_one();
     Ok((StatusCode::SEE_OTHER, [("location", "/admin")]).into_response())
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::fields::unknown_parameters;
 use super::{Client, json_answer};
 use crate::app::show_order::{OrderView, list_orders};
-use crate::dcv::field::FieldError;
+use crate::dcv::field::{FieldError, is_one_line};
 use crate::dcv::id::OrderId;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::OrderState;
@@ -49,6 +49,9 @@ fn parse(query: &HashMap<String, String>, state: &HttpState) -> Result<OrderFilt
     let mut errors = unknown_parameters(query, &["state", "name", "order_ref", "cursor", "limit"]);
     let given = |name: &str| query.get(name).filter(|value| !value.is_empty());
     let mut filter = OrderFilter { limit: LIMIT_DEFAULT, order_ref: given("order_ref").cloned(), ..OrderFilter::default() };
+    if filter.order_ref.as_deref().is_some_and(|text| !is_one_line(text)) {
+        errors.push(FieldError::new("/order_ref", "bad-value", "must not hold control characters"));
+    }
     if let Some(text) = given("state") {
         filter.state = OrderState::from_text(text);
         if filter.state.is_none() {

@@ -17,7 +17,7 @@ use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{Adn, CertificateName};
-use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Locale, NAMES_MAX, OrderKind, Wanted};
+use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Locale, MAILS_MAX, NAMES_MAX, OrderKind, Wanted};
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest texts, in characters.
@@ -265,7 +265,7 @@ fn refused(error: PlaceError, names: &[String]) -> Problem {
 fn offered(error: &ChoiceError) -> &[String] {
     match error {
         ChoiceError::NotAllowed { allowed, .. } | ChoiceError::NoApprover { allowed, .. } => allowed,
-        ChoiceError::Unavailable { .. } => &[],
+        ChoiceError::TooManyMails | ChoiceError::Unavailable { .. } => &[],
     }
 }
 
@@ -288,6 +288,11 @@ fn choice_error(error: &ChoiceError, names: &[String]) -> FieldError {
                 format!("no approver was chosen for {which}; choose one of `allowed`"),
             )
         }
+        ChoiceError::TooManyMails => FieldError::new(
+            "/approvers",
+            "too-many",
+            format!("the order would send more than {MAILS_MAX} mails; choose fewer approvers or split it"),
+        ),
         ChoiceError::Unavailable { wanted, source } => {
             FieldError::new(format!("/approvers/{wanted}"), "source-unavailable", format!("{} did not answer", source.as_str()))
         }

@@ -98,7 +98,7 @@ pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'stat
     };
     let (status, heading, lines) = match refusal {
         Refusal::Decided => {
-            let (heading, line) = decided(asked.iter().map(|one| (one.state.as_str(), one.answer.as_deref())));
+            let (heading, line) = decided(opened);
             let (status, heading) = if raced {
                 (StatusCode::CONFLICT, ["先に手続きが完了しました", "Someone has already answered"])
             } else {
@@ -144,29 +144,49 @@ pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'stat
     closed_page(app, lang, Closed { status, heading, lines, request_id })
 }
 
-fn decided<'a>(mut asked: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> ([&'static str; 2], [String; 2]) {
-    match asked.find(|(state, _)| matches!(*state, "approved" | "rejected")) {
-        Some((_, Some("report"))) => (
+/// What this link's answer did; where another link decided, what became of the names it asked for.
+fn decided(opened: &Opened) -> ([&'static str; 2], [String; 2]) {
+    let asked = opened.record.asked_by(&opened.mail.id);
+    let by_this: Vec<_> = asked.iter().filter(|one| one.mail_id.as_ref() == Some(&opened.mail.id)).collect();
+    let told = if by_this.is_empty() { asked.iter().collect() } else { by_this };
+    let all = |state: &str| !told.is_empty() && told.iter().all(|one| one.state == state);
+    let reported = told.iter().any(|one| one.answer.as_deref() == Some("report"));
+    if all("rejected") && reported {
+        (
             ["お知らせを受け付けています", "Your report has been received"],
             pair(
                 "お心当たりがない旨を受け付けました。この申請による証明書は発行されません。",
                 "We were told that this request is not recognised. No certificate is issued on it.",
             ),
-        ),
-        Some(("rejected", _)) => (
+        )
+    } else if all("rejected") {
+        (
             ["承認しない旨を受け付けています", "This request was not approved"],
             pair(
                 "この申請による証明書は発行されません。ほかに必要なお手続きはありません。",
                 "No certificate is issued on this request. There is nothing more to do.",
             ),
-        ),
-        _ => (
+        )
+    } else if all("approved") {
+        (
             ["承認の手続きは完了しています", "This request has been approved"],
             pair(
                 "ほかに必要なお手続きはありません。証明書の発行までには別の審査があります。この画面を閉じて構いません。",
                 "There is nothing more to do. Other checks follow before a certificate is issued. You may close this page.",
             ),
-        ),
+        )
+    } else {
+        let names = |state: &str| {
+            told.iter().filter(|one| one.state == state).map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let (approved, refused) = (names("approved"), names("rejected"));
+        (
+            ["お手続きは完了しています", "This request has been answered"],
+            pair(
+                &format!("承認: {approved} / 承認しない: {refused}"),
+                &format!("Approved: {approved} / not approved: {refused}"),
+            ),
+        )
     }
 }
 

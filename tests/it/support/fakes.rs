@@ -1,4 +1,4 @@
-//! Time that stands still, chance that repeats, and a DNS and WHOIS world written down; an unlisted question is an error.
+//! Time that stands still, chance that repeats, and a DNS and WHOIS world written down: an unlisted name does not exist, an unlisted server does not answer.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
