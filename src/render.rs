@@ -111,6 +111,34 @@ pub struct FactsView {
     pub deadline_en: String,
 }
 
+impl FactsView {
+    /// Values as an order might have them.
+    fn sample() -> Self {
+        let text = || "sample".to_owned();
+        Self {
+            request_id: text(),
+            order_ref: text(),
+            adn: NameView::new("example.jp"),
+            names: vec![NameView::new("www.example.jp"), NameView::new("*.example.jp")],
+            organization: text(),
+            requester: text(),
+            product: text(),
+            kind_ja: "新規",
+            kind_en: "new",
+            recipient: text(),
+            source: "whois",
+            role_ja: "登録担当者",
+            role_en: "administrative",
+            requested_at: text(),
+            requested_ja: text(),
+            requested_en: text(),
+            deadline_at: text(),
+            deadline_ja: text(),
+            deadline_en: text(),
+        }
+    }
+}
+
 /// `mail/approval.*`. Not for debug output: it holds the link.
 #[derive(Clone, Serialize)]
 pub struct ApprovalMail<'a> {
@@ -214,7 +242,46 @@ impl Renderer {
             }
             environment.add_template_owned(name.clone(), text).map_err(|e| error(format!("{e:#}")))?;
         }
-        Ok(Self { environment })
+        let renderer = Self { environment };
+        renderer.render_samples()?;
+        Ok(renderer)
+    }
+
+    /// Renders what owners see with sample values, so that an operator's wording that names an unknown value stops the start and
+    /// not the first order.
+    fn render_samples(&self) -> Result<(), RenderError> {
+        let (service, facts) = (ServiceView::default(), FactsView::sample());
+        for lang in ["ja", "en"] {
+            for others in [Vec::new(), vec!["a***@example.jp".to_owned()]] {
+                let url = "https://dcv.example.net/approve/sample";
+                let mail = ApprovalMail { facts: &facts, service: &service, ca: "", locale: lang, url, others };
+                let (_, text) = self.approval_mail(&mail)?;
+                if !text.lines().any(|line| line == url) {
+                    let problem = "the link must stand alone on a line of its own".to_owned();
+                    return Err(RenderError { name: "mail/approval.txt".to_owned(), problem });
+                }
+            }
+            let scope = || ScopeView { code: "order", text: String::new() };
+            let form = ApproveForm {
+                facts: &facts,
+                service: &service,
+                lang,
+                static_base: "",
+                partly: false,
+                nonce: "",
+                scopes: vec![scope(), scope()],
+                signer: "required",
+                authority_check: true,
+                entered: &Entered::default(),
+                errors: vec![FormErrorView { field: "signer".to_owned(), text: "" }],
+                wrong: vec!["signer".to_owned()],
+            };
+            self.render("approve/form.html", &form)?;
+            let lines = vec![String::new()];
+            let closed = ClosedPage { service: &service, lang, static_base: "", heading: "", lines, request_id: String::new() };
+            self.render("approve/closed.html", &closed)?;
+        }
+        Ok(())
     }
 
     /// Renders one template.
@@ -222,7 +289,7 @@ impl Renderer {
     /// # Errors
     /// [`RenderError`], for a value that is not defined above all.
     pub fn render<C: Serialize>(&self, name: &str, context: &C) -> Result<String, RenderError> {
-        let error = |problem: minijinja::Error| RenderError { name: name.to_owned(), problem: format!("{problem:#}") };
+        let error = |problem: minijinja::Error| RenderError { name: name.to_owned(), problem: chain(&problem) };
         self.environment.get_template(name).map_err(error)?.render(minijinja::value::Serde(context)).map_err(error)
     }
 
@@ -235,6 +302,17 @@ impl Renderer {
         let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
         Ok((subject, self.render("mail/approval.txt", context)?))
     }
+}
+
+/// An error with its causes: where an include fails, the line that matters is in the cause.
+fn chain(error: &minijinja::Error) -> String {
+    let mut words = format!("{error:#}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        words = format!("{words}: {inner}");
+        cause = inner.source();
+    }
+    words
 }
 
 /// A file that is served as it is.
@@ -250,4 +328,46 @@ fn files<'d>(dir: &'d Dir<'static>) -> Vec<&'d include_dir::File<'static>> {
         all.extend(files(inner));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, text: &str) -> Result<Renderer, RenderError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        Renderer::new(Some(dir.path()))
+    }
+
+    #[test]
+    fn an_operators_own_wording_replaces_the_built_in_one() {
+        let renderer = with("mail/approval.en.txt", "Own words.\n\n{{ url }}\n").unwrap();
+        let facts = FactsView::sample();
+        let mail = ApprovalMail {
+            facts: &facts,
+            service: &ServiceView::default(),
+            ca: "",
+            locale: "en",
+            url: "https://dcv.example.net/approve/x",
+            others: Vec::new(),
+        };
+        let (_, text) = renderer.approval_mail(&mail).unwrap();
+        assert!(text.starts_with("Own words.") && text.contains("ご担当者様"));
+    }
+
+    #[test]
+    fn wording_that_cannot_work_stops_the_start_with_template_and_reason() {
+        for (name, text, reason) in [
+            ("mail/approval.en.txt", "{{ no_such_value }}", "undefined"),
+            ("mail/approval.en.txt", "{% if %}", "syntax error"),
+            ("mail/approval.txt", "see {{ url }}.", "alone on a line"),
+            ("approve/closed.html", "{{ heading.nothing.more }}", "undefined"),
+        ] {
+            let error = with(name, text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
 }

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::dcv::contact::whois::{WhoisStatus, read_saved};
+use crate::dcv::contact::rdap;
+use crate::dcv::contact::whois::{Reading, WhoisStatus, read_saved};
 use crate::dcv::email::{EmailAddress, EmailError, txt_from_presentation};
 use crate::dcv::name::{Adn, CertificateName, Fqdn, SuffixList};
 
@@ -33,6 +34,14 @@ pub(super) enum What {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// A saved RDAP answer.
+    Rdap {
+        /// The domain.
+        #[arg(long)]
+        name: String,
+        /// The file; "-" reads standard input.
+        file: PathBuf,
+    },
     /// The record data of a TXT contact, in presentation form.
     Txt {
         /// The record data, quotes and all.
@@ -44,12 +53,17 @@ pub(super) fn run(what: What) -> ExitCode {
     let (answer, good) = match what {
         What::Name { name } => parse_name(&name),
         What::Email { address } => parse_email(&address, EmailAddress::parse(&address)),
-        What::Whois { name, files } => match files.iter().map(|file| read(file)).collect::<anyhow::Result<Vec<_>>>() {
-            Ok(answers) => parse_whois(&name, &answers),
-            Err(error) => {
-                eprintln!("dcvd: {error:#}");
-                return ExitCode::FAILURE;
+        What::Whois { name, files } => {
+            let answers: anyhow::Result<Vec<_>> = files.iter().map(|file| read(file)).collect();
+            match answers.map(|answers| parse_contacts(&name, |base| read_saved(&answers, base))) {
+                Ok(answer) => answer,
+                Err(error) => return unreadable(&error),
             }
+        }
+        What::Rdap { name, file } => match read(&file) {
+            Ok(raw) if rdap::is_too_deep(&raw) => return unreadable(&anyhow::anyhow!("{}: nested too deeply", file.display())),
+            Ok(raw) => parse_contacts(&name, |base| rdap::read(&raw, base)),
+            Err(error) => return unreadable(&error),
         },
         What::Txt { rdata } => {
             let parsed = txt_from_presentation(&rdata).and_then(|value| EmailAddress::from_record(&value));
@@ -75,14 +89,30 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse_whois(name: &str, answers: &[Vec<u8>]) -> (Value, bool) {
-    let base = match Fqdn::parse(name, &SuffixList::BuiltIn) {
+/// Saved answers may be about a top level that is not delegated, `example` for one: its second level then counts as registered.
+fn under_own_top_level(name: &str) -> Option<Fqdn> {
+    let ascii = idna::domain_to_ascii(name.trim_end_matches('.')).ok()?;
+    let top = ascii.rsplit('.').next()?;
+    let list = format!(
+        "// ===BEGIN ICANN DOMAINS===\n{top}\n// ===END ICANN DOMAINS===\n// ===BEGIN PRIVATE DOMAINS===\n// ===END PRIVATE DOMAINS===\n"
+    );
+    Fqdn::parse(name, &SuffixList::parse(&list).ok()?).ok()
+}
+
+fn unreadable(error: &anyhow::Error) -> ExitCode {
+    eprintln!("dcvd: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Reads saved answers for the registered domain of `name` and tells what they hold.
+fn parse_contacts(name: &str, read: impl Fn(&Adn) -> Reading) -> (Value, bool) {
+    let base = match Fqdn::parse(name, &SuffixList::BuiltIn).or_else(|error| under_own_top_level(name).ok_or(error)) {
         Ok(name) => Adn::base_of(&name),
         Err(error) => {
             return (json!({"name": name, "error": {"code": error.code(), "detail": error.to_string()}, "contacts": []}), false);
         }
     };
-    let reading = read_saved(answers, &base);
+    let reading = read(&base);
     let mut handles: Vec<&str> = Vec::new();
     for handle in &reading.handles {
         if !handles.contains(&handle.handle.as_str()) {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
 use dcvd::dcv::id::MailId;
 use dcvd::dcv::order::Locale;
 use dcvd::demo::smtp::Reply;
 use dcvd::jobs::{self, JobSettings};
+use dcvd::ports::{MailOut as _, SendFailure};
 use dcvd::store::EffectKind;
 use mail_parser::MessageParser;
 use serde_json::json;
@@ -224,6 +226,30 @@ async fn under_enforce_a_mail_is_not_sent_on_the_day_its_method_ends() {
     assert_eq!(app.order(&order).await["mails"][0]["failure"], "method-must-not");
     let refused = json!({"order_ref": "A-2", "profile": "public", "names": ["example.jp"], "approvers": ["admin@example.jp"]});
     assert_eq!(app.post("/v1/orders", &refused).await.1["code"], "approver-not-allowed");
+}
+
+#[tokio::test]
+async fn where_tls_is_required_nothing_is_sent_without_it() {
+    let app = TestApp::sqlite().await;
+    let settings = |url: String| SmtpSettings {
+        url: url.into(),
+        from: "dcv@dcv.example.net".to_owned(),
+        reply_to: String::new(),
+        password: None,
+        timeout: Duration::from_secs(5),
+        mails_per_connection: 1,
+        connection_age: Duration::from_secs(1),
+    };
+    let to = dcvd::dcv::email::EmailAddress::parse("admin@example.jp").unwrap();
+    for url in [format!("smtp://{}?tls=required", app.inbox.address), format!("smtps://{}", app.inbox.address)] {
+        let smtp = Smtp::new(&settings(url.clone())).unwrap();
+        let refused = smtp.send("bounce@dcv.example.net", &to, b"Subject: x\r\n\r\nx\r\n").await.unwrap_err();
+        assert!(matches!(refused, SendFailure::Transient(_)), "{url}: {refused}");
+    }
+    assert!(app.inbox.arrived().is_empty());
+    for bad in ["smtp://relay.example.net?tls=maybe", "http://relay.example.net", "smtp:"] {
+        assert!(Smtp::new(&settings(bad.to_owned())).is_err(), "{bad}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 pub mod constructed;
 pub mod dns_txt;
+pub mod rdap;
 pub mod whois;
 pub mod whois_cctld;
 pub mod whois_gtld;

@@ -1,0 +1,242 @@
+//! RDAP answers for a domain. Spec: RFC 9083 §5.3 (domain objects), RFC 7095 (jCard), RFC 9537 (redaction).
+
+use serde_json::Value;
+
+use super::whois::{Reading, WhoisStatus, contact_value, names_domain};
+use super::{Contact, Role};
+use crate::dcv::name::Adn;
+
+/// Deepest nesting read; registries nest three levels.
+const DEPTH_MAX: usize = 16;
+
+/// Most entities read on one level.
+const ENTITIES_MAX: usize = 64;
+
+/// Reads an answer: the domain's own top-level entities by role. Entities nested in others belong to those others, and
+/// registrar, abuse, reseller and billing contacts are nobody's approvers.
+#[must_use]
+pub fn read(raw: &[u8], base: &Adn) -> Reading {
+    let error = |reason: &str| Reading { reasons: vec![reason.to_owned()], ..Reading::nothing(WhoisStatus::Error) };
+    let Ok(Value::Object(answer)) = serde_json::from_slice::<Value>(raw) else { return error("unreadable-answer") };
+    if answer.contains_key("errorCode") {
+        let not_found = answer.get("errorCode").and_then(Value::as_u64) == Some(404);
+        return Reading::nothing(if not_found { WhoisStatus::NotFound } else { WhoisStatus::Error });
+    }
+    if answer.get("objectClassName").and_then(Value::as_str) != Some("domain") {
+        return error("other-object");
+    }
+    let mut names = ["ldhName", "unicodeName"].iter().filter_map(|name| answer.get(*name)).filter_map(Value::as_str).peekable();
+    if names.peek().is_none() || !names.all(|name| names_domain(name, base)) {
+        return error("other-name");
+    }
+    let mut reading = Reading { referral: related(&answer, base), ..Reading::nothing(WhoisStatus::Found) };
+    let redacted = redacted(&answer);
+    for entity in list(answer.get("entities")).take(ENTITIES_MAX) {
+        let roles: Vec<String> = list(entity.get("roles")).filter_map(Value::as_str).map(str::to_ascii_lowercase).collect();
+        if roles.iter().any(|role| {
+            matches!(
+                role.as_str(),
+                "abuse" | "registrar" | "reseller" | "billing" | "sponsor" | "proxy" | "notifications" | "noc"
+            )
+        }) {
+            continue;
+        }
+        for role in [Role::Registrant, Role::Administrative, Role::Technical] {
+            if roles.iter().any(|known| known == role.as_str()) && !read_entity(entity, role, &redacted, &mut reading) {
+                return error("malformed-contact");
+            }
+        }
+    }
+    reading
+}
+
+fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+    value.and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Reads an entity's addresses; `false` when its card cannot be read.
+fn read_entity(entity: &Value, role: Role, redacted: &[String], reading: &mut Reading) -> bool {
+    let Some((emails, has_uri)) = card(entity) else { return false };
+    let before = reading.contacts.len();
+    for email in &emails {
+        contact_value(role, role.as_str(), email, &mut reading.contacts, &mut reading.reasons);
+    }
+    let replaced = redacted.iter().any(|name| name.contains(role.as_str()) || (role == Role::Technical && name.contains("tech")));
+    for contact in reading.contacts.iter_mut().skip(before) {
+        contact.handle = entity.get("handle").and_then(Value::as_str).map(str::to_owned);
+        if replaced {
+            refuse(contact, "replaced-address");
+        }
+    }
+    let reason = match (emails.is_empty(), has_uri, redacted.is_empty()) {
+        (true, true, _) => "web-form",
+        (true, false, false) => "redacted",
+        (true, false, true) => "no-email",
+        (false, ..) => return true,
+    };
+    if !reading.reasons.iter().any(|known| known == reason) {
+        reading.reasons.push(reason.to_owned());
+    }
+    true
+}
+
+fn refuse(contact: &mut Contact, reason: &str) {
+    contact.usable = false;
+    contact.reason.get_or_insert_with(|| reason.to_owned());
+}
+
+/// The addresses of an entity's jCard or JSContact, and whether it has a contact address on the web; `None` when malformed.
+fn card(entity: &Value) -> Option<(Vec<String>, bool)> {
+    let (mut emails, mut has_uri) = (Vec::new(), false);
+    if let Some(vcard) = entity.get("vcardArray") {
+        let [kind, properties] = vcard.as_array()?.as_slice() else { return None };
+        if kind.as_str()? != "vcard" {
+            return None;
+        }
+        for property in properties.as_array()? {
+            let [name, _, _, value, ..] = property.as_array()?.as_slice() else { return None };
+            match name.as_str()?.to_ascii_lowercase().as_str() {
+                "email" => emails.extend(value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)),
+                "contact-uri" => has_uri = true,
+                _ => {}
+            }
+        }
+    }
+    if let Some(known) = entity.get("jscard").and_then(|card| card.get("emails")) {
+        for email in known.as_object()?.values() {
+            emails.extend(email.get("address").and_then(Value::as_str).map(str::to_owned));
+        }
+    }
+    Some((emails, has_uri))
+}
+
+/// What the answer says was replaced by another value, in lower case. Spec: RFC 9537 §4.2 (`replacementValue`).
+fn redacted(answer: &serde_json::Map<String, Value>) -> Vec<String> {
+    list(answer.get("redacted"))
+        .filter(|one| {
+            one.get("method").and_then(Value::as_str).is_some_and(|method| method.eq_ignore_ascii_case("replacementValue"))
+        })
+        .filter_map(|one| one.get("name")?.get("description").or_else(|| one.get("name")?.get("type"))?.as_str())
+        .map(str::to_ascii_lowercase)
+        .filter(|name| name.contains("email"))
+        .collect()
+}
+
+/// The registrar's own answer, by the domain's top-level link; links in notices and entities are decoys.
+fn related(answer: &serde_json::Map<String, Value>, base: &Adn) -> Option<String> {
+    list(answer.get("links")).find_map(|link| {
+        let text = |name: &str| link.get(name).and_then(Value::as_str);
+        let related = text("rel").is_some_and(|rel| rel.eq_ignore_ascii_case("related"));
+        let kind = text("type").is_some_and(|kind| kind.eq_ignore_ascii_case("application/rdap+json"));
+        let href = text("href").filter(|href| href.starts_with("https://") || href.starts_with("http://"))?;
+        let ours = href.trim_end_matches('/').rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case(base.as_str()));
+        (related && kind && ours).then(|| href.to_owned())
+    })
+}
+
+/// Whether an answer nests deeper than any registry's; checked before it is parsed.
+#[must_use]
+pub fn is_too_deep(raw: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in raw {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dcv::name::SuffixList;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn base() -> Adn {
+        Adn::parse("example.com", &SuffixList::BuiltIn).unwrap()
+    }
+
+    fn entity(roles: &[&str], email: &str) -> Value {
+        json!({"objectClassName": "entity", "roles": roles, "vcardArray": ["vcard", [["version", {}, "text", "4.0"], ["email", {}, "text", email]]]})
+    }
+
+    fn domain(entities: &Value) -> Value {
+        json!({"objectClassName": "domain", "ldhName": "EXAMPLE.COM.", "entities": entities})
+    }
+
+    fn got(answer: &Value) -> Vec<(Role, String)> {
+        let reading = read(answer.to_string().as_bytes(), &base());
+        reading.contacts.iter().map(|contact| (contact.role.unwrap(), contact.email.to_string())).collect()
+    }
+
+    #[test]
+    fn roles_are_read_without_case_and_only_at_the_top() {
+        let mut registrant = entity(&["REGISTRANT"], "r@example.com");
+        registrant["entities"] = json!([entity(&["administrative"], "nested@example.net")]);
+        let answer = domain(&json!([
+            registrant,
+            entity(&["Administrative", "technical"], "a@example.com"),
+            entity(&["registrar"], "x@example.net"),
+            entity(&["abuse", "administrative"], "abuse@example.net")
+        ]));
+        assert_eq!(
+            got(&answer),
+            [
+                (Role::Registrant, "r@example.com".into()),
+                (Role::Administrative, "a@example.com".into()),
+                (Role::Technical, "a@example.com".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_this_domain_or_cannot_be_read_yields_nothing() {
+        let mut other = domain(&json!([entity(&["registrant"], "r@example.com")]));
+        other["ldhName"] = json!("example.net");
+        for answer in [
+            other,
+            json!({"objectClassName": "entity", "ldhName": "example.com"}),
+            json!({"errorCode": 404}),
+            json!([]),
+            domain(&json!([{"roles": ["registrant"], "vcardArray": ["vcard", "none"]}])),
+        ] {
+            assert!(got(&answer).is_empty(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn placeholders_and_web_forms_are_reasons_and_a_replaced_address_is_not_usable() {
+        let reading = read(domain(&json!([entity(&["registrant"], "REDACTED FOR PRIVACY")])).to_string().as_bytes(), &base());
+        assert_eq!((reading.contacts.len(), reading.reasons), (0, vec!["redacted".to_owned()]));
+        let form =
+            json!([{"roles": ["registrant"], "vcardArray": ["vcard", [["contact-uri", {}, "uri", "https://example.net/"]]]}]);
+        assert_eq!(read(domain(&form).to_string().as_bytes(), &base()).reasons, ["web-form"]);
+        let mut replaced = domain(&json!([entity(&["registrant"], "relay@example.net")]));
+        replaced["redacted"] = json!([{"name": {"description": "Registrant Email"}, "method": "replacementValue"}]);
+        assert!(!read(replaced.to_string().as_bytes(), &base()).contacts[0].usable);
+    }
+
+    #[test]
+    fn depth_is_counted_outside_text() {
+        assert!(is_too_deep("[".repeat(17).as_bytes()));
+        assert!(!is_too_deep(b"[\"[[[[[[[[[[[[[[[[[[[[[[[[[\"]"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(raw: Vec<u8>, text in "[\\[\\]{}\",:a-z]{0,80}") {
+            let _ = read(&raw, &base());
+            let _ = read(text.as_bytes(), &base());
+            let _ = is_too_deep(text.as_bytes());
+        }
+    }
+}
