@@ -24,6 +24,7 @@ CREATE TABLE orders (
     CONSTRAINT orders_client_ref UNIQUE (client, order_ref)
 );
 CREATE INDEX orders_by_client ON orders (client, id);
+CREATE INDEX orders_pending ON orders (id) WHERE state = 'pending';
 
 -- One name within an order.
 CREATE TABLE validations (

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::dcv::contact::dns_caa::CaaRecord;
 use crate::dcv::contact::dns_txt::DnsOutcome;
 use crate::dcv::contact::whois::{HopError, Question};
 use crate::dcv::email::EmailAddress;
@@ -27,9 +28,9 @@ pub trait Entropy: Send + Sync {
 
 /// What a DNS question brought.
 #[derive(Debug, Clone)]
-pub struct DnsAnswer {
+pub struct DnsAnswer<T> {
     /// How it ended.
-    pub outcome: DnsOutcome<Vec<u8>>,
+    pub outcome: DnsOutcome<T>,
     /// The weakest DNSSEC verdict over every link of the answer.
     pub dnssec: Dnssec,
     /// How long it may be believed.
@@ -42,7 +43,10 @@ pub struct DnsAnswer {
 #[async_trait]
 pub trait Dns: Send + Sync {
     /// Asks for the TXT records at `name`, each record's strings joined. No search list is applied.
-    async fn txt(&self, name: &str) -> DnsAnswer;
+    async fn txt(&self, name: &str) -> DnsAnswer<Vec<u8>>;
+
+    /// Asks for the CAA records at `name` itself, without climbing.
+    async fn caa(&self, name: &str) -> DnsAnswer<CaaRecord>;
 }
 
 /// One WHOIS answer.

@@ -9,6 +9,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use super::App;
+use crate::dcv::contact::dns_caa::Climb;
 use crate::dcv::contact::whois::Walk;
 use crate::dcv::contact::{Source, SourceStatus, dns_txt, offered_adns};
 use crate::dcv::evidence::{Lookup, PRIMARY_PERSPECTIVE};
@@ -47,6 +48,9 @@ pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Fr
     for name in names {
         if profile.addresses.sources.contains(&Source::DnsTxt) {
             wanted.extend(offered_adns(name, profile).into_iter().map(|adn| (Source::DnsTxt, adn)));
+        }
+        if profile.addresses.sources.contains(&Source::DnsCaa) {
+            wanted.extend(offered_adns(name, profile).into_iter().map(|adn| (Source::DnsCaa, adn)));
         }
         if profile.addresses.sources.contains(&Source::Whois) {
             wanted.insert((Source::Whois, Adn::base_of(name)));
@@ -126,10 +130,10 @@ pub(super) async fn ask(app: &App, source: Source, adn: &Adn) -> Lookup {
 async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> Lookup {
     let mut lookup = blank(app, source, adn);
     let asking = async {
-        if source == Source::DnsTxt {
-            ask_txt(app, adn, &mut lookup).await;
-        } else {
-            ask_whois(app, adn, &mut lookup).await;
+        match source {
+            Source::DnsTxt => ask_txt(app, adn, &mut lookup).await,
+            Source::DnsCaa => ask_caa(app, adn, &mut lookup).await,
+            Source::Constructed | Source::Whois | Source::Rdap => ask_whois(app, adn, &mut lookup).await,
         }
     };
     // One source that hangs must not take the others with it.
@@ -146,6 +150,20 @@ async fn ask_txt(app: &App, adn: &Adn, lookup: &mut Lookup) {
     lookup.dnssec = Some(answer.dnssec);
     lookup.valid_until = Some(lookup.at + answer.ttl);
     lookup.exchanges = vec![answer.exchange];
+}
+
+async fn ask_caa(app: &App, adn: &Adn, lookup: &mut Lookup) {
+    let mut climb = Climb::new(adn);
+    let mut ttl = Duration::MAX;
+    while let Some(question) = climb.question().map(str::to_owned) {
+        let answer = app.ports.dns.caa(&question).await;
+        climb.answer(&answer.outcome, answer.dnssec);
+        ttl = ttl.min(answer.ttl);
+        lookup.exchanges.push(answer.exchange);
+    }
+    let (status, contacts, reasons, dnssec) = climb.finish();
+    (lookup.status, lookup.contacts, lookup.reasons, lookup.dnssec) = (status, contacts, reasons, Some(dnssec));
+    lookup.valid_until = Some(lookup.at + ttl);
 }
 
 async fn ask_whois(app: &App, adn: &Adn, lookup: &mut Lookup) {

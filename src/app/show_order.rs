@@ -1,5 +1,7 @@
 //! Shows orders: as the API tells them, with their timeline, and in lists.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -166,10 +168,8 @@ pub async fn show_order(app: &App, id: OrderId, client: Option<&str>) -> Result<
 
 /// Reads the rest of an order.
 pub(super) async fn read(app: &App, order: OrderRow) -> Result<OrderRecord, StoreError> {
-    let id = order.id()?;
-    let (validations, mails, pairs) =
-        tokio::try_join!(app.store.validations(id), app.store.mails(id), app.store.mail_validations(id))?;
-    Ok(OrderRecord { order, validations, mails, pairs })
+    let parts = app.store.parts(std::slice::from_ref(&order)).await?;
+    Ok(OrderRecord { order, validations: parts.validations, mails: parts.mails, pairs: parts.pairs })
 }
 
 /// Lists orders, newest first.
@@ -177,9 +177,29 @@ pub(super) async fn read(app: &App, order: OrderRow) -> Result<OrderRecord, Stor
 /// # Errors
 /// [`StoreError`] when the database fails.
 pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRecord>, StoreError> {
-    let mut records = Vec::new();
-    for order in app.store.orders(filter).await? {
-        records.push(read(app, order).await?);
+    let orders = app.store.orders(filter).await?;
+    let parts = app.store.parts(&orders).await?;
+    let mut records: Vec<OrderRecord> = orders
+        .into_iter()
+        .map(|order| OrderRecord { order, validations: Vec::new(), mails: Vec::new(), pairs: Vec::new() })
+        .collect();
+    let place: HashMap<Vec<u8>, usize> = records.iter().enumerate().map(|(at, record)| (record.order.id.clone(), at)).collect();
+    let mut mail_place = HashMap::new();
+    for mail in parts.mails {
+        if let Some(at) = place.get(&mail.order_id) {
+            mail_place.insert(mail.id.clone(), *at);
+            records[*at].mails.push(mail);
+        }
+    }
+    for validation in parts.validations {
+        if let Some(at) = place.get(&validation.order_id) {
+            records[*at].validations.push(validation);
+        }
+    }
+    for pair in parts.pairs {
+        if let Some(at) = mail_place.get(&pair.0) {
+            records[*at].pairs.push(pair);
+        }
     }
     Ok(records)
 }

@@ -14,7 +14,7 @@ use hickory_server::proto::dnssec::crypto::EcdsaSigningKey;
 use hickory_server::proto::dnssec::rdata::{DNSKEY, DNSSECRData, DS};
 use hickory_server::proto::dnssec::{Algorithm, DigestType, DnssecSigner, SigningKey};
 use hickory_server::proto::op::{Header, HeaderCounts, MessageType, Metadata};
-use hickory_server::proto::rr::rdata::{A, NS, SOA, TXT};
+use hickory_server::proto::rr::rdata::{A, CAA, NS, SOA, TXT};
 use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::store::in_memory::InMemoryZoneHandler;
@@ -69,6 +69,11 @@ impl DnsServer {
                 add(&mut root, &format!("_validation-contactemail.{name}"), RData::TXT(TXT::new(vec![(*text).to_owned()])))?;
             }
         }
+        // The library knows no constructor for a contact; its fields are open.
+        let mut contact = CAA::new_issue(false, None, Vec::new());
+        "contactemail".clone_into(&mut contact.tag);
+        contact.value = b"caa-owner@sample-shop.com".to_vec();
+        add(&mut root, "sample-shop.com", RData::CAA(contact))?;
         let mut catalog = Catalog::new();
         for child in [INSECURE_NAME, BOGUS_NAME] {
             add(&mut root, child, RData::NS(NS(Name::from_ascii("ns.sample-shop.co.jp.")?)))?;

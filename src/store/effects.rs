@@ -139,11 +139,12 @@ const SLOW_LEASE: Duration = Duration::from_secs(300);
 const DETAIL_MAX_CHARS: usize = 500;
 
 impl Tx<'_> {
-    /// Puts an effect into the outbox.
+    /// Puts an effect into the outbox. Behind one that waits for its next attempt it waits as long.
     pub async fn enqueue(&mut self, effect: &NewEffect) -> Result<(), StoreError> {
         const SQL: &str =
             "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, $8)";
+            VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, COALESCE(
+                (SELECT MAX(due_at) FROM effects WHERE state = 'due' AND order_id = $3 AND endpoint = $5 AND seq < $6 AND lease IS NULL), $8))";
         exec!(
             self,
             sqlx::query(SQL)

@@ -105,8 +105,13 @@ const BY_ORDER: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source
 const PAIRS: &str =
     "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id = $1";
 
+pub(super) const OF_ORDERS: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
+    content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE order_id IN (";
+pub(super) const PAIRS_OF_ORDERS: &str =
+    "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id IN (";
+
 /// Which mail asks for which name.
-pub(super) type MailValidation = (Vec<u8>, Vec<u8>);
+pub type MailValidation = (Vec<u8>, Vec<u8>);
 
 impl Tx<'_> {
     /// Inserts a mail with the names it asks for.
@@ -201,11 +206,6 @@ impl Store {
     /// Reads the mails of an order, oldest first.
     pub async fn mails(&self, order: OrderId) -> Result<Vec<MailRow>, StoreError> {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
-    }
-
-    /// Reads which mail of an order asks for which name.
-    pub async fn mail_validations(&self, order: OrderId) -> Result<Vec<MailValidation>, StoreError> {
-        Ok(on_pool!(self, |db| sqlx::query_as(PAIRS).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
     /// Orders with an open link whose deadline has passed.

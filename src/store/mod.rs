@@ -27,7 +27,7 @@ use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 pub use answers::AnswerRow;
 pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, Outcome};
 pub use events::EventRow;
-pub use mails::MailRow;
+pub use mails::{MailRow, MailValidation};
 pub use orders::{OrderFilter, OrderRow};
 pub use validations::ValidationRow;
 
@@ -139,6 +139,17 @@ impl Tx<'_> {
     }
 }
 
+/// The names and mails of some orders.
+#[derive(Debug, Clone, Default)]
+pub struct Parts {
+    /// Their names, each order's in its order.
+    pub validations: Vec<ValidationRow>,
+    /// Their mails, oldest first.
+    pub mails: Vec<MailRow>,
+    /// Which mail asks for which name.
+    pub pairs: Vec<MailValidation>,
+}
+
 /// Whether the schema may be changed when opening.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Migrate {
@@ -208,6 +219,38 @@ impl Store {
                 Ok(value)
             }
         }
+    }
+
+    /// Reads the names and mails of several orders, and which mail asks for which name: three questions however many orders.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn parts(&self, orders: &[OrderRow]) -> Result<Parts, StoreError> {
+        if orders.is_empty() {
+            return Ok(Parts::default());
+        }
+        // One snapshot, so that all three are of one moment; SQLite's transactions are that by themselves.
+        let begin = match self.pools {
+            Pools::Sqlite { .. } => "BEGIN",
+            Pools::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        };
+        Ok(on_pool!(self, |db| {
+            let mut tx = db.begin_with(begin).await?;
+            let mut read = Parts::default();
+            for (part, sql) in [(0, validations::OF_ORDERS), (1, mails::OF_ORDERS), (2, mails::PAIRS_OF_ORDERS)] {
+                let mut query = sqlx::QueryBuilder::new(sql);
+                let mut ids = query.separated(", ");
+                for order in orders {
+                    ids.push_bind(&order.id[..]);
+                }
+                match part {
+                    0 => read.validations = query.push(") ORDER BY position").build_query_as().fetch_all(&mut *tx).await?,
+                    1 => read.mails = query.push(") ORDER BY id").build_query_as().fetch_all(&mut *tx).await?,
+                    _ => read.pairs = query.push(")").build_query_as().fetch_all(&mut *tx).await?,
+                }
+            }
+            read
+        }))
     }
 
     /// Asks the database for a sign of life.

@@ -62,7 +62,7 @@ pub struct OrderFilter {
 }
 
 const LIST: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq
-    FROM orders o WHERE 1 = 1";
+    FROM orders WHERE 1 = 1";
 
 impl Tx<'_> {
     /// Inserts an order; `false` when the client has used the reference already.
@@ -149,10 +149,7 @@ impl Store {
                 query.push(" AND order_ref = ").push_bind(order_ref);
             }
             if let Some(name) = &filter.name {
-                query
-                    .push(" AND EXISTS (SELECT 1 FROM validations v WHERE v.order_id = o.id AND v.name = ")
-                    .push_bind(name)
-                    .push(")");
+                query.push(" AND id IN (SELECT order_id FROM validations WHERE name = ").push_bind(name).push(")");
             }
             if let Some(before) = &filter.before {
                 query.push(" AND id < ").push_bind(&before.as_bytes()[..]);

@@ -123,6 +123,10 @@ const BY_ORDER: &str =
     "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
     reusable_until FROM validations WHERE order_id = $1 ORDER BY position";
 
+pub(super) const OF_ORDERS: &str =
+    "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
+    reusable_until FROM validations WHERE order_id IN (";
+
 impl Store {
     /// Reads the names of an order, in the order's order.
     pub async fn validations(&self, order: OrderId) -> Result<Vec<ValidationRow>, StoreError> {

@@ -27,7 +27,7 @@ impl Setup {
         Self { _server: server, dns }
     }
 
-    async fn txt(&self, name: &str) -> DnsAnswer {
+    async fn txt(&self, name: &str) -> DnsAnswer<Vec<u8>> {
         self.dns.txt(&format!("_validation-contactemail.{name}")).await
     }
 }
@@ -87,6 +87,16 @@ async fn with_validation_off_nothing_is_called_secure() {
         assert_eq!(answer.dnssec, Dnssec::Off);
         assert!(matches!(answer.outcome, DnsOutcome::Records(_)));
     }
+}
+
+#[tokio::test]
+async fn caa_records_are_read_as_they_stand() {
+    let setup = Setup::new(true).await;
+    let answer = setup.dns.caa("sample-shop.com").await;
+    let DnsOutcome::Records(records) = answer.outcome else { panic!("{:?}", answer.outcome) };
+    assert_eq!((records[0].tag.as_str(), records[0].value.as_slice()), ("contactemail", &b"caa-owner@sample-shop.com"[..]));
+    assert_eq!(answer.dnssec, Dnssec::Secure);
+    assert_eq!(setup.dns.caa("sample-shop.jp").await.outcome, DnsOutcome::NoData);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dcvd::dcv::contact::Source;
 use dcvd::dcv::contact::dns_txt::DnsOutcome;
 use dcvd::dcv::contact::whois::HopError;
 use dcvd::dcv::evidence::Dnssec;
@@ -38,6 +39,7 @@ fn source<'l>(listing: &'l Value, source: &str) -> &'l Value {
 async fn the_listing_is_as_the_contract_says(app: TestApp) {
     jp_world(&app);
     app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    app.dns.caa_is("example.co.jp", "ContactEmail", "caa@elsewhere.example");
     let (status, listing) = app.get("/v1/approvers?name=*.WWW.example.co.jp&profile=standard").await;
     assert_eq!(status, 200, "{listing}");
     for (member, value) in [
@@ -63,7 +65,7 @@ async fn the_listing_is_as_the_contract_says(app: TestApp) {
     assert_eq!((whois["role"].as_str(), whois["rule"]["status"].as_str()), (Some("administrative"), Some("must-not")));
     assert_eq!(*source(&listing, "whois"), json!({"source": "whois", "status": "ok", "server": "whois.jprs.jp", "reasons": []}));
     assert_eq!(source(&listing, "dns_txt")["dnssec"], "secure");
-    assert_eq!(source(&listing, "dns_caa")["status"], "off");
+    assert_eq!((source(&listing, "dns_caa")["status"].as_str(), emails(&listing, "dns_caa").len()), (Some("ok"), 2));
     assert_eq!(source(&listing, "rdap")["status"], "off");
 }
 
@@ -74,8 +76,8 @@ async fn an_order_keeps_the_evidence_it_rests_on(app: TestApp) {
         app.place(&json!({"order_ref": "A-1", "names": ["example.co.jp"], "approvers": ["owner@elsewhere.example"]})).await;
     let id = dcvd::dcv::id::OrderId::parse(order["id"].as_str().unwrap()).unwrap();
     let lookups = app.app.store.order_lookups(id).await.unwrap();
-    assert_eq!(lookups.len(), 2);
-    let txt = lookups.iter().find(|lookup| lookup.dnssec.is_some()).unwrap();
+    assert_eq!(lookups.len(), 3);
+    let txt = lookups.iter().find(|lookup| lookup.source == Source::DnsTxt).unwrap();
     assert_eq!((txt.dnssec, txt.perspective.as_str()), (Some(Dnssec::Secure), "primary"));
     assert!(lookups.iter().any(|lookup| lookup.exchanges.len() == 4), "IANA, the domain and two handles");
     assert_eq!(order["mails"][0]["source"], "dns_txt");

@@ -30,6 +30,24 @@ pub enum DnsOutcome<T> {
     Other(String),
 }
 
+impl<T> DnsOutcome<T> {
+    /// Whether validation proved the answer false.
+    #[must_use]
+    pub const fn is_bogus(&self) -> bool {
+        matches!(self, Self::Bogus)
+    }
+}
+
+/// Why an outcome is no answer, as a stable code; records and denials are only failures when they are bogus.
+pub(super) const fn failure<T>(outcome: &DnsOutcome<T>) -> &'static str {
+    match outcome {
+        DnsOutcome::ServFail => "servfail",
+        DnsOutcome::Timeout => "timeout",
+        DnsOutcome::Other(_) => "dns-error",
+        DnsOutcome::Bogus | DnsOutcome::Records(_) | DnsOutcome::NoData | DnsOutcome::NxDomain => "dnssec-bogus",
+    }
+}
+
 /// The name to ask for an ADN's TXT contact.
 #[must_use]
 pub fn question(adn: &Adn) -> String {
@@ -41,14 +59,10 @@ pub fn question(adn: &Adn) -> String {
 pub fn read(outcome: &DnsOutcome<Vec<u8>>, dnssec: Dnssec) -> (SourceStatus, Vec<Contact>, Vec<String>) {
     let failed = |reason: &str| (SourceStatus::Failed, Vec::new(), vec![reason.to_owned()]);
     let records = match outcome {
-        DnsOutcome::Records(_) if dnssec == Dnssec::Bogus => return failed("dnssec-bogus"),
-        DnsOutcome::Records(records) => records,
+        DnsOutcome::Records(records) if dnssec != Dnssec::Bogus => records,
         DnsOutcome::NoData => return (SourceStatus::Empty, Vec::new(), vec!["no-record".into(), "no-data".into()]),
         DnsOutcome::NxDomain => return (SourceStatus::Empty, Vec::new(), vec!["no-record".into(), "nxdomain".into()]),
-        DnsOutcome::ServFail => return failed("servfail"),
-        DnsOutcome::Timeout => return failed("timeout"),
-        DnsOutcome::Bogus => return failed("dnssec-bogus"),
-        DnsOutcome::Other(_) => return failed("dns-error"),
+        other => return failed(failure(other)),
     };
     if records.len() > CONTACTS_MAX {
         return failed("too-many-records");

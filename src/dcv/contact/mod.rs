@@ -4,6 +4,7 @@
 //! addresses that may approve it. An approver is always picked from that list.
 
 pub mod constructed;
+pub mod dns_caa;
 pub mod dns_txt;
 pub mod rdap;
 pub mod whois;

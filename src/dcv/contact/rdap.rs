@@ -85,7 +85,7 @@ fn refuse(contact: &mut Contact, reason: &str) {
     contact.reason.get_or_insert_with(|| reason.to_owned());
 }
 
-/// The addresses of an entity's jCard or JSContact, and whether it has a contact address on the web; `None` when malformed.
+/// The addresses of an entity's jCard or `JSContact`, and whether it has a contact address on the web; `None` when malformed.
 fn card(entity: &Value) -> Option<(Vec<String>, bool)> {
     let (mut emails, mut has_uri) = (Vec::new(), false);
     if let Some(vcard) = entity.get("vcardArray") {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dcvd::dcv::contact::dns_caa::CaaRecord;
 use dcvd::dcv::contact::dns_txt::DnsOutcome;
 use dcvd::dcv::contact::whois::{HopError, Question};
 use dcvd::dcv::evidence::{Dnssec, Exchange};
@@ -54,10 +55,16 @@ type Answer = (DnsOutcome<Vec<u8>>, Dnssec, Duration);
 #[derive(Default)]
 pub struct FakeDns {
     answers: Mutex<HashMap<String, Answer>>,
+    caa: Mutex<HashMap<String, Vec<CaaRecord>>>,
     asked: Mutex<Vec<String>>,
 }
 
 impl FakeDns {
+    pub fn caa_is(&self, name: &str, tag: &str, value: &str) {
+        let record = CaaRecord { critical: false, tag: tag.to_owned(), value: value.as_bytes().to_vec() };
+        self.caa.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().push(record);
+    }
+
     pub fn txt_is(&self, name: &str, values: &[&str]) {
         let records = values.iter().map(|value| value.as_bytes().to_vec()).collect();
         self.outcome_is(name, DnsOutcome::Records(records), Dnssec::Secure, Duration::from_secs(60));
@@ -75,7 +82,14 @@ impl FakeDns {
 
 #[async_trait]
 impl Dns for FakeDns {
-    async fn txt(&self, name: &str) -> DnsAnswer {
+    async fn caa(&self, name: &str) -> DnsAnswer<CaaRecord> {
+        let found = self.caa.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let outcome = found.map_or(DnsOutcome::NoData, DnsOutcome::Records);
+        let exchange = Exchange::answered("fake", None, name, START, format!("{outcome:?}").as_bytes());
+        DnsAnswer { outcome, dnssec: Dnssec::Secure, ttl: Duration::from_secs(60), exchange }
+    }
+
+    async fn txt(&self, name: &str) -> DnsAnswer<Vec<u8>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (outcome, dnssec, ttl) =
