@@ -66,6 +66,29 @@ pub trait Whois: Send + Sync {
     async fn ask(&self, question: &Question) -> WhoisAnswer;
 }
 
+/// One RDAP answer.
+#[derive(Debug, Clone)]
+pub struct RdapAnswer {
+    /// The HTTP status and body, or why there are none.
+    pub result: Result<(u16, Vec<u8>), String>,
+    /// What was asked of whom, and what came back.
+    pub exchange: Exchange,
+}
+
+/// RDAP look-ups. Bounded in size and time by the implementation, which never connects to a private address that was not
+/// configured and follows no redirect.
+#[async_trait]
+pub trait Rdap: Send + Sync {
+    /// Reads IANA's bootstrap registry. Spec: RFC 9224.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    async fn bootstrap(&self) -> Result<Vec<u8>, String>;
+
+    /// Asks for one object.
+    async fn ask(&self, url: &str) -> RdapAnswer;
+}
+
 /// A mail before it is bytes. Not for debug output: its text holds the link.
 #[derive(Clone)]
 pub struct Letter {
@@ -143,6 +166,7 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     pub dns: Arc<dyn Dns>,
     pub whois: Arc<dyn Whois>,
+    pub rdap: Arc<dyn Rdap>,
     pub mail_out: Arc<dyn MailOut>,
     pub webhook: Arc<dyn Webhook>,
 }

@@ -1,6 +1,9 @@
 //! Which addresses a referral or a webhook may reach.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
 
 /// Whether an address is a global unicast one: not private, loopback, link-local, shared, documentation, multicast or
 /// reserved. Spec: IANA IPv4 and IPv6 Special-Purpose Address Registries.
@@ -35,6 +38,30 @@ fn is_public_v6(v6: Ipv6Addr) -> bool {
         && !(first == 0x2001 && (second == 0xdb8 || second < 0x200))
         && first != 0x2002
         && !(first == 0x3fff && second < 0x1000)
+}
+
+/// The address that a URL names as its host, where it is one.
+pub(super) fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(v4) => Some(v4.into()),
+        Host::Ipv6(v6) => Some(v6.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+/// Resolves as the system does and refuses a name with any address that is not public.
+pub(super) struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if found.iter().any(|found| !is_public(found.ip())) {
+                return Err("the address is not a public one".into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }
 
 #[cfg(test)]

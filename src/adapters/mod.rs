@@ -5,5 +5,6 @@ pub mod clock;
 pub mod dns;
 pub mod entropy;
 pub mod mail_out;
+pub mod rdap;
 pub mod webhook;
 pub mod whois;

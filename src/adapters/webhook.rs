@@ -1,7 +1,6 @@
 //! Webhooks by reqwest, signed by the Standard Webhooks specification.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +8,12 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use sha2::Sha256;
-use url::{Host, Url};
+use url::Url;
 
-use super::address;
+use super::address::{self, PublicOnly};
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::{PostFailure, Webhook};
 
@@ -81,7 +79,7 @@ impl Webhook for StandardWebhooks {
         let fail = |detail: String| PostFailure { detail, retry_after: None };
         let endpoint =
             self.endpoints.get(endpoint).ok_or_else(|| fail(format!("no webhook `{endpoint}` is configured any more")))?;
-        if !endpoint.allow_private_address && literal(&endpoint.url).is_some_and(|ip| !address::is_public(ip)) {
+        if !endpoint.allow_private_address && address::literal(&endpoint.url).is_some_and(|ip| !address::is_public(ip)) {
             return Err(fail("the address is not a public one (allow_private_address)".to_owned()));
         }
         let client = if endpoint.allow_private_address { &self.anywhere } else { &self.public_only };
@@ -125,29 +123,6 @@ fn in_words(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     last.map_or_else(|| kind.to_owned(), |last| format!("{kind}: {last}"))
-}
-
-fn literal(url: &Url) -> Option<IpAddr> {
-    match url.host()? {
-        Host::Ipv4(v4) => Some(v4.into()),
-        Host::Ipv6(v6) => Some(v6.into()),
-        Host::Domain(_) => None,
-    }
-}
-
-/// Resolves as the system does and refuses a name with any address that is not public.
-struct PublicOnly;
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if found.iter().any(|found| !address::is_public(found.ip())) {
-                return Err("the address is not a public one (allow_private_address)".into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Asks the sources that a profile uses, all at once under one deadline, and keeps every answer as evidence.
 
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::App;
 use crate::dcv::contact::dns_caa::Climb;
 use crate::dcv::contact::whois::Walk;
-use crate::dcv::contact::{Source, SourceStatus, dns_txt, offered_adns};
+use crate::dcv::contact::{Source, SourceStatus, dns_txt, offered_adns, rdap};
 use crate::dcv::evidence::{Lookup, PRIMARY_PERSPECTIVE};
 use crate::dcv::id::LookupId;
 use crate::dcv::name::{Adn, Fqdn};
@@ -52,8 +52,10 @@ pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Fr
         if profile.addresses.sources.contains(&Source::DnsCaa) {
             wanted.extend(offered_adns(name, profile).into_iter().map(|adn| (Source::DnsCaa, adn)));
         }
-        if profile.addresses.sources.contains(&Source::Whois) {
-            wanted.insert((Source::Whois, Adn::base_of(name)));
+        for source in [Source::Whois, Source::Rdap] {
+            if profile.addresses.sources.contains(&source) {
+                wanted.insert((source, Adn::base_of(name)));
+            }
         }
     }
     let now = app.now();
@@ -133,7 +135,8 @@ async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> L
         match source {
             Source::DnsTxt => ask_txt(app, adn, &mut lookup).await,
             Source::DnsCaa => ask_caa(app, adn, &mut lookup).await,
-            Source::Constructed | Source::Whois | Source::Rdap => ask_whois(app, adn, &mut lookup).await,
+            Source::Rdap => ask_rdap(app, adn, &mut lookup).await,
+            Source::Constructed | Source::Whois => ask_whois(app, adn, &mut lookup).await,
         }
     };
     // One source that hangs must not take the others with it.
@@ -182,6 +185,58 @@ async fn ask_whois(app: &App, adn: &Adn, lookup: &mut Lookup) {
     lookup.server = outcome.server;
     lookup.contacts = outcome.contacts;
     lookup.reasons = outcome.reasons;
+}
+
+async fn ask_rdap(app: &App, adn: &Adn, lookup: &mut Lookup) {
+    let tld = adn.as_str().rsplit('.').next().unwrap_or_default();
+    let service = match bootstrap(app).await {
+        Ok(registry) => rdap::service(&registry, tld, app.settings.rdap_allow_http),
+        Err(error) => {
+            tracing::warn!(error, "the RDAP bootstrap registry cannot be read");
+            Err("no-bootstrap")
+        }
+    };
+    let mut url = match service {
+        Ok(Some(service)) => rdap::question(&service, adn),
+        Ok(None) => {
+            (lookup.status, lookup.reasons) = (SourceStatus::Empty, vec!["no-rdap-service".to_owned()]);
+            return;
+        }
+        Err(reason) => {
+            lookup.reasons = vec![reason.to_owned()];
+            return;
+        }
+    };
+    // The registry, and where it shows no contact the registrar it names: no further.
+    for last in [false, true] {
+        let answer = app.ports.rdap.ask(&url).await;
+        lookup.server = Some(answer.exchange.server.clone());
+        lookup.exchanges.push(answer.exchange);
+        let Ok((status, body)) = answer.result else {
+            lookup.status = SourceStatus::Failed;
+            lookup.reasons.push("connection-failed".to_owned());
+            return;
+        };
+        let reading = rdap::read_answer(status, &body, adn);
+        lookup.status = if reading.contacts.is_empty() { reading.status.as_source() } else { SourceStatus::Ok };
+        (lookup.contacts, lookup.reasons) = (reading.contacts, reading.reasons);
+        match reading.referral {
+            Some(next) if !last && lookup.contacts.is_empty() && next != url => url = next,
+            _ => return,
+        }
+    }
+}
+
+/// IANA's bootstrap registry, asked again when it is older than may be. Spec: BR v2.2.6 §3.2.2.4.12 (48 hours at most).
+async fn bootstrap(app: &App) -> Result<Arc<Vec<u8>>, String> {
+    let now = app.now();
+    let known = app.rdap_bootstrap.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some((registry, _)) = known.filter(|(_, at)| now.since(*at) < app.settings.whois_server_ttl) {
+        return Ok(registry);
+    }
+    let registry = Arc::new(app.ports.rdap.bootstrap().await?);
+    *app.rdap_bootstrap.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&registry), now));
+    Ok(registry)
 }
 
 /// The registry's WHOIS server as IANA named it, while that may be believed. Spec: BR v2.2.6 §3.2.2.4.12 (48 hours at most).

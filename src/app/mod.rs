@@ -42,8 +42,10 @@ pub struct Settings {
     pub subscriptions: Vec<Subscription>,
     /// Asked for each top-level domain's WHOIS server.
     pub whois_root: String,
-    /// How long the registry's server is believed.
+    /// How long the registry's server, and the RDAP bootstrap registry, are believed.
     pub whois_server_ttl: Duration,
+    /// RDAP over `http://`, for loopback tests alone.
+    pub rdap_allow_http: bool,
 }
 
 /// Wakes the workers when there is something to do.
@@ -75,6 +77,8 @@ pub struct App {
     pub wake: Wake,
     /// The registries' WHOIS servers as IANA named them.
     pub whois_servers: Mutex<HashMap<String, (String, Timestamp)>>,
+    /// IANA's RDAP bootstrap registry as last read.
+    pub rdap_bootstrap: Mutex<Option<(Arc<Vec<u8>>, Timestamp)>>,
     /// Profiles of earlier orders that are no longer in force, by hash.
     pub past_profiles: Mutex<HashMap<Vec<u8>, Arc<Versioned>>>,
 }

@@ -17,6 +17,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::dns::HickoryDns;
 use crate::adapters::entropy::SystemEntropy;
 use crate::adapters::mail_out::{Smtp, SmtpSettings};
+use crate::adapters::rdap::HttpRdap;
 use crate::adapters::webhook::{Endpoint, StandardWebhooks};
 use crate::adapters::whois::PortFortyThree;
 use crate::app::{App, Settings, Wake};
@@ -153,6 +154,7 @@ pub async fn wire(config: &Config) -> anyhow::Result<App> {
         renderer,
         wake: Wake::default(),
         whois_servers: Mutex::new(HashMap::new()),
+        rdap_bootstrap: Mutex::new(None),
         past_profiles: Mutex::new(HashMap::new()),
     };
     app.keep_profiles().await?;
@@ -180,6 +182,8 @@ fn ports(config: &Config) -> anyhow::Result<Ports> {
         config.whois.burst,
         clock.clone(),
     );
+    let rdap =
+        HttpRdap::new(&config.rdap.bootstrap, config.rdap.allow_http, config.whois.timeout, clock.clone()).context("rdap")?;
     let mail_out = Smtp::new(&SmtpSettings {
         url: config.smtp.url.clone(),
         from: config.smtp.from.clone(),
@@ -203,6 +207,7 @@ fn ports(config: &Config) -> anyhow::Result<Ports> {
         entropy: Arc::new(SystemEntropy),
         dns: Arc::new(dns),
         whois: Arc::new(whois),
+        rdap: Arc::new(rdap),
         mail_out: Arc::new(mail_out),
         webhook: Arc::new(webhook),
     })
@@ -227,6 +232,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         subscriptions: config.webhooks.iter().map(crate::config::WebhookEndpoint::subscription).collect(),
         whois_root: config.whois.root.to_ascii_lowercase(),
         whois_server_ttl: config.whois.server_ttl,
+        rdap_allow_http: config.rdap.allow_http,
     })
 }
 

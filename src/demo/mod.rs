@@ -70,6 +70,8 @@ impl World {
         std::fs::write(profiles.join("standard.toml"), STANDARD_PROFILE)?;
         let anchor = dir.join("trust-anchor.key");
         std::fs::write(&anchor, self.dns.trust_anchor())?;
+        // No registry of the demo's speaks RDAP yet; WHOIS does.
+        std::fs::write(dir.join("rdap.json"), "{\"services\": []}")?;
         let path = dir.join("dcvd.toml");
         std::fs::write(&path, self.configuration(dir, &profiles, &anchor, listen))?;
         Ok(Config::load(Some(&path), [])?)
@@ -91,6 +93,8 @@ url = "sqlite://{database}"
 nameservers = ["{dns}"]
 dnssec = "validate"
 trust_anchor_file = {anchor}
+[rdap]
+bootstrap = {bootstrap}
 [whois]
 rate = "10/1s"
 [whois.connect_to]
@@ -113,6 +117,7 @@ allow_private_address = true
 "#,
             profiles = quoted(profiles),
             anchor = quoted(anchor),
+            bootstrap = quoted(&dir.join("rdap.json")),
             whois = whois.concat(),
             database = dir.join("dcvd.db").display(),
             dns = self.dns.address,

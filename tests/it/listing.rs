@@ -66,7 +66,7 @@ async fn the_listing_is_as_the_contract_says(app: TestApp) {
     assert_eq!(*source(&listing, "whois"), json!({"source": "whois", "status": "ok", "server": "whois.jprs.jp", "reasons": []}));
     assert_eq!(source(&listing, "dns_txt")["dnssec"], "secure");
     assert_eq!((source(&listing, "dns_caa")["status"].as_str(), emails(&listing, "dns_caa").len()), (Some("ok"), 2));
-    assert_eq!(source(&listing, "rdap")["status"], "off");
+    assert_eq!(*source(&listing, "rdap"), json!({"source": "rdap", "status": "empty", "reasons": ["no-rdap-service"]}));
 }
 
 async fn an_order_keeps_the_evidence_it_rests_on(app: TestApp) {
@@ -76,7 +76,7 @@ async fn an_order_keeps_the_evidence_it_rests_on(app: TestApp) {
         app.place(&json!({"order_ref": "A-1", "names": ["example.co.jp"], "approvers": ["owner@elsewhere.example"]})).await;
     let id = dcvd::dcv::id::OrderId::parse(order["id"].as_str().unwrap()).unwrap();
     let lookups = app.app.store.order_lookups(id).await.unwrap();
-    assert_eq!(lookups.len(), 3);
+    assert_eq!(lookups.len(), 4);
     let txt = lookups.iter().find(|lookup| lookup.source == Source::DnsTxt).unwrap();
     assert_eq!((txt.dnssec, txt.perspective.as_str()), (Some(Dnssec::Secure), "primary"));
     assert!(lookups.iter().any(|lookup| lookup.exchanges.len() == 4), "IANA, the domain and two handles");
@@ -123,6 +123,20 @@ async fn a_source_that_fails_hides_no_other_and_says_why() {
         assert_eq!(source(&listing, "dns_txt")["reasons"], json!([reason]));
         assert_eq!(source(&listing, "whois")["reasons"], json!(["timeout"]));
     }
+}
+
+#[tokio::test]
+async fn a_gtlds_rdap_leads_through_the_registrar_and_is_bounded() {
+    let app = TestApp::sqlite().await;
+    app.whois.answers("whois.iana.org", "com", "domain: COM\nsource: IANA\n");
+    let (_, listing) = app.get("/v1/approvers?name=www.example.com").await;
+    assert_eq!(emails(&listing, "rdap"), ["rdap-admin@example.com"]);
+    assert_eq!(source(&listing, "rdap")["server"], "127.0.0.1");
+    let (_, unknown) = app.get("/v1/approvers?name=unknown.com").await;
+    assert_eq!(source(&unknown, "rdap")["reasons"], json!(["not-found"]));
+    let (_, endless) = app.get("/v1/approvers?name=endless.com").await;
+    assert_eq!(source(&endless, "rdap")["reasons"], json!(["connection-failed"]));
+    assert_eq!(emails(&endless, "constructed").len(), 5);
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@ use super::whois::{Reading, WhoisStatus, contact_value, names_domain};
 use super::{Contact, Role};
 use crate::dcv::name::Adn;
 
+/// Longest answer read, in octets; the longest recorded is under 30 KiB.
+pub const ANSWER_MAX_OCTETS: usize = 256 * 1024;
+
 /// Deepest nesting read; registries nest three levels.
 const DEPTH_MAX: usize = 16;
 
@@ -48,6 +51,40 @@ pub fn read(raw: &[u8], base: &Adn) -> Reading {
         }
     }
     reading
+}
+
+/// The registry's base address for a top level, by IANA's bootstrap registry; `Ok(None)` where it has none. Spec: RFC 9224 §4.
+///
+/// # Errors
+/// The text is no bootstrap registry.
+pub fn service(bootstrap: &[u8], tld: &str, allow_http: bool) -> Result<Option<String>, &'static str> {
+    let registry: Value = serde_json::from_slice(bootstrap).map_err(|_| "bad-bootstrap")?;
+    let services = registry.get("services").and_then(Value::as_array).ok_or("bad-bootstrap")?;
+    let ours = services
+        .iter()
+        .filter_map(Value::as_array)
+        .find(|service| list(service.first()).filter_map(Value::as_str).any(|known| known.eq_ignore_ascii_case(tld)));
+    let urls = || list(ours.and_then(|service| service.get(1))).filter_map(Value::as_str);
+    let secure = urls().find(|url| url.starts_with("https://"));
+    let url = secure.or_else(|| urls().find(|url| allow_http && url.starts_with("http://")));
+    Ok(url.map(|url| format!("{}/", url.trim_end_matches('/'))))
+}
+
+/// The address to ask for a domain. Spec: RFC 9082 §3.1.3.
+#[must_use]
+pub fn question(service: &str, base: &Adn) -> String {
+    format!("{service}domain/{base}")
+}
+
+/// Reads an answer with its HTTP status: only 200 holds a domain, and only 404 says that there is none. Spec: RFC 7480 §5.
+#[must_use]
+pub fn read_answer(status: u16, raw: &[u8], base: &Adn) -> Reading {
+    match status {
+        200 if !is_too_deep(raw) => read(raw, base),
+        404 => Reading::nothing(WhoisStatus::NotFound),
+        429 => Reading::nothing(WhoisStatus::RateLimited),
+        _ => Reading::nothing(WhoisStatus::Error),
+    }
 }
 
 fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
@@ -223,6 +260,17 @@ mod tests {
         let mut replaced = domain(&json!([entity(&["registrant"], "relay@example.net")]));
         replaced["redacted"] = json!([{"name": {"description": "Registrant Email"}, "method": "replacementValue"}]);
         assert!(!read(replaced.to_string().as_bytes(), &base()).contacts[0].usable);
+    }
+
+    #[test]
+    fn the_bootstrap_names_the_service_and_https_comes_first() {
+        let bootstrap = br#"{"services": [[["net", "COM"], ["http://a.example/", "https://a.example/v1"]], [["old"], ["http://o.example"]]]}"#;
+        assert_eq!(service(bootstrap, "com", false), Ok(Some("https://a.example/v1/".to_owned())));
+        assert_eq!(service(bootstrap, "old", false), Ok(None));
+        assert_eq!(service(bootstrap, "old", true), Ok(Some("http://o.example/".to_owned())));
+        assert_eq!(service(bootstrap, "jp", true), Ok(None));
+        assert_eq!(service(b"{}", "com", true), Err("bad-bootstrap"));
+        assert_eq!(question("https://a.example/v1/", &base()), "https://a.example/v1/domain/example.com");
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl WhoisStatus {
     }
 
     /// The outcome for the source when the walk ends here without contacts.
-    const fn as_source(self) -> SourceStatus {
+    #[must_use]
+    pub const fn as_source(self) -> SourceStatus {
         match self {
             Self::Found | Self::NotFound | Self::Reserved | Self::Suspended => SourceStatus::Empty,
             Self::RateLimited | Self::Gone | Self::Referral | Self::Error => SourceStatus::Failed,

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::routing::get;
 use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
+use dcvd::adapters::rdap::HttpRdap;
 use dcvd::adapters::webhook::{Endpoint, StandardWebhooks};
 use dcvd::app::expire::expire_due;
 use dcvd::app::{App, Settings, Wake};
@@ -70,6 +72,7 @@ impl TestApp {
         let (inbox, hooks) = (Inbox::start().await.unwrap(), Receiver::start(SECRET).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
+        let registry = rdap_registry().await;
         let clock = Arc::new(FakeClock::new());
         let (dns, whois) = (Arc::new(FakeDns::default()), Arc::new(FakeWhois::default()));
         let mail_out = Smtp::new(&SmtpSettings {
@@ -84,11 +87,14 @@ impl TestApp {
         .unwrap();
         let key = data_encoding::BASE64.decode(SECRET.trim_start_matches("whsec_").as_bytes()).unwrap();
         let endpoint = Endpoint { name: "hook".to_owned(), url: hooks.url.parse().unwrap(), key, allow_private_address: true };
+        let bootstrap = dir.path().join("bootstrap.json");
+        std::fs::write(&bootstrap, json!({"services": [[["com"], [format!("http://{registry}/rdap/")]]]}).to_string()).unwrap();
         let ports = Ports {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::default()),
             dns: dns.clone(),
             whois: whois.clone(),
+            rdap: Arc::new(HttpRdap::new(&bootstrap.to_string_lossy(), true, Duration::from_secs(5), clock.clone()).unwrap()),
             mail_out: Arc::new(mail_out),
             webhook: Arc::new(StandardWebhooks::new(vec![endpoint], Duration::from_secs(5)).unwrap()),
         };
@@ -112,6 +118,7 @@ impl TestApp {
                 subscriptions: vec![Subscription { endpoint: "hook".to_owned(), kinds: None, clients: None }],
                 whois_root: "whois.iana.org".to_owned(),
                 whois_server_ttl: Duration::from_secs(86_400),
+                rdap_allow_http: true,
             },
             profiles: load_profiles(dir.path(), "standard").unwrap(),
             suffixes: SuffixList::BuiltIn,
@@ -119,6 +126,7 @@ impl TestApp {
             renderer: Renderer::new(None).unwrap(),
             wake: Wake::default(),
             whois_servers: Mutex::new(HashMap::new()),
+            rdap_bootstrap: Mutex::new(None),
             past_profiles: Mutex::new(HashMap::new()),
         });
         app.keep_profiles().await.unwrap();
@@ -222,6 +230,23 @@ impl TestApp {
         let nonce = self.nonce(link).await;
         self.send_form(link, &[("decision", "approve"), ("authority", "yes"), ("signer", "試験 太郎"), ("nonce", &nonce)]).await
     }
+}
+
+/// A registry that names the registrar, and the registrar, on a loopback port.
+async fn rdap_registry() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let thin = json!({"objectClassName": "domain", "ldhName": "EXAMPLE.COM", "links": [
+        {"rel": "related", "type": "application/rdap+json", "href": format!("http://{address}/registrar/domain/EXAMPLE.COM")}]});
+    let card = json!(["vcard", [["email", {}, "text", "rdap-admin@example.com"]]]);
+    let thick = json!({"objectClassName": "domain", "ldhName": "example.com", "entities": [{"roles": ["administrative"], "vcardArray": card}]});
+    let answer = |body: Value| get(|| async move { body.to_string() });
+    let router = axum::Router::new()
+        .route("/rdap/domain/example.com", answer(thin))
+        .route("/registrar/domain/EXAMPLE.COM", answer(thick))
+        .route("/rdap/domain/endless.com", answer(json!("x".repeat(300_000))));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
 }
 
 async fn read(answer: Response) -> (u16, Value) {

@@ -1,0 +1,88 @@
+//! RDAP over HTTPS by reqwest: no redirects, one deadline, a size limit, public addresses only.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::header::ACCEPT;
+use reqwest::redirect::Policy;
+use url::Url;
+
+use super::address::{self, PublicOnly};
+use crate::dcv::contact::rdap::ANSWER_MAX_OCTETS;
+use crate::dcv::evidence::Exchange;
+use crate::ports::{Clock, Rdap, RdapAnswer};
+
+/// Largest bootstrap registry, in octets; IANA's is about 60 KiB.
+const BOOTSTRAP_MAX_OCTETS: usize = 1024 * 1024;
+
+/// Asks registries and registrars.
+pub struct HttpRdap {
+    client: reqwest::Client,
+    bootstrap: String,
+    /// Loopback tests alone: `http://` and private addresses.
+    allow_http: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl HttpRdap {
+    /// Prepares requests of `timeout` each. `bootstrap` is an address or a file's path.
+    ///
+    /// # Errors
+    /// The TLS back-end cannot be set up.
+    pub fn new(bootstrap: &str, allow_http: bool, timeout: Duration, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+        let mut builder = reqwest::Client::builder().redirect(Policy::none()).no_proxy().timeout(timeout);
+        if !allow_http {
+            builder = builder.https_only(true).dns_resolver(Arc::new(PublicOnly));
+        }
+        Ok(Self { client: builder.build()?, bootstrap: bootstrap.to_owned(), allow_http, clock })
+    }
+
+    async fn get(&self, url: &str, limit: usize) -> Result<(u16, Vec<u8>), String> {
+        let url: Url = url.parse().map_err(|_| "not an address".to_owned())?;
+        if !self.allow_http && address::literal(&url).is_some_and(|ip| !address::is_public(ip)) {
+            return Err("the server's address is not a public one".to_owned());
+        }
+        let failed = |error: reqwest::Error| {
+            if error.is_timeout() { "no answer in time".to_owned() } else { error.without_url().to_string() }
+        };
+        let mut response = self.client.get(url).header(ACCEPT, "application/rdap+json").send().await.map_err(failed)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > limit {
+                return Err(format!("larger than {limit} bytes"));
+            }
+        }
+        Ok((response.status().as_u16(), body))
+    }
+}
+
+#[async_trait]
+impl Rdap for HttpRdap {
+    async fn bootstrap(&self) -> Result<Vec<u8>, String> {
+        if self.bootstrap.starts_with("https://") || self.bootstrap.starts_with("http://") {
+            return match self.get(&self.bootstrap, BOOTSTRAP_MAX_OCTETS).await? {
+                (200, body) => Ok(body),
+                (status, _) => Err(format!("HTTP {status}")),
+            };
+        }
+        tokio::fs::read(PathBuf::from(&self.bootstrap)).await.map_err(|error| error.to_string())
+    }
+
+    async fn ask(&self, url: &str) -> RdapAnswer {
+        let at = self.clock.now();
+        let server = url.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        match self.get(url, ANSWER_MAX_OCTETS).await {
+            Ok((status, body)) => {
+                let exchange = Exchange::answered(&server, None, &format!("GET {url} → {status}"), at, &body);
+                RdapAnswer { result: Ok((status, body)), exchange }
+            }
+            Err(error) => {
+                let exchange = Exchange::failed(&server, None, &format!("GET {url}"), at, error.clone());
+                RdapAnswer { result: Err(error), exchange }
+            }
+        }
+    }
+}
