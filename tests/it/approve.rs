@@ -38,6 +38,11 @@ async fn an_approval_takes_a_post_and_is_told_with_its_evidence(app: TestApp) {
     let (status, receipt) = app.page(&link).await;
     assert_eq!(status, 200);
     assert!(receipt.contains("承認の手続きは完了しています") && !receipt.contains("<form"));
+    let again = async |decision| app.send_form(&link, &[("decision", decision), ("authority", "yes")]).await;
+    let (status, page) = again("approve").await;
+    assert!(status == 409 && page.contains("承認の手続きは完了しています"), "a double click sees the receipt");
+    let (status, page) = again("reject").await;
+    assert!(status == 409 && page.contains("先に手続きが完了しました") && page.contains("記録されていません"));
 
     let after = app.order(&order).await;
     assert_eq!(after["state"], "completed");

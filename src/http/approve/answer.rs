@@ -40,7 +40,7 @@ pub(in crate::http) async fn post(
         authority: given("authority") == "yes",
     };
     if let Some(refusal) = &opened.closed {
-        return Ok(pages::closed(&state.app, &opened, refusal, lang, *refusal == Refusal::Decided));
+        return Ok(pages::closed(&state.app, &opened, refusal, lang, Some(&given("decision"))));
     }
     let form_error = |errors: &[FieldError]| pages::form(&state.app, &opened, lang, &entered, errors);
     if !opened.nonce_fits(&state.app, &given("nonce")) {
@@ -61,7 +61,7 @@ pub(in crate::http) async fn post(
         Err(refusal) => {
             // Opened again, so that the page tells what the winner decided.
             let opened = open_link(&state.app, &token).await?.unwrap_or(opened);
-            Ok(pages::closed(&state.app, &opened, &refusal, lang, true))
+            Ok(pages::closed(&state.app, &opened, &refusal, lang, Some(&given("decision"))))
         }
     }
 }

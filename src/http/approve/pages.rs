@@ -89,8 +89,8 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
     html(app, status, "approve/form.html", &context)
 }
 
-/// A link that cannot be answered, and what became of it. `raced`: somebody else was faster than this answer.
-pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'static str, raced: bool) -> Response {
+/// A link that cannot be answered, and what became of it. `late` is the answer that came too late, where one was given.
+pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'static str, late: Option<&str>) -> Response {
     let asked = opened.record.asked_by(&opened.mail.id);
     let ended = asked.iter().find_map(|one| one.ended_at).map(Timestamp::from_unix_micros);
     let when = |ja: &str, en: &str| {
@@ -99,15 +99,17 @@ pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'stat
     let (status, heading, lines) = match refusal {
         Refusal::Decided => {
             let (heading, line) = decided(opened);
-            let (status, heading) = if raced {
-                (StatusCode::CONFLICT, ["先に手続きが完了しました", "Someone has already answered"])
-            } else {
-                (StatusCode::OK, heading)
-            };
+            // The same answer by the same link once more, a double click above all, is told as what it is: received.
+            let repeated = asked.iter().any(|one| one.mail_id.as_ref() == Some(&opened.mail.id) && one.answer.as_deref() == late);
             let mut lines = vec![line, when("受付日時", "Answered")];
-            if raced {
-                lines.push(pair("今回の入力は記録されていません。", "Your entry was not used."));
-            }
+            let (status, heading) = match late {
+                None => (StatusCode::OK, heading),
+                Some(_) if repeated => (StatusCode::CONFLICT, heading),
+                Some(_) => {
+                    lines.push(pair("今回の入力は記録されていません。", "Your entry was not used."));
+                    (StatusCode::CONFLICT, ["先に手続きが完了しました", "Someone has already answered"])
+                }
+            };
             (status, heading, lines)
         }
         Refusal::Expired => (

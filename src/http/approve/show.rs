@@ -25,7 +25,7 @@ pub(in crate::http) async fn get(
     };
     let lang = language(switched, &headers, Some(&opened.record.order.locale));
     Ok(match &opened.closed {
-        Some(refusal) => pages::closed(&state.app, &opened, refusal, lang, false),
+        Some(refusal) => pages::closed(&state.app, &opened, refusal, lang, None),
         None => pages::form(&state.app, &opened, lang, &Entered::default(), &[]),
     })
 }
