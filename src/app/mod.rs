@@ -8,6 +8,7 @@ pub mod lookups;
 pub mod open_link;
 pub mod place_order;
 pub mod replay;
+pub mod show_evidence;
 pub mod show_order;
 
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! Loopback stand-ins for the outside world, speaking the real protocols, for `dcvd demo` and the tests: an authoritative DNS
-//! server with signed zones, a WHOIS server, an SMTP inbox, a webhook receiver. Feature `demo`; packages build without.
+//! server with signed zones, a WHOIS and an RDAP server, an SMTP inbox, a webhook receiver. Feature `demo`; packages build without.
 
 pub mod desk;
 pub mod dns;
+pub mod rdap;
 pub mod script;
 pub mod smtp;
 pub mod webhooks;
@@ -25,6 +26,8 @@ pub struct World {
     pub dns: dns::DnsServer,
     /// The WHOIS servers, by the names they answer for.
     pub whois: Vec<(&'static str, SocketAddr)>,
+    /// The RDAP server.
+    pub rdap: SocketAddr,
     /// The inbox.
     pub inbox: smtp::Inbox,
     /// The webhook receiver.
@@ -53,6 +56,7 @@ impl World {
         Ok(Self {
             dns: dns::DnsServer::start().await?,
             whois: whois::start().await?,
+            rdap: rdap::start().await?,
             inbox: smtp::Inbox::start().await?,
             webhooks: webhooks::Receiver::start(&secret).await?,
             token: HEXLOWER.encode(&random[..24]),
@@ -70,8 +74,7 @@ impl World {
         std::fs::write(profiles.join("standard.toml"), STANDARD_PROFILE)?;
         let anchor = dir.join("trust-anchor.key");
         std::fs::write(&anchor, self.dns.trust_anchor())?;
-        // No registry of the demo's speaks RDAP yet; WHOIS does.
-        std::fs::write(dir.join("rdap.json"), "{\"services\": []}")?;
+        std::fs::write(dir.join("rdap.json"), rdap::bootstrap(self.rdap))?;
         let path = dir.join("dcvd.toml");
         std::fs::write(&path, self.configuration(dir, &profiles, &anchor, listen))?;
         Ok(Config::load(Some(&path), [])?)
@@ -95,6 +98,7 @@ dnssec = "validate"
 trust_anchor_file = {anchor}
 [rdap]
 bootstrap = {bootstrap}
+allow_http = true
 [whois]
 rate = "10/1s"
 [whois.connect_to]

@@ -106,6 +106,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/orders", get(api::list_orders::get).post(api::place_order::post))
             .route("/v1/orders/{id}", get(api::show_order::get))
             .route("/v1/orders/{id}/events", get(api::events::get))
+            .route("/v1/orders/{id}/evidence", get(api::evidence::get))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
         let approve = Router::new().route("/approve/{token}", get(approve::show::get).post(approve::answer::post)).layer(
             ServiceBuilder::new()

@@ -81,6 +81,25 @@ async fn an_order_keeps_the_evidence_it_rests_on(app: TestApp) {
     assert_eq!((txt.dnssec, txt.perspective.as_str()), (Some(Dnssec::Secure), "primary"));
     assert!(lookups.iter().any(|lookup| lookup.exchanges.len() == 4), "IANA, the domain and two handles");
     assert_eq!(order["mails"][0]["source"], "dns_txt");
+    app.run_jobs().await;
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    let (status, bundle) = app.get(&format!("/v1/orders/{}/evidence", order["id"].as_str().unwrap())).await;
+    assert_eq!(status, 200);
+    assert_eq!((bundle["lookups"].as_array().unwrap().len(), bundle["br_version"].as_str()), (4, Some("2.2.6")));
+    assert!(
+        bundle["lookups"].as_array().unwrap().iter().all(|one| one["exchanges"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|x| x["sha256"].is_string()))
+    );
+    assert_eq!(bundle["profile"]["values"]["window"]["days"], 26);
+    assert_eq!(
+        (bundle["answers"][0]["decided"].as_bool(), bundle["answers"][0]["signer"].as_str()),
+        (Some(true), Some("試験 太郎"))
+    );
+    let token = app.last_link().rsplit('/').next().unwrap().to_owned();
+    assert!(!bundle.to_string().contains(&token), "no link is in it");
 }
 
 #[tokio::test]

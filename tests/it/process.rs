@@ -216,6 +216,14 @@ async fn approvers_are_listed_on_the_command_line() {
     assert!(table.contains("hanako@sample-shop.co.jp") && table.contains("3.2.2.4.14"), "{table}");
     let object: Value = serde_json::from_slice(&object.stdout).unwrap();
     assert_eq!(object["class"], "jp-general");
+    let com = setup.config.to_str().unwrap().to_owned();
+    let com =
+        tokio::task::spawn_blocking(move || run(&["approvers", "sample-shop.com", "--json", "--config", &com])).await.unwrap();
+    let com = String::from_utf8_lossy(&com.stdout).into_owned();
+    for email in ["caa-owner@sample-shop.com", "admin-contact@sample-shop.com", "rdap-admin@sample-shop.com"] {
+        assert!(com.contains(email), "{com}");
+    }
+    assert!(!com.contains("abuse@") && !com.contains("registrant@"));
     assert!(object["sources"].as_array().unwrap().iter().any(|one| one["reasons"] == json!(["mailto"])), "{object}");
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod approvers;
 pub(super) mod events;
+pub(super) mod evidence;
 pub(super) mod fields;
 pub(super) mod list_orders;
 pub(super) mod place_order;

@@ -1,0 +1,167 @@
+//! Puts together all that an order rests on: its rules, look-ups, mails, answers, timeline and attempts.
+
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::App;
+use super::show_order::{EventView, OrderView, show_order, timeline};
+use crate::dcv::contact::Contact;
+use crate::dcv::evidence::{Dnssec, Exchange, Lookup};
+use crate::dcv::id::{LookupId, MailId, OrderId};
+use crate::dcv::method::BR_VERSION;
+use crate::dcv::timestamp::Timestamp;
+use crate::store::{AnswerRow, AttemptRow, MailRow, StoreError};
+
+/// The bundle. No link and no Random Value is in it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "each member is what its type says")]
+pub struct Evidence {
+    pub order: OrderView,
+    pub br_version: &'static str,
+    pub profile: ProfileEvidence,
+    pub lookups: Vec<LookupEvidence>,
+    pub mails: Vec<MailEvidence>,
+    pub answers: Vec<AnswerEvidence>,
+    pub events: Vec<EventView>,
+    pub attempts: Vec<AttemptEvidence>,
+}
+
+/// The rules the order was placed under, whole.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "each member is the column of its name")]
+pub struct ProfileEvidence {
+    pub id: String,
+    pub sha256: String,
+    pub values: Box<RawValue>,
+}
+
+/// One look-up with its raw answers.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "dcv::evidence::Lookup documents each")]
+pub struct LookupEvidence {
+    pub id: LookupId,
+    pub source: &'static str,
+    pub adn: String,
+    pub status: &'static str,
+    pub server: Option<String>,
+    pub dnssec: Option<Dnssec>,
+    pub at: Timestamp,
+    pub valid_until: Option<Timestamp>,
+    pub perspective: String,
+    pub contacts: Vec<Contact>,
+    pub reasons: Vec<String>,
+    pub exchanges: Vec<Exchange>,
+}
+
+/// What was sent, by its hash.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the table's columns document each")]
+pub struct MailEvidence {
+    pub id: MailId,
+    pub message_id: String,
+    pub content_sha256: String,
+    pub lookup: Option<String>,
+    pub looked_up_at: Timestamp,
+    pub initiated_at: Timestamp,
+}
+
+/// One press of a button.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the table's columns document each")]
+pub struct AnswerEvidence {
+    pub at: Timestamp,
+    pub answer: String,
+    pub scope: Option<String>,
+    pub signer: Option<String>,
+    pub reason: Option<String>,
+    pub peer: String,
+    pub user_agent: String,
+    pub decided: bool,
+}
+
+/// One try of a mail or webhook.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the table's columns document each")]
+pub struct AttemptEvidence {
+    pub kind: String,
+    pub to: String,
+    pub number: i64,
+    pub ended_at: Timestamp,
+    pub outcome: String,
+    pub detail: String,
+}
+
+/// Puts an order's evidence together; `None` when there is no such order of this ordering system.
+///
+/// # Errors
+/// [`StoreError`] when the database fails or a row does not fit the model.
+pub async fn show_evidence(app: &App, id: OrderId, client: &str) -> Result<Option<Evidence>, StoreError> {
+    let Some(record) = show_order(app, id, Some(client)).await? else { return Ok(None) };
+    let profile = app.profile_of(&record.order).await?;
+    let values = RawValue::from_string(profile.body.clone())
+        .map_err(|_| StoreError::inconsistent("profile_versions", "body", &profile.hash))?;
+    Ok(Some(Evidence {
+        order: record.view()?,
+        br_version: BR_VERSION,
+        profile: ProfileEvidence { id: profile.profile.id.clone(), sha256: HEXLOWER.encode(&profile.hash), values },
+        lookups: app.store.order_lookups(id).await?.into_iter().map(lookup).collect(),
+        mails: record.mails.iter().map(mail).collect::<Result<_, _>>()?,
+        answers: app.store.answers(id).await?.into_iter().map(answer).collect(),
+        events: timeline(app, id).await?,
+        attempts: app.store.attempts(id).await?.into_iter().map(attempt).collect(),
+    }))
+}
+
+fn lookup(lookup: Lookup) -> LookupEvidence {
+    LookupEvidence {
+        id: lookup.id,
+        source: lookup.source.as_str(),
+        adn: lookup.adn,
+        status: lookup.status.as_str(),
+        server: lookup.server,
+        dnssec: lookup.dnssec,
+        at: lookup.at,
+        valid_until: lookup.valid_until,
+        perspective: lookup.perspective,
+        contacts: lookup.contacts,
+        reasons: lookup.reasons,
+        exchanges: lookup.exchanges,
+    }
+}
+
+fn mail(row: &MailRow) -> Result<MailEvidence, StoreError> {
+    let lookup = row.lookup_id.as_ref().and_then(|id| <[u8; 16]>::try_from(id.as_slice()).ok()).map(LookupId::from_bytes);
+    Ok(MailEvidence {
+        id: row.id()?,
+        message_id: row.message_id.clone(),
+        content_sha256: HEXLOWER.encode(&row.content_hash),
+        lookup: lookup.map(|id| id.to_string()),
+        looked_up_at: Timestamp::from_unix_micros(row.looked_up_at),
+        initiated_at: row.initiated_at(),
+    })
+}
+
+fn answer(row: AnswerRow) -> AnswerEvidence {
+    AnswerEvidence {
+        at: Timestamp::from_unix_micros(row.at),
+        answer: row.answer,
+        scope: row.scope,
+        signer: row.signer,
+        reason: row.reason,
+        peer: row.peer,
+        user_agent: row.user_agent,
+        decided: row.won == 1,
+    }
+}
+
+fn attempt(row: AttemptRow) -> AttemptEvidence {
+    AttemptEvidence {
+        kind: row.kind,
+        to: row.endpoint,
+        number: row.number,
+        ended_at: Timestamp::from_unix_micros(row.ended_at),
+        outcome: row.outcome,
+        detail: row.detail,
+    }
+}

@@ -1,0 +1,18 @@
+//! `GET /v1/orders/{id}/evidence`: all that an order rests on, for an auditor.
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::{Client, json_answer, order_id};
+use crate::app::show_evidence::show_evidence;
+use crate::http::{Code, HttpState, Problem};
+
+pub(in crate::http) async fn get(
+    State(state): State<HttpState>,
+    Extension(Client(client)): Extension<Client>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let evidence = show_evidence(&state.app, order_id(&id)?, &client).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    Ok(json_answer(evidence))
+}
