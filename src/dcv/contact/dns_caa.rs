@@ -20,11 +20,13 @@ pub struct CaaRecord {
     pub value: Vec<u8>,
 }
 
-/// The climb from an ADN to its top-level domain, ended by the first name that has CAA records or does not answer.
+/// The climb from an ADN, ended by the first name that has CAA records or does not answer.
+///
+/// RFC 8659 goes on to the top-level domain. Above the Base Domain Name the records are the registry's, and an address in them
+/// would approve every name below: the climb ends at the Base Domain Name, and what stands above is not even asked for.
 #[derive(Clone, Debug)]
 pub struct Climb {
     names: Vec<String>,
-    base: String,
     at: usize,
     ended: bool,
     dnssec: Dnssec,
@@ -35,13 +37,8 @@ impl Climb {
     /// Begins at the ADN itself.
     #[must_use]
     pub fn new(adn: &Adn) -> Self {
-        let mut names = vec![adn.as_str().to_owned()];
-        while let Some((_, parent)) = names.last().and_then(|name| name.split_once('.')) {
-            names.push(parent.to_owned());
-        }
         Self {
-            names,
-            base: adn.fqdn().base_domain().as_str().to_owned(),
+            names: adn.fqdn().authorization_domains().iter().map(ToString::to_string).collect(),
             at: 0,
             ended: false,
             dnssec: Dnssec::Secure,
@@ -59,16 +56,15 @@ impl Climb {
     ///
     /// A failure nearer the name wins over an answer further up, since it may hide records that would have counted.
     pub fn answer(&mut self, outcome: &DnsOutcome<CaaRecord>, dnssec: Dnssec) {
-        let Some(name) = self.question().map(str::to_owned) else { return };
+        if self.question().is_none() {
+            return;
+        }
         self.dnssec = self.dnssec.min(dnssec);
         match outcome {
             DnsOutcome::NoData | DnsOutcome::NxDomain if dnssec != Dnssec::Bogus => self.at += 1,
             DnsOutcome::Records(records) if dnssec != Dnssec::Bogus => {
                 self.ended = true;
-                // Above the Base Domain Name the records are the registry's, and so is any address in them.
-                let ours = name.len() >= self.base.len();
-                self.outcome =
-                    if ours { read(records) } else { (SourceStatus::Empty, Vec::new(), vec!["above-base-domain".to_owned()]) };
+                self.outcome = read(records);
             }
             other => {
                 self.ended = true;
@@ -154,11 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn a_registrys_own_contact_is_nobodys_approver() {
+    fn a_registrys_own_contact_is_nobodys_approver_and_not_asked_for() {
         let zone = [("co.jp", DnsOutcome::Records(vec![record("contactemail", "registry@jprs.example")]))];
-        let (status, emails, reasons, _) = climb("www.example.co.jp", &zone);
-        assert_eq!((status, emails.len(), reasons), (SourceStatus::Empty, 0, vec!["above-base-domain".to_owned()]));
-        assert_eq!(climb("example.jp", &[]).2, ["no-record"]);
+        let (status, emails, reasons, asked) = climb("www.example.co.jp", &zone);
+        assert_eq!((status, emails.len(), reasons), (SourceStatus::Empty, 0, vec!["no-record".to_owned()]));
+        assert_eq!(asked, ["www.example.co.jp", "example.co.jp"]);
     }
 
     #[test]
