@@ -13,6 +13,8 @@ use crate::support::on_both;
 on_both!(
     an_approval_takes_a_post_and_is_told_with_its_evidence,
     of_many_answers_at_once_one_wins,
+    of_two_links_to_one_name_one_decides,
+    an_answer_and_the_deadline_at_once_decide_once,
     a_refusal_and_a_report_are_told_apart,
     a_link_expires_after_26_days_and_says_so,
     pressing_the_defaults_approves_nothing,
@@ -93,6 +95,38 @@ async fn of_many_answers_at_once_one_wins(app: TestApp) {
     app.run_jobs().await;
     let decided = app.event_types(&order).await.into_iter().filter(|kind| kind.starts_with("validation.")).count();
     assert_eq!(decided, 1);
+}
+
+async fn of_two_links_to_one_name_one_decides(app: TestApp) {
+    let order = app
+        .place(&json!({"order_ref": "A-1", "names": ["www.example.co.jp"],
+                       "approvers": ["admin@example.co.jp", "webmaster@example.co.jp"]}))
+        .await;
+    app.run_jobs().await;
+    let links: Vec<String> = app.inbox.arrived().iter().map(|mail| mail.link().unwrap()).collect();
+    let nonces = [app.nonce(&links[0]).await, app.nonce(&links[1]).await];
+    let approve = [("decision", "approve"), ("authority", "yes"), ("nonce", nonces[0].as_str())];
+    let reject = [("decision", "reject"), ("nonce", nonces[1].as_str())];
+    let (one, other) = tokio::join!(app.send_form(&links[0], &approve), app.send_form(&links[1], &reject));
+    let mut statuses = [one.0, other.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409]);
+    app.run_jobs().await;
+    let kinds = app.event_types(&order).await;
+    assert_eq!(kinds.iter().filter(|kind| kind.starts_with("validation.")).count(), 1, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| *kind == "order.completed").count(), 1, "{kinds:?}");
+}
+
+async fn an_answer_and_the_deadline_at_once_decide_once(app: TestApp) {
+    let (order, link) = sent(&app).await;
+    let nonce = app.nonce(&link).await;
+    app.clock.advance(Duration::from_secs(26 * 86_400));
+    let form = [("decision", "approve"), ("authority", "yes"), ("nonce", nonce.as_str())];
+    let (answered, expired) = tokio::join!(app.send_form(&link, &form), dcvd::app::expire::expire_due(&app.app));
+    expired.unwrap();
+    assert_eq!(answered.0, 410, "the deadline wins, whichever comes first");
+    app.run_jobs().await;
+    assert_eq!(app.event_types(&order).await[2..], ["validation.expired", "order.completed"]);
 }
 
 async fn a_refusal_and_a_report_are_told_apart(app: TestApp) {

@@ -145,6 +145,20 @@ async fn no_secret_and_no_address_is_logged() {
     }
 }
 
+#[tokio::test]
+async fn the_status_page_can_have_an_address_of_its_own_beside_a_proxy() {
+    let setup = Setup::new().await;
+    let admin = address();
+    let text = std::fs::read_to_string(&setup.config).unwrap();
+    let text = text.replace("[server]\n", &format!("[server]\nadmin_listen = \"{admin}\"\ntrusted_proxies = [\"127.0.0.1\"]\n"));
+    std::fs::write(&setup.config, text).unwrap();
+    let _daemon = setup.serve().await;
+    let status = async |url: String| setup.client.get(url).send().await.unwrap().status().as_u16();
+    assert_eq!(status(format!("{}/admin", setup.base)).await, 404);
+    assert_eq!(status(format!("http://{admin}/admin")).await, 200);
+    assert_eq!(status(format!("http://{admin}/v1/orders")).await, 404, "and nothing else is there");
+}
+
 #[test]
 fn the_demos_script_runs_through() {
     let output = run(&["demo", "--script"]);
