@@ -23,6 +23,7 @@ pub type Lease = [u8; 16];
 /// Attempts after which an effect is given up whatever happens; the schedule itself ends with the 43rd. Only one that kills its
 /// worker each time gets here.
 const ATTEMPTS_MAX: i64 = 60;
+const NEVER_ENDED: &str = "given up: no attempt came to an end";
 
 /// What came of an attempt.
 struct Attempt {
@@ -37,10 +38,6 @@ struct Attempt {
 /// # Errors
 /// [`StoreError`] when the database fails; the lease then ends and the attempt is made again.
 pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
-    if effect.tried > ATTEMPTS_MAX {
-        let detail = "given up: no attempt came to an end".to_owned();
-        return record(app, effect, lease, Attempt { outcome: Outcome::Dead, detail, news: None }, None).await;
-    }
     match kind {
         EffectKind::Mail => deliver_mail(app, effect, lease).await,
         EffectKind::Webhook => deliver_webhook(app, effect, lease).await,
@@ -48,6 +45,10 @@ pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: 
 }
 
 async fn deliver_webhook(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+    if effect.tried > ATTEMPTS_MAX {
+        let attempt = Attempt { outcome: Outcome::Dead, detail: NEVER_ENDED.to_owned(), news: None };
+        return record(app, effect, lease, attempt, None).await;
+    }
     let id = EventId::from_bytes(subject(&effect)?);
     let event = app.store.event(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
     let at = Timestamp::from_unix_micros(event.at);
@@ -81,6 +82,9 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
     let (Some(body), Ok(to)) = (&effect.body, EmailAddress::parse(&mail.recipient)) else {
         return Ok(Attempt { outcome: Outcome::Dead, detail: "link-ended".to_owned(), news: None });
     };
+    if effect.tried > ATTEMPTS_MAX {
+        return Ok(failed("gave-up", NEVER_ENDED.to_owned()));
+    }
     if app.now().unix_micros() >= mail.expires_at {
         return Ok(failed("expired", "the deadline passed before the relay took the mail".to_owned()));
     }

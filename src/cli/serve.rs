@@ -293,6 +293,9 @@ fn warn(config: &Config, app: &App) {
     if config.clients.is_empty() {
         tracing::warn!("there is no [[clients]] entry: no ordering system can call");
     }
+    if !config.inbound.maildir.as_os_str().is_empty() {
+        tracing::warn!("inbound.maildir is set, but returned mail is not read yet: a bounce does not end a mail");
+    }
     let now = app.now();
     for one in app.profiles.iter() {
         for &source in &one.profile.addresses.sources {

@@ -18,6 +18,7 @@ on_both!(
     only_one_worker_gets_an_effect,
     a_late_worker_is_refused_by_the_fence,
     a_dead_workers_lease_ends,
+    a_mail_that_kills_its_worker_each_time_is_given_up_and_told,
     an_effect_waits_for_those_before_it_in_its_line,
     a_given_up_effect_can_be_replayed,
     a_transition_is_guarded_by_the_state_it_leaves,
@@ -118,6 +119,23 @@ async fn a_dead_workers_lease_ends(app: TestApp) {
     assert!(claim(&app, EffectKind::Mail, [2; 16]).await.is_empty(), "leased");
     app.clock.advance(Duration::from_secs(11));
     assert_eq!(claim(&app, EffectKind::Mail, [2; 16]).await.len(), 1);
+}
+
+async fn a_mail_that_kills_its_worker_each_time_is_given_up_and_told(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    app.clock.advance(Duration::from_secs(1));
+    for attempt in 0..60_u8 {
+        assert_eq!(claim(&app, EffectKind::Mail, [attempt; 16]).await.len(), 1, "attempt {attempt}");
+        app.clock.advance(Duration::from_secs(3601));
+    }
+    app.run_jobs().await;
+    let failed = app.order(&order).await;
+    assert_eq!(
+        (failed["mails"][0]["delivery"].as_str(), failed["mails"][0]["failure"].as_str()),
+        (Some("failed"), Some("gave-up"))
+    );
+    assert_eq!(app.hooks.taken("mail.failed").len(), 1);
+    assert!(app.inbox.arrived().is_empty(), "not tried once more");
 }
 
 async fn an_effect_waits_for_those_before_it_in_its_line(app: TestApp) {
