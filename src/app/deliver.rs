@@ -143,7 +143,9 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
     let mut listed = listing.approvers.iter().filter(|one| one.source == source && one.adn == adn && one.email == *to);
     let confirmed = match listed.find(|one| one.usable) {
         Some(_) => Confirmed::Listed,
-        None if lookup.status == SourceStatus::Failed => Confirmed::Unknown(source.as_str()),
+        None if listing.sources.iter().any(|one| one.source == source && one.status == SourceStatus::Failed) => {
+            Confirmed::Unknown(source.as_str())
+        }
         None => Confirmed::Gone,
     };
     // What the mail rests on now, or why it was not sent, is part of the order's evidence.

@@ -186,6 +186,25 @@ async fn a_chosen_dns_address_is_asked_again_when_the_order_is_placed() {
 }
 
 #[tokio::test]
+async fn an_address_that_cannot_be_checked_when_the_mail_is_sent_waits_for_the_answer() {
+    let app = TestApp::sqlite().await;
+    jp_world(&app);
+    app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    let body = json!({"order_ref": "A-1", "names": ["example.co.jp"], "approvers": ["owner@elsewhere.example"]});
+    let order = app.place(&body).await;
+    app.dns.outcome_is("example.co.jp", DnsOutcome::ServFail, Dnssec::Indeterminate, Duration::ZERO);
+    app.clock.advance(Duration::from_secs(61));
+    app.run_jobs().await;
+    assert!(app.inbox.arrived().is_empty());
+    assert_eq!(app.order(&order).await["mails"][0]["delivery"], "sending", "a failure says nothing about the address");
+    app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);
+    app.clock.advance(Duration::from_secs(61));
+    app.run_jobs().await;
+    assert_eq!(app.inbox.arrived().len(), 1);
+    assert_eq!(app.order(&order).await["mails"][0]["delivery"], "accepted");
+}
+
+#[tokio::test]
 async fn an_address_that_is_gone_when_the_mail_is_sent_gets_none() {
     let app = TestApp::sqlite().await;
     jp_world(&app);
