@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Half;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dns::HickoryDns;
+use crate::adapters::dns::anchor::Anchor;
 use crate::adapters::entropy::SystemEntropy;
 use crate::adapters::mail_out::{Smtp, SmtpSettings};
 use crate::adapters::rdap::HttpRdap;
@@ -136,10 +137,21 @@ async fn forget_quiet_callers(state: HttpState, stop: CancellationToken) -> anyh
 /// # Errors
 /// The first part that cannot be built, with its key.
 pub async fn wire(config: &Config) -> anyhow::Result<App> {
-    let ports = ports(config)?;
+    let anchor = trust_anchor(config)?;
+    let foreign = anchor.as_ref().is_some_and(|anchor| !anchor.is_iana());
+    let ports = ports(config, anchor)?;
     let settings = settings(config)?;
     let suffixes = suffixes(&config.psl_file)?;
     let profiles = load_profiles(&config.profile_dir, &config.default_profile).context("profile_dir")?;
+    if foreign && !config.dns.asks_loopback_alone() {
+        let enforcing = profiles.iter().find(|one| one.profile.compliance == Compliance::Enforce);
+        anyhow::ensure!(
+            enforcing.is_none(),
+            "dns.trust_anchor_file: it is not the IANA root's, and the profile `{}` enforces the Baseline Requirements (v2.2.6 \
+             section 3.2.2.4: validation to the IANA root); leave the key empty, or ask loopback name servers alone",
+            enforcing.map_or("", |one| one.profile.id.as_str())
+        );
+    }
     let renderer = Renderer::new(given(&config.template_dir)).context("template_dir")?;
     // Last, so that a configuration that is refused leaves no database behind.
     let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };
@@ -162,19 +174,22 @@ pub async fn wire(config: &Config) -> anyhow::Result<App> {
     Ok(app)
 }
 
+/// What DNSSEC validation begins from; `None` where it is off.
+fn trust_anchor(config: &Config) -> anyhow::Result<Option<Anchor>> {
+    if config.dns.dnssec == DnssecMode::Off {
+        return Ok(None);
+    }
+    let Some(path) = given(&config.dns.trust_anchor_file) else { return Ok(Some(Anchor::iana())) };
+    Anchor::read(path).map(Some).with_context(|| format!("dns.trust_anchor_file: {}", path.display()))
+}
+
 /// The adapters.
 ///
 /// # Errors
 /// The first that cannot be built.
-fn ports(config: &Config) -> anyhow::Result<Ports> {
+fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
     let clock = Arc::new(SystemClock);
-    let dns = HickoryDns::new(
-        &config.dns.nameservers,
-        config.dns.dnssec == DnssecMode::Validate,
-        given(&config.dns.trust_anchor_file),
-        config.dns.timeout,
-        clock.clone(),
-    )?;
+    let dns = HickoryDns::new(&config.dns.nameservers, anchor, config.dns.timeout, clock.clone())?;
     let whois = PortFortyThree::new(
         config.whois.connect_to.clone(),
         config.whois.timeout,

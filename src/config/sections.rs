@@ -85,6 +85,14 @@ pub struct Dns {
     pub timeout: Duration,
 }
 
+impl Dns {
+    /// Whether nothing but this machine is ever asked: tests and the demo.
+    #[must_use]
+    pub fn asks_loopback_alone(&self) -> bool {
+        !self.nameservers.is_empty() && self.nameservers.iter().all(|server| server.ip().to_canonical().is_loopback())
+    }
+}
+
 /// So many in so long, as "1/2s".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {

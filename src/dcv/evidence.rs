@@ -29,6 +29,20 @@ pub enum Dnssec {
     Secure,
 }
 
+impl Dnssec {
+    /// The verdict as the outer contract spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bogus => "bogus",
+            Self::Off => "off",
+            Self::Indeterminate => "indeterminate",
+            Self::Insecure => "insecure",
+            Self::Secure => "secure",
+        }
+    }
+}
+
 /// One question put to one server and what came back.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Exchange {
@@ -46,6 +60,21 @@ pub struct Exchange {
     pub sha256: String,
     /// What went wrong, where something did.
     pub error: Option<String>,
+    /// How the answer was validated, for DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<DnssecValidation>,
+}
+
+/// How one DNS answer was validated.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DnssecValidation {
+    /// What counts.
+    pub verdict: Dnssec,
+    /// The key tags of the trust anchor that it began from. Spec: RFC 4034 appendix B.
+    pub anchor_key_tags: Vec<u16>,
+    /// The first validator's verdict, where a second one was asked and overruled it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overruled: Option<Dnssec>,
 }
 
 impl Exchange {
@@ -61,6 +90,7 @@ impl Exchange {
             answer: String::from_utf8_lossy(kept).into_owned(),
             sha256: data_encoding::HEXLOWER.encode(&Sha256::digest(raw)),
             error: None,
+            validation: None,
         }
     }
 

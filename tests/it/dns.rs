@@ -1,15 +1,19 @@
 //! The DNS adapter against a real server with signed zones: secure, insecure, bogus and failed are different results.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dcvd::adapters::clock::SystemClock;
 use dcvd::adapters::dns::HickoryDns;
+use dcvd::adapters::dns::anchor::Anchor;
+use dcvd::dcv::contact::dns_caa::CaaRecord;
 use dcvd::dcv::contact::dns_txt::DnsOutcome;
 use dcvd::dcv::evidence::Dnssec;
 use dcvd::demo::dns::{BOGUS_NAME, DnsServer, INSECURE_NAME, SILENT_NAME};
 use dcvd::ports::{Dns as _, DnsAnswer};
+
+use crate::support::bind::{Bind, Signing};
 
 struct Setup {
     _server: DnsServer,
@@ -21,9 +25,8 @@ impl Setup {
         let server = DnsServer::start().await.unwrap();
         let anchor = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(anchor.path(), server.trust_anchor()).unwrap();
-        let dns =
-            HickoryDns::new(&[server.address], validates, Some(anchor.path()), Duration::from_secs(2), Arc::new(SystemClock))
-                .unwrap();
+        let anchor = validates.then(|| Anchor::read(anchor.path()).unwrap());
+        let dns = HickoryDns::new(&[server.address], anchor, Duration::from_secs(2), Arc::new(SystemClock)).unwrap();
         Self { _server: server, dns }
     }
 
@@ -75,7 +78,7 @@ async fn a_server_that_does_not_answer_is_a_timeout() {
     let answer = Setup::new(true).await.txt(SILENT_NAME).await;
     assert_eq!(answer.outcome, DnsOutcome::Timeout);
     let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let dns = HickoryDns::new(&[deaf.local_addr().unwrap()], false, None, Duration::from_secs(1), Arc::new(SystemClock)).unwrap();
+    let dns = HickoryDns::new(&[deaf.local_addr().unwrap()], None, Duration::from_secs(1), Arc::new(SystemClock)).unwrap();
     assert_eq!(dns.txt("_validation-contactemail.example.jp").await.outcome, DnsOutcome::Timeout);
 }
 
@@ -99,16 +102,155 @@ async fn caa_records_are_read_as_they_stand() {
     assert_eq!(setup.dns.caa("sample-shop.jp").await.outcome, DnsOutcome::NoData);
 }
 
-#[tokio::test]
-async fn a_bad_trust_anchor_is_told_with_its_key() {
+const RECORDS: &str = r#"
+txt.ZONE          IN TXT   "a@example.test"
+parts.ZONE        IN TXT   "a@exam" "ple.test"
+ZONE              IN MX    10 ns.ZONE
+caa.ZONE          IN CAA   128 ContactEmail "c@example.test"
+alias.ZONE        IN CNAME txt.ZONE
+www.ZONE          IN CNAME ZONE
+dangling.ZONE     IN CNAME none.ZONE
+*.wild.ZONE       IN TXT   "w@example.test"
+*.wildalias.ZONE  IN CNAME txt.ZONE
+a.ent.ZONE        IN TXT   "e@example.test"
+to-plain.ZONE     IN CNAME txt.plain.test.
+loop.ZONE         IN CNAME pool.ZONE
+pool.ZONE         IN CNAME loop.ZONE
+"#;
+
+const PLAIN: &str = r#"
+txt.plain.test.        IN TXT   "a@example.test"
+to-signed.plain.test.  IN CNAME txt.nsec.test.
+to-nodata.plain.test.  IN CNAME nsec.test.
+"#;
+
+const GENUINE: &str = r#"
+txt.ZONE IN TXT "genuine@example.test"
+caa.ZONE IN CAA 0 contactemail "genuine@example.test"
+"#;
+
+fn world() -> Bind {
+    let records = |zone: &str, text: &str| text.replace("ZONE", zone);
+    let mut nsec = records("nsec.test.", RECORDS);
+    let long: Vec<String> = (0..12).map(|_| format!("\"{}\"", "x".repeat(250))).collect();
+    nsec += "bytes.nsec.test. IN TXT \"\\000\\255\\128\"\nlong.nsec.test. IN TXT ";
+    nsec += &long.join(" ");
+    Bind::start(&[
+        ("nsec.test.", Signing::Nsec, &nsec),
+        ("nsec3.test.", Signing::Nsec3, &records("nsec3.test.", RECORDS)),
+        ("plain.test.", Signing::Unsigned, PLAIN),
+        ("tampered.test.", Signing::Tampered, &records("tampered.test.", GENUINE)),
+        ("expired.test.", Signing::Expired, &records("expired.test.", GENUINE)),
+        ("stripped.test.", Signing::Stripped, &records("stripped.test.", GENUINE)),
+        ("ed448.test.", Signing::Ed448, &records("ed448.test.", GENUINE)),
+    ])
+}
+
+fn validating(server: SocketAddr, anchor: &str) -> HickoryDns {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "not an anchor").unwrap();
-    let error = HickoryDns::new(
-        &["127.0.0.1:53".parse().unwrap()],
-        true,
-        Some(file.path()),
-        Duration::from_secs(1),
-        Arc::new(SystemClock),
+    std::fs::write(file.path(), anchor).unwrap();
+    HickoryDns::new(&[server], Some(Anchor::read(file.path()).unwrap()), Duration::from_secs(5), Arc::new(SystemClock)).unwrap()
+}
+
+/// Asks for TXT, or for CAA where the name begins with `CAA `, and tells the outcome and the verdict in a line.
+async fn told(dns: &HickoryDns, question: &str) -> String {
+    let (answer, verdict) = match question.strip_prefix("CAA ") {
+        None => {
+            let answer = dns.txt(question).await;
+            (format!("{:?}", answer.outcome.clone().map(|text| String::from_utf8_lossy(&text).into_owned())), answer.dnssec)
+        }
+        Some(name) => {
+            let answer = dns.caa(name).await;
+            let say = |caa: CaaRecord| format!("{} {} {}", caa.critical, caa.tag, String::from_utf8_lossy(&caa.value));
+            (format!("{:?}", answer.outcome.clone().map(say)), answer.dnssec)
+        }
+    };
+    format!("{question}: {answer} {}", verdict.as_str())
+}
+
+/// Every row of what a validator must tell apart, as `delv` tells it.
+#[tokio::test]
+async fn against_bind_every_answer_is_what_it_is_and_proven_as_it_is() {
+    let bind = world();
+    let dns = validating(bind.recursive, &bind.dnskey);
+    let mut rows = Vec::new();
+    for zone in ["nsec.test", "nsec3.test"] {
+        for (question, expected) in [
+            ("txt.ZONE", r#"Records(["a@example.test"]) secure"#),
+            ("parts.ZONE", r#"Records(["a@example.test"]) secure"#),
+            ("CAA caa.ZONE", r#"Records(["true ContactEmail c@example.test"]) secure"#),
+            ("alias.ZONE", r#"Records(["a@example.test"]) secure"#),
+            ("CAA www.ZONE", "NoData secure"),
+            ("CAA alias.ZONE", "NoData secure"),
+            ("dangling.ZONE", "NxDomain secure"),
+            ("a.wild.ZONE", r#"Records(["w@example.test"]) secure"#),
+            ("a.b.wild.ZONE", r#"Records(["w@example.test"]) secure"#),
+            ("CAA a.wild.ZONE", "NoData secure"),
+            ("a.wildalias.ZONE", r#"Records(["a@example.test"]) secure"#),
+            ("CAA a.wildalias.ZONE", "NoData secure"),
+            ("to-plain.ZONE", r#"Records(["a@example.test"]) insecure"#),
+            ("CAA to-plain.ZONE", "NoData insecure"),
+            ("none.ZONE", "NxDomain secure"),
+            ("ZONE", "NoData secure"),
+            ("ent.ZONE", "NoData secure"),
+        ] {
+            rows.push((question.replace("ZONE", zone), expected.to_owned()));
+        }
+    }
+    for (question, expected) in [
+        ("txt.plain.test", r#"Records(["a@example.test"]) insecure"#),
+        ("none.plain.test", "NxDomain insecure"),
+        ("CAA txt.plain.test", "NoData insecure"),
+        ("to-signed.plain.test", r#"Records(["a@example.test"]) insecure"#),
+        ("CAA to-nodata.plain.test", "NoData insecure"),
+        ("CAA to-signed.plain.test", "NoData insecure"),
+        ("txt.tampered.test", "Bogus bogus"),
+        ("CAA caa.tampered.test", "Bogus bogus"),
+        ("txt.expired.test", "Bogus bogus"),
+        ("none.expired.test", "Bogus bogus"),
+        ("txt.stripped.test", "Bogus bogus"),
+        ("none.stripped.test", "Bogus bogus"),
+        ("txt.ed448.test", r#"Records(["genuine@example.test"]) insecure"#),
+        ("bytes.nsec.test", "Records([\"\\0\u{fffd}\u{fffd}\"]) secure"),
+    ] {
+        rows.push((question.to_owned(), expected.to_owned()));
+    }
+    let mut wrong = Vec::new();
+    for (question, expected) in rows {
+        let (told, expected) = (told(&dns, &question).await, format!("{question}: {expected}"));
+        if told != expected {
+            wrong.push(format!("{told}\n    expected {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let long = dns.txt("long.nsec.test").await;
+    assert_eq!((long.outcome, long.dnssec), (records(&[&"x".repeat(3000)]), Dnssec::Secure), "over TCP");
+    assert!(!matches!(dns.txt("loop.nsec.test").await.outcome, DnsOutcome::Records(_)));
+}
+
+#[tokio::test]
+async fn the_second_validators_verdict_counts_where_the_first_is_wrong_and_both_are_evidence() {
+    let bind = world();
+    let dns = validating(bind.recursive, &bind.dnskey);
+    let answer = dns.txt("a.wild.nsec.test").await;
+    let validation = answer.exchange.validation.unwrap();
+    assert_eq!((validation.verdict, validation.overruled), (Dnssec::Secure, Some(Dnssec::Bogus)));
+    assert_eq!(validation.anchor_key_tags.len(), 1);
+    let answer = dns.txt("txt.nsec.test").await;
+    assert_eq!(answer.exchange.validation.unwrap().overruled, None);
+}
+
+#[tokio::test]
+async fn a_ds_record_is_a_trust_anchor_and_a_strangers_proves_nothing() {
+    let bind = world();
+    for server in [bind.recursive, bind.authority] {
+        let dns = validating(server, &bind.ds);
+        assert_eq!(told(&dns, "txt.nsec.test").await, r#"txt.nsec.test: Records(["a@example.test"]) secure"#);
+    }
+    let stranger = ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
+    let answer = validating(bind.recursive, stranger).txt("txt.nsec.test").await;
+    assert!(
+        !matches!((&answer.outcome, answer.dnssec), (DnsOutcome::Records(_), Dnssec::Secure | Dnssec::Insecure)),
+        "{answer:?}"
     );
-    assert!(error.err().unwrap().to_string().starts_with("dns.trust_anchor_file"));
 }

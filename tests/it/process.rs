@@ -192,6 +192,31 @@ fn a_bad_configuration_is_refused_with_the_keys_path() {
 }
 
 #[test]
+fn a_foreign_trust_anchor_does_not_start_beside_an_enforcing_profile_unless_all_servers_are_loopback() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, anchor, profiles) = (dir.path().join("dcvd.toml"), dir.path().join("anchor"), dir.path().join("profiles"));
+    let foreign = ". IN DS 4711 13 2 06D044B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n";
+    std::fs::write(&anchor, foreign).unwrap();
+    std::fs::create_dir(&profiles).unwrap();
+    std::fs::write(profiles.join("standard.toml"), include_str!("../../config/profiles/standard.toml")).unwrap();
+    let start = |nameserver: &str| {
+        let (anchor, profiles) = (anchor.display(), profiles.display());
+        // The key file that does not exist ends the start after the anchor was judged.
+        let text = format!(
+            "profile_dir = \"{profiles}\"\n[dns]\nnameservers = [\"{nameserver}\"]\ntrust_anchor_file = \"{anchor}\"\n\
+             [link]\nkey_files = [\"/none-such\"]\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        String::from_utf8(run(&["serve", "--config", path.to_str().unwrap()]).stderr).unwrap()
+    };
+    assert!(start("192.0.2.53:53").contains("link.key_files"), "a profile that records may use it");
+    std::fs::write(profiles.join("public.toml"), "extends = \"standard\"\ncompliance = \"enforce\"\n").unwrap();
+    let said = start("192.0.2.53:53");
+    assert!(said.contains("dns.trust_anchor_file") && said.contains("`public`"), "{said}");
+    assert!(start("127.0.0.1:53").contains("link.key_files"));
+}
+
+#[test]
 fn parse_prints_one_object_and_tells_by_its_exit_code() {
     let parse = |what: &str, input: &str| {
         let output = run(&["parse", what, "--", input]);

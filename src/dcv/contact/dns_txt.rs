@@ -31,6 +31,20 @@ pub enum DnsOutcome<T> {
 }
 
 impl<T> DnsOutcome<T> {
+    /// Reads each record as something else.
+    #[must_use]
+    pub fn map<U>(self, read: impl FnMut(T) -> U) -> DnsOutcome<U> {
+        match self {
+            Self::Records(records) => DnsOutcome::Records(records.into_iter().map(read).collect()),
+            Self::NoData => DnsOutcome::NoData,
+            Self::NxDomain => DnsOutcome::NxDomain,
+            Self::ServFail => DnsOutcome::ServFail,
+            Self::Timeout => DnsOutcome::Timeout,
+            Self::Bogus => DnsOutcome::Bogus,
+            Self::Other(words) => DnsOutcome::Other(words),
+        }
+    }
+
     /// Whether validation proved the answer false.
     #[must_use]
     pub const fn is_bogus(&self) -> bool {

@@ -274,19 +274,18 @@ pub fn list(name: &Fqdn, profile: &Profile, lookups: &[Lookup], now: Timestamp) 
     Listing { name: name.clone(), approvers, sources }
 }
 
-/// A look-up as a profile may believe it: under `enforce` an answer that was not validated counts as a failure.
+/// A look-up as a profile may believe it: under `enforce` an answer that was not validated to the trust anchor is a failure.
 ///
 /// Spec: BR v2.2.6 §3.2.2.4 (DNSSEC validation must not be switched off).
 fn believed<'l>(lookup: &'l Lookup, profile: &Profile) -> Cow<'l, Lookup> {
-    if profile.compliance == Compliance::Record || lookup.dnssec != Some(Dnssec::Off) {
-        return Cow::Borrowed(lookup);
-    }
-    Cow::Owned(Lookup {
-        status: SourceStatus::Failed,
-        contacts: Vec::new(),
-        reasons: vec!["dnssec-required".to_owned()],
-        ..lookup.clone()
-    })
+    let reason = match lookup.dnssec {
+        _ if profile.compliance == Compliance::Record => None,
+        Some(Dnssec::Off) => Some("dnssec-required"),
+        Some(Dnssec::Indeterminate) if lookup.status != SourceStatus::Failed => Some("dnssec-indeterminate"),
+        _ => None,
+    };
+    let Some(reason) = reason else { return Cow::Borrowed(lookup) };
+    Cow::Owned(Lookup { status: SourceStatus::Failed, contacts: Vec::new(), reasons: vec![reason.to_owned()], ..lookup.clone() })
 }
 
 /// The approvers one look-up yields under a profile's roles and rules.

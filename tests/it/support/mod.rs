@@ -1,6 +1,7 @@
 //! What the tests stand on: one [`TestApp`](app::TestApp), a PostgreSQL cluster of the test run's own, and fakes for time, chance, DNS and WHOIS.
 
 pub mod app;
+pub mod bind;
 pub mod fakes;
 pub mod postgres;
 pub mod process;

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
@@ -11,13 +11,14 @@ use reqwest::Client;
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-static PORTS: AtomicU16 = AtomicU16::new(0);
+static PORTS: AtomicU32 = AtomicU32::new(0);
 
 /// An address that nothing else takes meanwhile: below the ports that the system hands out by itself.
 pub fn address() -> SocketAddr {
     loop {
-        let step = PORTS.fetch_add(1, Ordering::SeqCst) % 500;
-        let port = 20_000 + u16::try_from(std::process::id() % 20).unwrap() * 500 + step;
+        // Test processes that run side by side begin ten ports apart.
+        let step = std::process::id().wrapping_mul(10).wrapping_add(PORTS.fetch_add(1, Ordering::SeqCst));
+        let port = 20_000 + u16::try_from(step % 12_000).unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         if TcpListener::bind(address).is_ok() {
             return address;
