@@ -64,6 +64,9 @@ pub struct WhoisAnswer {
 pub trait Whois: Send + Sync {
     /// Asks.
     async fn ask(&self, question: &Question) -> WhoisAnswer;
+
+    /// Takes note that a server refuses for now: it is left alone for a while, longer each time.
+    fn back_off(&self, server: &str);
 }
 
 /// One RDAP answer.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use whois_rust::{WhoIs, WhoIsError, WhoIsLookupOptions, WhoIsServerValue};
 use super::address;
 use crate::dcv::contact::whois::{ANSWER_MAX_OCTETS, HopError, Question};
 use crate::dcv::evidence::Exchange;
+use crate::dcv::timestamp::Timestamp;
 use crate::ports::{Clock, Whois, WhoisAnswer};
 
 /// The WHOIS port. Spec: RFC 3912 §2.
@@ -24,8 +25,21 @@ pub struct PortFortyThree {
     connect_to: HashMap<String, SocketAddr>,
     timeout: Duration,
     limiter: DefaultKeyedRateLimiter<String>,
+    refused: Mutex<HashMap<String, Refused>>,
     clock: Arc<dyn Clock>,
 }
+
+/// A server that refused: until when it is left alone, and for how long next time.
+#[derive(Clone, Copy)]
+struct Refused {
+    until: Timestamp,
+    next: Duration,
+}
+
+/// How long a server is left alone when it first refuses; twice as long each time it goes on, up to
+const BACK_OFF_FIRST: Duration = Duration::from_secs(60);
+/// this long.
+const BACK_OFF_MAX: Duration = Duration::from_secs(3600);
 
 impl PortFortyThree {
     /// Prepares look-ups of `timeout` each, one per `period` and server with `burst` at once.
@@ -49,6 +63,7 @@ impl PortFortyThree {
             connect_to: connect_to.into_iter().map(|(host, address)| (host.to_ascii_lowercase(), address)).collect(),
             timeout,
             limiter: RateLimiter::keyed(quota),
+            refused: Mutex::new(HashMap::new()),
             clock,
         }
     }
@@ -68,6 +83,11 @@ impl PortFortyThree {
             return Err(HopError::ForbiddenAddress);
         }
         found.first().copied().ok_or_else(|| unresolved("no address".to_owned()))
+    }
+
+    fn is_left_alone(&self, server: &str) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(server).is_some_and(|one| self.clock.now() < one.until)
     }
 
     async fn hop(&self, address: SocketAddr, query: &str) -> Result<Vec<u8>, HopError> {
@@ -91,7 +111,22 @@ impl PortFortyThree {
 
 #[async_trait]
 impl Whois for PortFortyThree {
+    fn back_off(&self, server: &str) {
+        let now = self.clock.now();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        // Forgotten once a server was left alone and then answered for as long as the longest wait.
+        refused.retain(|_, one| now <= one.until + BACK_OFF_MAX);
+        let wait = refused.get(server).map_or(BACK_OFF_FIRST, |one| one.next);
+        tracing::warn!(server, seconds = wait.as_secs(), "the WHOIS server refuses for now; it is left alone");
+        refused.insert(server.to_owned(), Refused { until: now + wait, next: (wait * 2).min(BACK_OFF_MAX) });
+    }
+
     async fn ask(&self, question: &Question) -> WhoisAnswer {
+        if self.is_left_alone(&question.server) {
+            let (at, error) = (self.clock.now(), HopError::BackingOff);
+            let exchange = Exchange::failed(&question.server, None, &question.query, at, error.to_string());
+            return WhoisAnswer { result: Err(error), exchange };
+        }
         self.limiter.until_key_ready(&question.server).await;
         let at = self.clock.now();
         let address = match self.resolve(&question.server).await {

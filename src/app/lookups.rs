@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use super::App;
 use crate::dcv::contact::dns_caa::Climb;
+use crate::dcv::contact::dns_txt::DnsOutcome;
 use crate::dcv::contact::whois::Walk;
-use crate::dcv::contact::{Source, SourceStatus, dns_txt, offered_adns, rdap};
+use crate::dcv::contact::{Source, SourceStatus, asks_whois, dns_txt, offered_adns, rdap};
 use crate::dcv::evidence::{Lookup, PRIMARY_PERSPECTIVE};
 use crate::dcv::id::LookupId;
-use crate::dcv::name::{Adn, Fqdn};
+use crate::dcv::name::{Adn, DomainClass, Fqdn};
 use crate::dcv::profile::Profile;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::StoreError;
@@ -52,32 +53,45 @@ pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Fr
         if profile.addresses.sources.contains(&Source::DnsCaa) {
             wanted.extend(offered_adns(name, profile).into_iter().map(|adn| (Source::DnsCaa, adn)));
         }
-        for source in [Source::Whois, Source::Rdap] {
-            if profile.addresses.sources.contains(&source) {
-                wanted.insert((source, Adn::base_of(name)));
-            }
+        let (base, sources) = (Adn::base_of(name), &profile.addresses.sources);
+        if sources.contains(&Source::Rdap) {
+            wanted.insert((Source::Rdap, base));
+        } else if sources.contains(&Source::Whois) {
+            wanted.insert((Source::Whois, base));
         }
     }
-    let now = app.now();
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for (source, adn) in wanted {
-        let stored = match freshness {
-            Freshness::Asked => None,
-            Freshness::Mailing if source.is_dns() => None,
-            Freshness::Listing | Freshness::Mailing => app.store.latest_lookup(source, adn.as_str()).await?,
+        let kept = kept(app, source, &adn, profile, freshness).await?;
+        // WHOIS goes with RDAP, since the one may stand in for the other.
+        let whois = match (&kept, source) {
+            (Some(rdap), Source::Rdap) if asks_whois(&adn, profile, Some(rdap)) => {
+                let whois = self::kept(app, Source::Whois, &adn, profile, freshness).await?;
+                if whois.is_none() {
+                    missing.push((Source::Whois, adn.clone()));
+                }
+                whois
+            }
+            _ => None,
         };
-        match stored.filter(|stored| serves(stored, profile, now)) {
-            Some(stored) => found.push(stored),
-            None => missing.push((source, adn)),
+        if kept.is_none() {
+            missing.push((source, adn));
         }
+        found.extend(kept.into_iter().chain(whois));
     }
     if missing.is_empty() {
         return Ok(found);
     }
     let deadline = Instant::now() + DEADLINE;
     let asked: Vec<Lookup> = stream::iter(missing)
-        .map(|(source, adn)| async move { ask_until(app, source, &adn, deadline).await })
+        .map(|(source, adn)| async move {
+            if source == Source::Rdap {
+                return ask_registration_data(app, &adn, profile, freshness, deadline).await;
+            }
+            vec![ask_until(app, source, &adn, deadline).await]
+        })
         .buffer_unordered(CONCURRENT_MAX)
+        .flat_map(stream::iter)
         .collect()
         .await;
     let kept = asked.clone();
@@ -93,6 +107,45 @@ pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Fr
         .await?;
     found.extend(asked);
     Ok(found)
+}
+
+/// The stored look-up that is fresh enough, where there is one.
+async fn kept(
+    app: &App,
+    source: Source,
+    adn: &Adn,
+    profile: &Profile,
+    freshness: Freshness,
+) -> Result<Option<Lookup>, StoreError> {
+    let stored = match freshness {
+        Freshness::Asked => None,
+        Freshness::Mailing if source.is_dns() => None,
+        Freshness::Listing | Freshness::Mailing => app.store.latest_lookup(source, adn.as_str()).await?,
+    };
+    let now = app.now();
+    Ok(stored.filter(|stored| serves(stored, profile, now)))
+}
+
+/// Asks RDAP, and WHOIS beside it or, for a gTLD, in its place where no service answers.
+async fn ask_registration_data(app: &App, adn: &Adn, profile: &Profile, freshness: Freshness, deadline: Instant) -> Vec<Lookup> {
+    let whois = async {
+        match kept(app, Source::Whois, adn, profile, freshness).await {
+            Ok(Some(kept)) => kept,
+            _ => ask_until(app, Source::Whois, adn, deadline).await,
+        }
+    };
+    if adn.fqdn().class() == DomainClass::Gtld {
+        let rdap = ask_until(app, Source::Rdap, adn, deadline).await;
+        if !asks_whois(adn, profile, Some(&rdap)) {
+            return vec![rdap];
+        }
+        return vec![rdap, whois.await];
+    }
+    if !profile.addresses.sources.contains(&Source::Whois) {
+        return vec![ask_until(app, Source::Rdap, adn, deadline).await];
+    }
+    let (rdap, whois) = tokio::join!(ask_until(app, Source::Rdap, adn, deadline), whois);
+    vec![rdap, whois]
 }
 
 /// Whether a stored look-up may stand for asking again.
@@ -153,6 +206,11 @@ async fn ask_txt(app: &App, adn: &Adn, lookup: &mut Lookup) {
     lookup.dnssec = Some(answer.dnssec);
     lookup.valid_until = Some(lookup.at + answer.ttl);
     lookup.exchanges = vec![answer.exchange];
+    if matches!(answer.outcome, DnsOutcome::NoData | DnsOutcome::NxDomain) {
+        let doubled = app.ports.dns.txt(&dns_txt::doubled_question(adn)).await;
+        lookup.reasons.extend(dns_txt::doubled(&doubled.outcome).map(str::to_owned));
+        lookup.exchanges.push(doubled.exchange);
+    }
 }
 
 async fn ask_caa(app: &App, adn: &Adn, lookup: &mut Lookup) {
@@ -175,6 +233,9 @@ async fn ask_whois(app: &App, adn: &Adn, lookup: &mut Lookup) {
         let answer = app.ports.whois.ask(&question).await;
         lookup.exchanges.push(answer.exchange);
         walk.answer(answer.result.as_deref().map_err(Clone::clone));
+        if walk.was_refused() {
+            app.ports.whois.back_off(&question.server);
+        }
     }
     if let Some(server) = walk.registry() {
         let mut known = app.whois_servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,7 +260,7 @@ async fn ask_rdap(app: &App, adn: &Adn, lookup: &mut Lookup) {
     let mut url = match service {
         Ok(Some(service)) => rdap::question(&service, adn),
         Ok(None) => {
-            (lookup.status, lookup.reasons) = (SourceStatus::Empty, vec!["no-rdap-service".to_owned()]);
+            (lookup.status, lookup.reasons) = (SourceStatus::Empty, vec![rdap::NO_SERVICE.to_owned()]);
             return;
         }
         Err(reason) => {

@@ -200,6 +200,8 @@ pub enum ChoiceError {
         name: Option<usize>,
         /// Why a listed address may not be used, as a stable code.
         reason: Option<String>,
+        /// What the caller may have meant, in words.
+        hint: Option<String>,
         /// Who may.
         allowed: Vec<String>,
     },
@@ -308,12 +310,33 @@ fn why_not(listing: &Listing, wanted: usize, name: Option<usize>, asked: &Wanted
     if let (None, Some(source)) = (listed, failed) {
         return ChoiceError::Unavailable { wanted, source: source.source };
     }
-    ChoiceError::NotAllowed {
-        wanted,
-        name,
-        reason: listed.and_then(|approver| approver.reason.clone()),
-        allowed: allowed(listing),
+    let hint = if listed.is_none() { hint(listing, &asked.email) } else { None };
+    let reason = listed.and_then(|approver| approver.reason.clone());
+    ChoiceError::NotAllowed { wanted, name, reason, hint, allowed: allowed(listing) }
+}
+
+/// Most letters that a local part may differ in to be taken for a slip of the keyboard.
+const SLIP_MAX: usize = 2;
+
+/// What may have been meant by an address that is not listed: the nearest listed one at the same domain, else the five.
+fn hint(listing: &Listing, asked: &EmailAddress) -> Option<String> {
+    let local = asked.local_part().to_ascii_lowercase();
+    let usable = listing.approvers.iter().filter(|one| one.usable && one.email.ascii_domain() == asked.ascii_domain());
+    let nearest = usable
+        .map(|one| (strsim::damerau_levenshtein(&one.email.local_part().to_ascii_lowercase(), &local), one))
+        .filter(|(slips, _)| *slips <= SLIP_MAX)
+        .min_by_key(|(slips, _)| *slips);
+    if let Some((_, one)) = nearest {
+        return Some(format!("did you mean {}?", one.email));
     }
+    let constructed =
+        listing.approvers.iter().any(|one| one.source == Source::Constructed && one.adn.as_str() == asked.ascii_domain());
+    constructed.then(|| {
+        format!(
+            "`{}` is none of the five local parts that can be constructed: admin, administrator, webmaster, hostmaster, postmaster",
+            asked.local_part()
+        )
+    })
 }
 
 /// The best standing that an address has for a name: the method the table likes most, then the widest ADN, so that one mail
@@ -362,6 +385,7 @@ mod tests {
             lookup: None,
             looked_up_at: NOW,
             valid_until: None,
+            also: Vec::new(),
         }
     }
 
@@ -409,13 +433,14 @@ mod tests {
     #[test]
     fn a_stranger_is_refused_only_when_every_source_answered() {
         let known = || vec![approver("admin@example.jp", "example.jp", Source::Constructed)];
-        let refused = assign(&[listing("example.jp", known(), SourceStatus::Empty)], &these(&["ceo@example.jp"]));
+        let refused = assign(&[listing("example.jp", known(), SourceStatus::Empty)], &these(&["ceo@elsewhere.example"]));
         assert_eq!(
             refused,
             Err(vec![ChoiceError::NotAllowed {
                 wanted: 0,
                 name: None,
                 reason: None,
+                hint: None,
                 allowed: vec!["admin@example.jp".to_owned()]
             }])
         );

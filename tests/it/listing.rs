@@ -273,6 +273,105 @@ async fn all_asks_everyone_who_may_with_one_mail_for_each() {
     assert!(page.contains("承認の手続きは完了しています"));
 }
 
+#[tokio::test]
+async fn one_mailbox_from_several_sources_is_one_approver_with_all_that_speaks_for_it() {
+    let app = TestApp::sqlite().await;
+    jp_world(&app);
+    app.whois.answers("whois.jprs.jp", "CONTACT CD5678JP/e", &contact("CD5678JP", "a@example.co.jp"));
+    app.dns.txt_is("example.co.jp", &["a@example.co.jp", "admin@example.co.jp"]);
+    let (_, listing) = app.get("/v1/approvers?name=example.co.jp").await;
+    let of = |email: &str| -> Vec<Value> {
+        listing["approvers"].as_array().unwrap().iter().filter(|one| one["email"] == email).cloned().collect()
+    };
+    let [one] = &of("a@example.co.jp")[..] else { panic!("{listing}") };
+    assert_eq!(
+        (one["source"].as_str(), one["method"].as_str()),
+        (Some("dns_txt"), Some("3.2.2.4.14")),
+        "the method that is still allowed"
+    );
+    let also: Vec<_> = one["also"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|also| (also["source"].as_str().unwrap(), also["role"].as_str().unwrap()))
+        .collect();
+    assert_eq!(also, [("whois", "administrative"), ("whois", "technical")]);
+    let [one] = &of("admin@example.co.jp")[..] else { panic!("{listing}") };
+    assert_eq!((one["source"].as_str(), one["also"][0]["source"].as_str()), (Some("constructed"), Some("dns_txt")));
+}
+
+#[tokio::test]
+async fn a_gtld_is_asked_by_whois_only_where_no_rdap_service_answers() {
+    let app = TestApp::sqlite().await;
+    for name in ["com", "net"] {
+        app.whois.answers("whois.iana.org", name, &format!("refer: whois.registry.example\n\ndomain: {}\n", name.to_uppercase()));
+    }
+    for name in ["endless.com", "example.net"] {
+        let answer = format!("Domain Name: {name}\r\nAdmin Email: admin-c@{name}\r\n");
+        app.whois.answers("whois.registry.example", name, &answer);
+    }
+    let (_, listing) = app.get("/v1/approvers?name=example.com").await;
+    assert_eq!(emails(&listing, "rdap"), ["rdap-admin@example.com"]);
+    assert_eq!(*source(&listing, "whois"), json!({"source": "whois", "status": "off", "reasons": ["rdap-answered"]}));
+    let (_, listing) = app.get("/v1/approvers?name=unknown.com").await;
+    assert_eq!(
+        (source(&listing, "rdap")["status"].as_str(), source(&listing, "whois")["status"].as_str()),
+        (Some("empty"), Some("off"))
+    );
+    assert!(app.whois.asked().is_empty(), "an RDAP service answered each time");
+    let (_, listing) = app.get("/v1/approvers?name=endless.com").await;
+    assert_eq!(source(&listing, "rdap")["status"], "failed");
+    assert_eq!(emails(&listing, "whois"), ["admin-c@endless.com"]);
+    for _ in 0..2 {
+        let (_, listing) = app.get("/v1/approvers?name=example.net").await;
+        assert_eq!(source(&listing, "rdap")["reasons"], json!(["no-rdap-service"]));
+        assert_eq!(emails(&listing, "whois"), ["admin-c@example.net"]);
+    }
+    assert_eq!(
+        app.whois.asked().iter().filter(|question| question.query == "example.net").count(),
+        1,
+        "the second listing is from the store"
+    );
+}
+
+#[tokio::test]
+async fn what_stands_under_a_doubled_name_is_explained_and_not_used() {
+    let app = TestApp::sqlite().await;
+    app.dns.txt_is("example.jp.example.jp", &["owner@elsewhere.example"]);
+    let (_, listing) = app.get("/v1/approvers?name=example.jp").await;
+    assert_eq!(source(&listing, "dns_txt")["reasons"], json!(["no-record", "nxdomain", "doubled-name"]));
+    assert!(emails(&listing, "dns_txt").is_empty());
+}
+
+#[tokio::test]
+async fn a_whois_server_that_refuses_is_left_alone() {
+    let app = TestApp::sqlite().await;
+    app.whois.answers("whois.iana.org", "jp", "refer: whois.jprs.jp\n");
+    app.whois.answers("whois.jprs.jp", "example.jp/e", "Too many requests. Try again later.\n");
+    let (_, listing) = app.get("/v1/approvers?name=example.jp").await;
+    assert_eq!(
+        (source(&listing, "whois")["status"].as_str(), &source(&listing, "whois")["reasons"]),
+        (Some("failed"), &json!(["rate-limited"]))
+    );
+    assert_eq!(app.whois.refused(), ["whois.jprs.jp"]);
+}
+
+#[tokio::test]
+async fn a_slip_of_the_keyboard_and_a_mailbox_that_is_none_of_the_five_are_refused_with_a_hint() {
+    let app = TestApp::sqlite().await;
+    jp_world(&app);
+    for (email, hint) in [
+        ("webmasuter@example.co.jp", "did you mean webmaster@example.co.jp?"),
+        ("info@example.co.jp", "`info` is none of the five"),
+    ] {
+        let (status, answer) =
+            app.post("/v1/orders", &json!({"order_ref": email, "names": ["example.co.jp"], "approvers": [email]})).await;
+        assert_eq!((status, answer["code"].as_str()), (422, Some("approver-not-allowed")), "{answer}");
+        let detail = answer["errors"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(hint), "{detail}");
+    }
+}
+
 const ENFORCE: &str = "extends = \"standard\"\ncompliance = \"enforce\"\n";
 
 #[tokio::test]

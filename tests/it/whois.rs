@@ -15,6 +15,8 @@ use dcvd::ports::Whois as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use crate::support::fakes::FakeClock;
+
 fn adapter(connect_to: &[(&str, SocketAddr)], timeout: Duration) -> PortFortyThree {
     let connect_to: HashMap<_, _> = connect_to.iter().map(|(host, address)| ((*host).to_owned(), *address)).collect();
     PortFortyThree::new(connect_to, timeout, Duration::from_millis(10), 20, Arc::new(SystemClock))
@@ -30,6 +32,7 @@ enum Behaviour {
     Endless,
     Silent,
     Close,
+    Reset,
 }
 
 async fn server(behaviour: Behaviour) -> SocketAddr {
@@ -44,6 +47,8 @@ async fn server(behaviour: Behaviour) -> SocketAddr {
                     Behaviour::Endless => while stream.write_all(&[b'x'; 4096]).await.is_ok() {},
                     Behaviour::Silent => tokio::time::sleep(Duration::from_secs(20)).await,
                     Behaviour::Close => {}
+                    // Closing with bytes unread makes the kernel send a reset.
+                    Behaviour::Reset => drop(stream.set_zero_linger()),
                 }
             });
         }
@@ -103,8 +108,10 @@ async fn an_unknown_name_and_a_top_level_without_whois_are_empty_and_nonsense_fa
 }
 
 #[tokio::test]
-async fn endless_silent_and_empty_answers_are_failures_within_the_limits() {
-    for (behaviour, timeout_expected) in [(Behaviour::Endless, false), (Behaviour::Silent, true), (Behaviour::Close, false)] {
+async fn endless_silent_empty_and_reset_answers_are_failures_within_the_limits() {
+    for (behaviour, timeout_expected) in
+        [(Behaviour::Endless, false), (Behaviour::Silent, true), (Behaviour::Close, false), (Behaviour::Reset, false)]
+    {
         let adapter = adapter(&[("whois.test.example", server(behaviour).await)], Duration::from_millis(500));
         let answer = adapter.ask(&ask("whois.test.example", "example.jp")).await;
         let error = answer.result.unwrap_err();
@@ -118,6 +125,23 @@ async fn a_server_on_a_private_address_is_not_reached() {
     let adapter = adapter(&[], Duration::from_secs(2));
     let answer = adapter.ask(&ask("localhost", "example.jp")).await;
     assert_eq!(answer.result.unwrap_err(), HopError::ForbiddenAddress);
+}
+
+#[tokio::test]
+async fn a_server_that_refused_is_not_asked_again_for_longer_and_longer() {
+    let servers = whois::start().await.unwrap();
+    let connect_to: HashMap<_, _> = servers.iter().map(|(host, address)| ((*host).to_owned(), *address)).collect();
+    let clock = Arc::new(FakeClock::new());
+    let adapter = PortFortyThree::new(connect_to, Duration::from_secs(5), Duration::from_millis(10), 20, clock.clone());
+    let question = ask("whois.iana.org", "jp");
+    for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+        assert!(adapter.ask(&question).await.result.is_ok());
+        adapter.back_off("whois.iana.org");
+        clock.advance(Duration::from_secs(minutes * 60 - 1));
+        assert_eq!(adapter.ask(&question).await.result, Err(HopError::BackingOff), "{minutes}");
+        assert!(adapter.ask(&ask("whois.jprs.jp", "sample-shop.jp/e")).await.result.is_ok(), "another server is asked");
+        clock.advance(Duration::from_secs(1));
+    }
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ pub(super) fn approvers(adns: &[Adn], profile: &Profile, now: Timestamp) -> Vec<
             lookup: None,
             looked_up_at: now,
             valid_until: None,
+            also: Vec::new(),
         })
         .collect()
 }

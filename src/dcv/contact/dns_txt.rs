@@ -1,7 +1,7 @@
 //! The DNS TXT record e-mail contact. Spec: BR v2.2.6 §3.2.2.4.14, A.2.1.
 
 use super::{Contact, SourceStatus};
-use crate::dcv::email::EmailAddress;
+use crate::dcv::email::{EmailAddress, EmailError};
 use crate::dcv::evidence::Dnssec;
 use crate::dcv::name::Adn;
 
@@ -68,6 +68,44 @@ pub fn question(adn: &Adn) -> String {
     format!("{LABEL}.{adn}")
 }
 
+/// Where the record ends up when the final dot is forgotten in a zone file: the zone's name is added once more.
+#[must_use]
+pub fn doubled_question(adn: &Adn) -> String {
+    format!("{LABEL}.{adn}.{}", adn.fqdn().base_domain())
+}
+
+/// The reason that says that an address stands at [`doubled_question`], where one does. It is a hint and yields no address.
+#[must_use]
+pub fn doubled(outcome: &DnsOutcome<Vec<u8>>) -> Option<&'static str> {
+    let DnsOutcome::Records(records) = outcome else { return None };
+    records.iter().any(|record| EmailAddress::from_record(record).is_ok()).then_some("doubled-name")
+}
+
+/// What a value is that is no address, as a stable code: the mistakes that people make are told apart.
+fn mistake(record: &[u8], error: &EmailError) -> &'static str {
+    let Ok(text) = std::str::from_utf8(record) else { return error.code() };
+    let inner = text.trim();
+    let is_address = |text: &str| EmailAddress::parse(text).is_ok();
+    let unquoted = inner.trim_matches(['"', '\'', '“', '”']);
+    if unquoted != inner && is_address(unquoted.trim()) {
+        return "quotes";
+    }
+    let addresses = inner.split([',', ';', ' ']).filter(|part| is_address(part.trim())).count();
+    if addresses > 1 {
+        return "several-addresses";
+    }
+    if inner.split_once('<').and_then(|(_, rest)| rest.strip_suffix('>')).is_some_and(is_address) {
+        return "display-name";
+    }
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "-_=+/.:~".contains(c);
+    if !inner.contains('@')
+        && (inner.starts_with("v=") || inner.contains('=') || (inner.len() >= 16 && inner.chars().all(is_token)))
+    {
+        return "token";
+    }
+    error.code()
+}
+
 /// Reads the answer: each record's strings already joined, each record one address.
 #[must_use]
 pub fn read(outcome: &DnsOutcome<Vec<u8>>, dnssec: Dnssec) -> (SourceStatus, Vec<Contact>, Vec<String>) {
@@ -87,7 +125,7 @@ pub fn read(outcome: &DnsOutcome<Vec<u8>>, dnssec: Dnssec) -> (SourceStatus, Vec
             Ok(email) if contacts.iter().any(|known| known.email == email) => {}
             Ok(email) => contacts.push(Contact { role: None, label: None, handle: None, email, usable: true, reason: None }),
             Err(error) => {
-                let reason = error.code().to_owned();
+                let reason = mistake(record, &error).to_owned();
                 if !reasons.contains(&reason) {
                     reasons.push(reason);
                 }
@@ -114,6 +152,37 @@ mod tests {
         assert_eq!(status, SourceStatus::Ok);
         assert_eq!(contacts.iter().map(|c| c.email.to_string()).collect::<Vec<_>>(), ["a@example.jp", "c@example.jp"]);
         assert_eq!(reasons, ["mailto"]);
+    }
+
+    #[test]
+    fn what_people_put_there_by_mistake_is_told() {
+        for (value, reason) in [
+            ("\"a@example.jp\"", "quotes"),
+            ("'a@example.jp'", "quotes"),
+            (" a@example.jp", "white-space"),
+            ("a@example.jp ", "white-space"),
+            ("a@example.jp,b@example.jp", "several-addresses"),
+            ("a@example.jp b@example.jp", "several-addresses"),
+            ("Hanako <a@example.jp>", "display-name"),
+            ("mailto:a@example.jp", "mailto"),
+            ("v=spf1 -all", "token"),
+            ("google-site-verification=rXOxyZounnZasA8Z7oaD3c14JdjS9aKSWvsR1EbUSIQ", "token"),
+            ("_dnsauth9c3f2b1a7d", "token"),
+            ("hostmaster", "at-sign"),
+            ("", "empty"),
+        ] {
+            let (status, contacts, reasons) = read(&records(&[value]), Dnssec::Secure);
+            assert_eq!((status, contacts.len(), reasons), (SourceStatus::Empty, 0, vec![reason.to_owned()]), "{value:?}");
+            assert!(super::super::reason::explain(reason).is_some(), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_record_under_the_domain_written_twice_is_a_hint_and_no_address() {
+        let adn = Adn::parse("www.example.jp", &crate::dcv::name::SuffixList::BuiltIn).unwrap();
+        assert_eq!(doubled_question(&adn), "_validation-contactemail.www.example.jp.example.jp");
+        assert_eq!(doubled(&records(&["v=spf1 -all"])), None);
+        assert_eq!(doubled(&records(&["a@example.jp"])), Some("doubled-name"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod constructed;
 pub mod dns_caa;
 pub mod dns_txt;
 pub mod rdap;
+pub mod reason;
 pub mod whois;
 pub mod whois_cctld;
 pub mod whois_gtld;
@@ -14,6 +15,8 @@ pub mod whois_iana;
 pub mod whois_jprs;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +24,7 @@ use super::email::EmailAddress;
 use super::evidence::{Dnssec, Lookup};
 use super::id::LookupId;
 use super::method::{self, Method, Rule, RuleStatus};
-use super::name::{Adn, Fqdn};
+use super::name::{Adn, DomainClass, Fqdn};
 use super::profile::{Compliance, Corroboration, Profile};
 use super::timestamp::Timestamp;
 
@@ -118,7 +121,7 @@ impl Role {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceStatus {
-    /// Not asked: the profile does not use it.
+    /// Not asked: the profile does not use it, or RDAP answered in its place.
     Off,
     /// It answered and holds no usable address.
     Empty,
@@ -187,6 +190,26 @@ pub struct Approver {
     pub looked_up_at: Timestamp,
     /// Until when its source lets it be believed without asking again.
     pub valid_until: Option<Timestamp>,
+    /// What else speaks for the same mailbox at the same ADN: other sources and roles.
+    pub also: Vec<Standing>,
+}
+
+/// What speaks for a mailbox besides the source it is listed under.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Standing {
+    /// Where the address was found too.
+    pub source: Source,
+    /// The contact's role there.
+    pub role: Option<Role>,
+    /// The method that an answer would have counted as.
+    pub method: Method,
+    /// Whether the address could have been chosen by this source alone.
+    pub usable: bool,
+    /// Why not, as a stable code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The method's standing on the day of listing.
+    pub rule: Rule,
 }
 
 impl Approver {
@@ -252,7 +275,7 @@ pub fn offered_adns(name: &Fqdn, profile: &Profile) -> Vec<Adn> {
 pub fn list(name: &Fqdn, profile: &Profile, lookups: &[Lookup], now: Timestamp) -> Listing {
     let adns = offered_adns(name, profile);
     let base = Adn::base_of(name);
-    let ours: Vec<Cow<'_, Lookup>> = lookups
+    let mut ours: Vec<Cow<'_, Lookup>> = lookups
         .iter()
         .filter(|lookup| profile.addresses.sources.contains(&lookup.source))
         .filter(|lookup| {
@@ -260,6 +283,10 @@ pub fn list(name: &Fqdn, profile: &Profile, lookups: &[Lookup], now: Timestamp) 
         })
         .map(|lookup| believed(lookup, profile))
         .collect();
+    let rdap = lookups.iter().find(|lookup| lookup.source == Source::Rdap && lookup.adn == base.as_str());
+    if !asks_whois(&base, profile, rdap) {
+        ours.retain(|lookup| lookup.source != Source::Whois);
+    }
     let mut approvers = Vec::new();
     for &source in &profile.addresses.sources {
         if source == Source::Constructed {
@@ -270,8 +297,72 @@ pub fn list(name: &Fqdn, profile: &Profile, lookups: &[Lookup], now: Timestamp) 
             approvers.extend(from_lookup(adn, lookup, profile, now));
         }
     }
-    let sources = Source::ALL.into_iter().map(|source| report(source, profile, &ours)).collect();
-    Listing { name: name.clone(), approvers, sources }
+    refuse_disagreeing(&mut approvers);
+    let sources = Source::ALL.into_iter().map(|source| report(source, profile, &base, &ours)).collect();
+    Listing { name: name.clone(), approvers: if ours.is_empty() { approvers } else { merged(approvers) }, sources }
+}
+
+/// Whether WHOIS is asked for a Base Domain Name: a gTLD's registration data comes by RDAP wherever a service answers.
+///
+/// gTLD registries may have switched port 43 off since 2025-01-28, and what still runs there may be anybody's.
+#[must_use]
+pub fn asks_whois(base: &Adn, profile: &Profile, rdap: Option<&Lookup>) -> bool {
+    profile.addresses.sources.contains(&Source::Whois)
+        && (base.fqdn().class() != DomainClass::Gtld || !rdap.is_some_and(answered_by_rdap))
+}
+
+/// Whether an RDAP service answered, with contacts or without.
+fn answered_by_rdap(lookup: &Lookup) -> bool {
+    lookup.status == SourceStatus::Ok
+        || (lookup.status == SourceStatus::Empty && !lookup.reasons.iter().any(|reason| reason == rdap::NO_SERVICE))
+}
+
+/// Where WHOIS and RDAP both name addresses for a role, only those that both name can be chosen: one of them is out of date.
+fn refuse_disagreeing(approvers: &mut [Approver]) {
+    let named: Vec<(Source, Option<Role>, EmailAddress)> = approvers
+        .iter()
+        .filter(|one| matches!(one.source, Source::Whois | Source::Rdap))
+        .map(|one| (one.source, one.role, one.email.clone()))
+        .collect();
+    for one in approvers.iter_mut().filter(|one| matches!(one.source, Source::Whois | Source::Rdap)) {
+        let mut other = named.iter().filter(|(source, role, _)| *source != one.source && *role == one.role).peekable();
+        if other.peek().is_some() && !other.any(|(.., email)| *email == one.email) {
+            one.usable = false;
+            one.reason.get_or_insert_with(|| "whois-rdap-disagree".to_owned());
+        }
+    }
+}
+
+/// Makes one approver of each mailbox and ADN, listed under the usable source whose method the rules like most, with what else
+/// speaks for it.
+fn merged(all: Vec<Approver>) -> Vec<Approver> {
+    let mut places: HashMap<(EmailAddress, Adn), usize> = HashMap::new();
+    let mut merged: Vec<Approver> = Vec::new();
+    for mut one in all {
+        match places.entry((one.email.clone(), one.adn.clone())) {
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push(one);
+            }
+            Entry::Occupied(place) => {
+                let Some(known) = merged.get_mut(*place.get()) else { continue };
+                let rank = |approver: &Approver| (!approver.usable, approver.rule.status);
+                if rank(&one) < rank(known) {
+                    std::mem::swap(&mut one, known);
+                    known.also = std::mem::take(&mut one.also);
+                }
+                known.also.push(Standing {
+                    source: one.source,
+                    role: one.role,
+                    method: one.method(),
+                    usable: one.usable,
+                    reason: one.reason,
+                    rule: one.rule,
+                });
+            }
+        }
+    }
+    merged
 }
 
 /// A look-up as a profile may believe it: under `enforce` an answer that was not validated to the trust anchor is a failure.
@@ -312,6 +403,7 @@ fn from_lookup(adn: &Adn, lookup: &Lookup, profile: &Profile, now: Timestamp) ->
             lookup: Some(lookup.id),
             looked_up_at: lookup.at,
             valid_until: lookup.valid_until,
+            also: Vec::new(),
         });
     }
     found
@@ -330,13 +422,18 @@ pub fn refusal(source: Source, rule: Rule, profile: &Profile) -> Option<&'static
 }
 
 /// Folds the look-ups of one source into one entry: a failure anywhere hides nothing but is told.
-fn report(source: Source, profile: &Profile, lookups: &[Cow<'_, Lookup>]) -> SourceReport {
+fn report(source: Source, profile: &Profile, base: &Adn, lookups: &[Cow<'_, Lookup>]) -> SourceReport {
     let mut report = SourceReport { source, status: SourceStatus::Off, server: None, dnssec: None, reasons: Vec::new() };
     if !profile.addresses.sources.contains(&source) {
         return report;
     }
     if source == Source::Constructed {
         report.status = SourceStatus::Ok;
+        return report;
+    }
+    let rdap = lookups.iter().find(|lookup| lookup.source == Source::Rdap).map(Cow::as_ref);
+    if source == Source::Whois && !asks_whois(base, profile, rdap) {
+        report.reasons.push("rdap-answered".to_owned());
         return report;
     }
     for lookup in lookups.iter().filter(|lookup| lookup.source == source) {

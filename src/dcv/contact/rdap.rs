@@ -9,6 +9,9 @@ use crate::dcv::name::Adn;
 /// Longest answer read, in octets; the longest recorded is under 30 KiB.
 pub const ANSWER_MAX_OCTETS: usize = 256 * 1024;
 
+/// The reason that says that a top level has no RDAP service.
+pub const NO_SERVICE: &str = "no-rdap-service";
+
 /// Deepest nesting read; registries nest three levels.
 const DEPTH_MAX: usize = 16;
 

@@ -112,6 +112,9 @@ pub enum HopError {
     /// No complete answer in time.
     #[error("no complete answer in time")]
     Timeout,
+    /// The server refused lately and is left alone for a while.
+    #[error("the server refused lately and is left alone for a while")]
+    BackingOff,
     /// The connection failed, was reset, or brought nothing or too much.
     #[error("{0}")]
     Broken(String),
@@ -125,6 +128,7 @@ impl HopError {
             Self::Unresolved(_) => "server-unresolved",
             Self::ForbiddenAddress => "server-address-forbidden",
             Self::Timeout => "timeout",
+            Self::BackingOff => "rate-limited",
             Self::Broken(_) => "connection-failed",
         }
     }
@@ -158,6 +162,8 @@ pub struct Walk {
     stage: Stage,
     asked: Vec<String>,
     handles: Vec<Handle>,
+    /// The last answer was a refusal.
+    refused: bool,
     outcome: Outcome,
 }
 
@@ -186,6 +192,7 @@ impl Walk {
             registry,
             asked: Vec::new(),
             handles: Vec::new(),
+            refused: false,
             outcome: Outcome { status: SourceStatus::Empty, server: None, contacts: Vec::new(), reasons: Vec::new() },
         }
     }
@@ -218,8 +225,15 @@ impl Walk {
         }
     }
 
+    /// Whether the answer taken last says that the server refuses for now.
+    #[must_use]
+    pub const fn was_refused(&self) -> bool {
+        self.refused
+    }
+
     /// Takes the answer to [`Walk::question`] and moves on.
     pub fn answer(&mut self, answer: Result<&[u8], HopError>) {
+        self.refused = false;
         let raw = match answer {
             Ok(raw) => raw,
             Err(error) => return self.failed(error.code()),
@@ -241,6 +255,7 @@ impl Walk {
                 self.outcome.server.clone_from(&self.registry);
                 self.asked.extend(self.registry.clone());
                 let reading = read_domain(raw, &self.base);
+                self.refused = reading.status == WhoisStatus::RateLimited;
                 self.registry_answered(reading);
             }
             Stage::Handle(at) => match decode(raw, true) {
@@ -249,6 +264,7 @@ impl Walk {
             },
             Stage::Registrar => {
                 let reading = read_domain(raw, &self.base);
+                self.refused = reading.status == WhoisStatus::RateLimited;
                 if reading.contacts.is_empty() && !self.outcome.contacts.is_empty() {
                     for reason in &reading.reasons {
                         self.note(reason);
@@ -323,6 +339,10 @@ impl Walk {
                 }
             }
             Ok(None) => self.note("no-email"),
+            Err(_) if classify(text) == WhoisStatus::RateLimited => {
+                self.refused = true;
+                return self.failed("rate-limited");
+            }
             Err(reason) => return self.failed(reason),
         }
         self.after_handle(at);

@@ -3,7 +3,7 @@
 //! General-use and prefecture types show the public contact's address; the others name JPNIC handles that take a second query.
 
 use super::Role;
-use super::whois::{Handle, Reading, WhoisStatus, contact_value, names_domain};
+use super::whois::{Handle, Reading, WhoisStatus, classify, contact_value, names_domain};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::name::{Adn, DomainClass};
 
@@ -90,6 +90,9 @@ pub fn read_domain(text: &str, base: &Adn) -> Reading {
             }
             _ => {}
         }
+    }
+    if named == 0 && classify(text) == WhoisStatus::RateLimited {
+        return Reading::nothing(WhoisStatus::RateLimited);
     }
     if named != 1 {
         return error("unreadable-answer");
@@ -201,7 +204,8 @@ mod tests {
         assert_eq!(read_domain(other, &base("example.jp")).status, WhoisStatus::Error);
         let twice = "Domain Information:\n[Domain Name]  EXAMPLE.JP\n[Domain Name]  EXAMPLE.JP\n";
         assert_eq!(read_domain(twice, &base("example.jp")).status, WhoisStatus::Error);
-        assert_eq!(read_domain("Too many requests\n", &base("example.jp")).status, WhoisStatus::Error);
+        assert_eq!(read_domain("Too many requests\n", &base("example.jp")).status, WhoisStatus::RateLimited);
+        assert_eq!(read_domain("Something else\n", &base("example.jp")).status, WhoisStatus::Error);
         assert_eq!(read_domain("No match!!\r\n", &base("example.jp")).status, WhoisStatus::NotFound);
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::fields::unknown_parameters;
 use super::json_answer;
 use crate::app::list_approvers::{Listed, list_approvers};
-use crate::dcv::contact::{Approver, Role, Source, SourceReport};
+use crate::dcv::contact::{Approver, Role, Source, SourceReport, Standing};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::method::{Method, Rule};
@@ -40,6 +40,8 @@ struct ApproverView {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     rule: Rule,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<Standing>,
 }
 
 impl ApproversView {
@@ -66,6 +68,7 @@ fn approver(one: &Approver) -> ApproverView {
         usable: one.usable,
         reason: one.reason.clone(),
         rule: one.rule,
+        also: one.also.clone(),
     }
 }
 

@@ -271,14 +271,12 @@ fn offered(error: &ChoiceError) -> &[String] {
 
 fn choice_error(error: &ChoiceError, names: &[String]) -> FieldError {
     match error {
-        ChoiceError::NotAllowed { wanted, name, reason, .. } => {
+        ChoiceError::NotAllowed { wanted, name, reason, hint, .. } => {
             let pointer = name.map_or_else(|| format!("/approvers/{wanted}"), |name| format!("/approvers/{wanted}/names/{name}"));
             let why = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
-            FieldError::new(
-                pointer,
-                "approver-not-allowed",
-                format!("this address may not approve{why}; choose one of `allowed`"),
-            )
+            let hint = hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
+            let detail = format!("this address may not approve{why}; choose one of `allowed`{hint}");
+            FieldError::new(pointer, "approver-not-allowed", detail)
         }
         ChoiceError::NoApprover { name, .. } => {
             let which = names.get(*name).map_or("", String::as_str);

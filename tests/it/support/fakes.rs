@@ -108,6 +108,7 @@ impl Dns for FakeDns {
 pub struct FakeWhois {
     answers: Mutex<HashMap<(String, String), Result<String, HopError>>>,
     asked: Mutex<Vec<Question>>,
+    refused: Mutex<Vec<String>>,
 }
 
 impl FakeWhois {
@@ -117,6 +118,10 @@ impl FakeWhois {
 
     pub fn fails(&self, server: &str, query: &str, error: HopError) {
         self.set(server, query, Err(error));
+    }
+
+    pub fn refused(&self) -> Vec<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn asked(&self) -> Vec<Question> {
@@ -131,6 +136,10 @@ impl FakeWhois {
 
 #[async_trait]
 impl Whois for FakeWhois {
+    fn back_off(&self, server: &str) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(server.to_owned());
+    }
+
     async fn ask(&self, question: &Question) -> WhoisAnswer {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(question.clone());
         let key = (question.server.clone(), question.query.clone());
