@@ -47,9 +47,11 @@ async fn serve(mut stream: TcpStream, answer: Answerer) -> std::io::Result<()> {
 fn iana(question: &str) -> String {
     match question {
         "jp" => "refer:        whois.jprs.jp\n\ndomain:       JP\nwhois:        whois.jprs.jp\n".to_owned(),
-        "com" => "refer:        whois.registry.example\n\ndomain:       COM\ncontact:      administrative\n\
-                  e-mail:       tld-operator@registry.example\nwhois:        whois.registry.example\n"
-            .to_owned(),
+        "com" | "net" => format!(
+            "refer:        whois.registry.example\n\ndomain:       {}\ncontact:      administrative\n\
+             e-mail:       tld-operator@registry.example\nwhois:        whois.registry.example\n",
+            question.to_uppercase()
+        ),
         // As IANA answers for a top level whose registry runs no WHOIS.
         "dev" => "% IANA WHOIS server\n\ndomain:       DEV\n\nstatus:       ACTIVE\nsource:       IANA\n".to_owned(),
         other => format!("% This query returned 0 objects for {other}.\n"),
@@ -104,24 +106,28 @@ fn contact(handle: &str, name: &str, mail: &str) -> String {
     )
 }
 
+/// Names a gTLD's registry knows; the demo's RDAP bootstrap has `com` alone, so `net` is asked here.
+const GTLD_NAMES: [&str; 2] = ["sample-shop.com", "sample-shop.net"];
+
 fn registry(question: &str) -> String {
-    if question != "sample-shop.com" {
-        return format!(
-            "No match for \"{}\".\n>>> Last update of whois database: 2026-11-20T00:00:00Z <<<\n",
-            question.to_uppercase()
-        );
+    let name = question.to_uppercase();
+    if !GTLD_NAMES.contains(&question) {
+        return format!("No match for \"{name}\".\n>>> Last update of whois database: 2026-11-20T00:00:00Z <<<\n");
     }
-    "   Domain Name: SAMPLE-SHOP.COM\n   Registrar WHOIS Server: whois.registrar.example\n   Registrar: Registrar Example, Inc.\n\
-     \x20  Registrar Abuse Contact Email: abuse@registrar.example\n>>> Last update of whois database: 2026-11-20T00:00:00Z <<<\n"
-        .to_owned()
+    format!(
+        "   Domain Name: {name}\n   Registrar WHOIS Server: whois.registrar.example\n   Registrar: Registrar Example, Inc.\n\
+         \x20  Registrar Abuse Contact Email: abuse@registrar.example\n>>> Last update of whois database: 2026-11-20T00:00:00Z <<<\n"
+    )
 }
 
 fn registrar(question: &str) -> String {
-    if question != "sample-shop.com" {
+    if !GTLD_NAMES.contains(&question) {
         return "No match.\n".to_owned();
     }
-    "Domain Name: SAMPLE-SHOP.COM\nRegistrar WHOIS Server: whois.registrar.example\nRegistrar Abuse Contact Email: abuse@registrar.example\n\
-     Registrant Email: registrant@sample-shop.com\nAdmin Email: admin-contact@sample-shop.com\nTech Email: tech@sample-shop.com\n\
-     >>> Last update of WHOIS database: 2026-11-20T00:00:00Z <<<\n"
-        .to_owned()
+    format!(
+        "Domain Name: {}\nRegistrar WHOIS Server: whois.registrar.example\nRegistrar Abuse Contact Email: abuse@registrar.example\n\
+         Registrant Email: registrant@{question}\nAdmin Email: admin-contact@{question}\nTech Email: tech@{question}\n\
+         >>> Last update of WHOIS database: 2026-11-20T00:00:00Z <<<\n",
+        question.to_uppercase()
+    )
 }
