@@ -1,7 +1,7 @@
 //! Start and stop: signals, readiness.
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for SIGTERM or SIGINT.
 ///
@@ -15,6 +15,32 @@ pub async fn stop_requested() -> std::io::Result<()> {
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
     Ok(())
+}
+
+/// Waits for SIGHUP, each time it is asked.
+pub struct Reloads(Signal);
+
+impl Reloads {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The signal cannot be listened for.
+    pub fn new() -> std::io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
+        tracing::info!("SIGHUP: reading the lists again");
+    }
+}
+
+/// Tells systemd, where it waits for it, that the daemon reads its lists again.
+pub fn reloading() {
+    let mut states = vec![NotifyState::Reloading];
+    states.extend(NotifyState::monotonic_usec_now().ok());
+    let _ = sd_notify::notify(&states);
 }
 
 /// Tells systemd, where it waits for it, that the daemon serves.

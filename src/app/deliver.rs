@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{App, lookups};
-use crate::dcv::contact::{self, SourceStatus, refusal};
+use crate::dcv::contact::constructed::ADN_REFUSED;
+use crate::dcv::contact::{self, Source, SourceStatus, refusal};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{EventId, MailId, OrderId};
@@ -90,7 +91,7 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
     }
     match confirm_approver(app, mail, &to).await? {
         Confirmed::Listed => {}
-        Confirmed::Forbidden(reason) => return Ok(failed(reason, "the rules no longer allow this source".to_owned())),
+        Confirmed::Forbidden(reason) => return Ok(failed(reason, "the rules do not allow this address any more".to_owned())),
         Confirmed::Gone => return Ok(failed("approver-gone", "the address is no longer published for this name".to_owned())),
         Confirmed::Unknown(source) => {
             let detail = format!("{source} did not answer; the address could not be checked again");
@@ -134,12 +135,16 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
     if let Some(reason) = refusal(source, method::rule(source.method(), now), &profile.profile) {
         return Ok(Confirmed::Forbidden(reason));
     }
+    let lists = app.lists();
+    let Ok(adn) = Adn::parse(&mail.adn, &lists.suffixes) else { return Ok(Confirmed::Gone) };
+    if source == Source::Constructed && lists.policy.refuse_adn.find(adn.fqdn()).is_some() {
+        return Ok(Confirmed::Forbidden(ADN_REFUSED));
+    }
     if mail.valid_until.is_none_or(|until| now.unix_micros() <= until) {
         return Ok(Confirmed::Listed);
     }
-    let Ok(adn) = Adn::parse(&mail.adn, &app.suffixes) else { return Ok(Confirmed::Gone) };
     let lookup = lookups::ask(app, source, &adn).await;
-    let listing = contact::list(adn.fqdn(), &profile.profile, std::slice::from_ref(&lookup), now);
+    let listing = contact::list(adn.fqdn(), &profile.profile, &lists.policy, std::slice::from_ref(&lookup), now);
     let mut listed = listing.approvers.iter().filter(|one| one.source == source && one.adn == adn && one.email == *to);
     let confirmed = match listed.find(|one| one.usable) {
         Some(_) => Confirmed::Listed,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::App;
 use super::lookups::{self, Freshness};
 use crate::dcv::contact::{self, Listing};
+use crate::dcv::evidence::Lookup;
 use crate::dcv::name::CertificateName;
 use crate::dcv::profile::Versioned;
 use crate::dcv::timestamp::Timestamp;
@@ -18,6 +19,8 @@ pub struct Listed {
     pub profile: Arc<Versioned>,
     /// When the oldest look-up behind it was made; now where it took none.
     pub looked_up_at: Timestamp,
+    /// What it rests on.
+    pub lookups: Vec<Lookup>,
 }
 
 /// Lists who may approve `name` under `profile`.
@@ -34,6 +37,6 @@ pub async fn list_approvers(
     let lookups = lookups::gather(app, &[name.fqdn()], &profile.profile, freshness).await?;
     let now = app.now();
     let looked_up_at = lookups.iter().map(|lookup| lookup.at).min().unwrap_or(now);
-    let listing = contact::list(name.fqdn(), &profile.profile, &lookups, now);
-    Ok(Listed { listing, profile, looked_up_at })
+    let listing = contact::list(name.fqdn(), &profile.profile, &app.lists().policy, &lookups, now);
+    Ok(Listed { listing, profile, looked_up_at, lookups })
 }

@@ -20,9 +20,6 @@ use crate::dcv::profile::Profile;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::StoreError;
 
-/// Time for all sources of one request together, waiting for our own rate towards a server included.
-pub const DEADLINE: Duration = Duration::from_secs(25);
-
 /// Questions under way at once for one request.
 const CONCURRENT_MAX: usize = 16;
 
@@ -82,7 +79,7 @@ pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Fr
     if missing.is_empty() {
         return Ok(found);
     }
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + app.settings.lookup_deadline;
     let asked: Vec<Lookup> = stream::iter(missing)
         .map(|(source, adn)| async move {
             if source == Source::Rdap {
@@ -178,7 +175,7 @@ fn blank(app: &App, source: Source, adn: &Adn) -> Lookup {
 
 /// Asks one source for one ADN, whatever is stored.
 pub(super) async fn ask(app: &App, source: Source, adn: &Adn) -> Lookup {
-    ask_until(app, source, adn, Instant::now() + DEADLINE).await
+    ask_until(app, source, adn, Instant::now() + app.settings.lookup_deadline).await
 }
 
 /// Asks one source until the deadline; what was learnt by then is kept as evidence.
@@ -197,6 +194,7 @@ async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> L
         lookup.status = SourceStatus::Failed;
         lookup.reasons.push("deadline".to_owned());
     }
+    metrics::counter!("dcvd_lookups_total", "source" => source.as_str(), "status" => lookup.status.as_str()).increment(1);
     lookup
 }
 

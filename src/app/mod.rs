@@ -7,6 +7,7 @@ pub mod list_approvers;
 pub mod lookups;
 pub mod open_link;
 pub mod place_order;
+pub mod release;
 pub mod replay;
 pub mod show_evidence;
 pub mod show_order;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::dcv::event::{Event, Subscription};
@@ -22,6 +24,7 @@ use crate::dcv::id::ID_RANDOM_BYTES;
 use crate::dcv::link::KeyRing;
 use crate::dcv::name::SuffixList;
 use crate::dcv::order::OrderKind;
+use crate::dcv::policy::Policy;
 use crate::dcv::profile::{Catalog, Versioned};
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Ports;
@@ -45,6 +48,8 @@ pub struct Settings {
     pub whois_root: String,
     /// How long the registry's server, and the RDAP bootstrap registry, are believed.
     pub whois_server_ttl: Duration,
+    /// Time for all sources of one request together, waiting for our own rate towards a server included.
+    pub lookup_deadline: Duration,
     /// RDAP over `http://`, for loopback tests alone.
     pub rdap_allow_http: bool,
 }
@@ -58,6 +63,15 @@ pub struct Wake {
     pub webhook: Notify,
 }
 
+/// Lists that operators keep up to date; replaced whole.
+#[derive(Debug)]
+pub struct Lists {
+    /// The Public Suffix List.
+    pub suffixes: SuffixList,
+    /// Which names are refused constructed addresses, and which orders wait for a person.
+    pub policy: Policy,
+}
+
 /// The application: everything a use case works with.
 pub struct App {
     /// The database.
@@ -68,8 +82,8 @@ pub struct App {
     pub settings: Settings,
     /// The profiles in force.
     pub profiles: Catalog,
-    /// The Public Suffix List.
-    pub suffixes: SuffixList,
+    /// The lists that can be read again while the daemon runs.
+    pub lists: ArcSwap<Lists>,
     /// The link keys.
     pub keys: KeyRing,
     /// The templates.
@@ -89,6 +103,12 @@ impl App {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.ports.clock.now()
+    }
+
+    /// The lists in force now; one request works with one of them from begin to end.
+    #[must_use]
+    pub fn lists(&self) -> Arc<Lists> {
+        self.lists.load_full()
     }
 
     /// Random bytes.

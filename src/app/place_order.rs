@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::lookups::{self, Freshness};
@@ -99,6 +99,7 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
                         seq: 0,
                         body: Some(letter),
                         at: now,
+                        held: record.order.held.is_some(),
                     };
                     tx.enqueue(&effect).await?;
                 }
@@ -110,6 +111,13 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
     app.wake.mail.notify_one();
     app.wake.webhook.notify_one();
     Ok(record)
+}
+
+/// Why the order's mails wait for an operator, as JSON; `None` where policy holds none of its names.
+fn held(app: &App, new: &NewOrder) -> serde_json::Result<Option<String>> {
+    let lists = app.lists();
+    let entries: Vec<_> = new.names.iter().filter_map(|name| lists.policy.hold.find(name.fqdn())).collect();
+    if entries.is_empty() { Ok(None) } else { serde_json::to_string(&entries).map(Some) }
 }
 
 /// Who is asked, and what that rests on.
@@ -124,8 +132,9 @@ struct Chosen {
 async fn choose(app: &App, new: &NewOrder) -> Result<Chosen, PlaceError> {
     let profile = &new.profile.profile;
     let names: Vec<&Fqdn> = new.names.iter().map(CertificateName::fqdn).collect();
+    let policy = app.lists();
     let listings = |lookups: &[Lookup], now| -> Vec<Listing> {
-        names.iter().map(|name| contact::list(name, profile, lookups, now)).collect()
+        names.iter().map(|name| contact::list(name, profile, &policy.policy, lookups, now)).collect()
     };
     let quick = listings(&[], app.now());
     if new.choice != Choice::All {
@@ -174,6 +183,7 @@ fn draft(
         created_at: now.unix_micros(),
         ended_at: None,
         last_seq: 0,
+        held: held(app, new).map_err(|_| StoreError::inconsistent("orders", "held", &[]))?,
     };
     let validations: Vec<ValidationRow> = new
         .names
@@ -217,6 +227,10 @@ fn draft(
         &actor,
         json!({"names": names, "profile": profile.id, "state": "pending"}),
     )];
+    if let Some(entries) = &record.order.held {
+        let entries: Value = serde_json::from_str(entries).unwrap_or_default();
+        events.push(Event::new(EventType::OrderHeld, now, "system", json!({"entries": entries})));
+    }
     if !assignment.awaiting.is_empty() {
         let waiting: Vec<&str> = assignment.awaiting.iter().filter_map(|at| names.get(*at).copied()).collect();
         let mut sources: Vec<&SourceReport> = Vec::new();

@@ -9,7 +9,7 @@ use super::show_order::{EventView, OrderView, show_order, timeline};
 use crate::dcv::contact::Contact;
 use crate::dcv::evidence::{Dnssec, Exchange, Lookup};
 use crate::dcv::id::{LookupId, MailId, OrderId};
-use crate::dcv::method::BR_VERSION;
+use crate::dcv::method::{self, BR_VERSION, Method, Quorum, Rule};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{AnswerRow, AttemptRow, MailRow, StoreError};
 
@@ -64,6 +64,10 @@ pub struct MailEvidence {
     pub lookup: Option<String>,
     pub looked_up_at: Timestamp,
     pub initiated_at: Timestamp,
+    pub method: Method,
+    pub ballot: &'static str,
+    pub rule: Rule,
+    pub quorum: Option<Quorum>,
 }
 
 /// One press of a button.
@@ -132,6 +136,7 @@ fn lookup(lookup: Lookup) -> LookupEvidence {
 
 fn mail(row: &MailRow) -> Result<MailEvidence, StoreError> {
     let lookup = row.lookup_id.as_ref().and_then(|id| <[u8; 16]>::try_from(id.as_slice()).ok()).map(LookupId::from_bytes);
+    let (method, initiated) = (row.source()?.method(), row.initiated_at());
     Ok(MailEvidence {
         id: row.id()?,
         message_id: row.message_id.clone(),
@@ -139,6 +144,10 @@ fn mail(row: &MailRow) -> Result<MailEvidence, StoreError> {
         lookup: lookup.map(|id| id.to_string()),
         looked_up_at: Timestamp::from_unix_micros(row.looked_up_at),
         initiated_at: row.initiated_at(),
+        method,
+        ballot: method.ballot(),
+        rule: method::rule(method, initiated),
+        quorum: method::quorum(method, initiated),
     })
 }
 

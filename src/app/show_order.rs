@@ -32,6 +32,8 @@ pub struct OrderView {
     pub profile: String,
     pub state: String,
     pub created_at: Timestamp,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     pub expires_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub validations: Vec<ValidationView>,
@@ -103,6 +105,7 @@ impl OrderRecord {
             profile: self.order.profile_id.clone(),
             state: self.order.state.clone(),
             created_at: Timestamp::from_unix_micros(self.order.created_at),
+            held: self.order.held.is_some() && self.order.state == "pending",
             expires_at: deadline.map(Timestamp::from_unix_micros),
             ended_at: self.order.ended_at.map(Timestamp::from_unix_micros),
             validations: self.validations.iter().map(ValidationView::new).collect(),

@@ -49,16 +49,10 @@ enum Command {
     },
     /// Lists who may approve a name.
     Approvers {
-        /// The name.
-        name: String,
-        /// Under which profile.
-        #[arg(long)]
-        profile: Option<String>,
+        #[command(flatten)]
+        look: approvers::Look,
         #[command(flatten)]
         config: ConfigFile,
-        /// One JSON object, as the API answers.
-        #[arg(long)]
-        json: bool,
     },
     /// Reads a name, an address or a record as the daemon would; no network, no configuration.
     Parse {
@@ -116,8 +110,11 @@ pub fn main() -> ExitCode {
         Command::Serve { config, only } => config.load().and_then(|config| runtime()?.block_on(serve::run(config, only))),
         #[cfg(feature = "demo")]
         Command::Demo { listen, dir, script } => runtime().and_then(|runtime| runtime.block_on(demo::run(listen, dir, script))),
-        Command::Approvers { name, profile, config, json } => {
-            config.load().and_then(|config| runtime()?.block_on(approvers::run(config, &name, profile.as_deref(), json)))
+        Command::Approvers { look, config } => {
+            match config.load().and_then(|config| runtime()?.block_on(approvers::run(config, look))) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            }
         }
         Command::Parse { what } => return parse::run(what),
         Command::Migrate { config } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -21,13 +22,14 @@ use crate::adapters::mail_out::{Smtp, SmtpSettings};
 use crate::adapters::rdap::HttpRdap;
 use crate::adapters::webhook::{Endpoint, StandardWebhooks};
 use crate::adapters::whois::PortFortyThree;
-use crate::app::{App, Settings, Wake};
+use crate::app::{App, Lists, Settings, Wake};
 use crate::config::{Config, DnssecMode, LogFormat, load_profiles};
 use crate::dcv::contact::refusal;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::link::{KEY_OCTETS, KeyRing, LinkKey};
 use crate::dcv::method::{self, RuleStatus};
 use crate::dcv::name::SuffixList;
+use crate::dcv::policy::{NameList, Policy};
 use crate::dcv::profile::Compliance;
 use crate::http::{HttpSettings, HttpState, Routes, router};
 use crate::jobs::{self, JobSettings};
@@ -43,6 +45,7 @@ use crate::telemetry;
 /// Anything that keeps it from starting.
 pub async fn run(config: Config, only: Option<Half>) -> anyhow::Result<()> {
     telemetry::start(&config.log.filter, config.log.format == LogFormat::Json)?;
+    telemetry::metrics();
     let app = Arc::new(wire(&config).await?);
     let mut listeners = Vec::new();
     if only != Some(Half::Jobs) {
@@ -56,6 +59,7 @@ pub async fn run(config: Config, only: Option<Half>) -> anyhow::Result<()> {
         }
         signal.cancel();
     });
+    tokio::spawn(reload(Arc::clone(&app), config.clone(), stop.clone()));
     run_until(app, &config, listeners, only != Some(Half::Http), stop).await
 }
 
@@ -102,6 +106,7 @@ pub async fn run_until(
         let working = jobs::run(Arc::clone(&app), job_settings(config), stop.clone());
         tasks.spawn(async move { working.await.context("a worker failed") });
     }
+    tasks.spawn(watch_suffix_list(Arc::clone(&app), config.psl_max_age, stop.clone()));
     lifecycle::ready();
     // A part that ends by itself takes the rest with it: half a daemon that looks healthy is worse than a restart.
     let early = tokio::select! {
@@ -120,6 +125,9 @@ pub async fn run_until(
     early
 }
 
+/// Time for all sources of one request together; below `server.request_timeout`, and what callers wait for at most.
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(25);
+
 /// How often callers that have been quiet are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -137,11 +145,19 @@ async fn forget_quiet_callers(state: HttpState, stop: CancellationToken) -> anyh
 /// # Errors
 /// The first part that cannot be built, with its key.
 pub async fn wire(config: &Config) -> anyhow::Result<App> {
+    wire_with(config, LOOKUP_DEADLINE).await
+}
+
+/// As [`wire`], with another deadline for the sources of one request.
+///
+/// # Errors
+/// As [`wire`].
+pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> anyhow::Result<App> {
     let anchor = trust_anchor(config)?;
     let foreign = anchor.as_ref().is_some_and(|anchor| !anchor.is_iana());
     let ports = ports(config, anchor)?;
-    let settings = settings(config)?;
-    let suffixes = suffixes(&config.psl_file)?;
+    let settings = Settings { lookup_deadline, ..settings(config)? };
+    let lists = lists(config)?;
     let profiles = load_profiles(&config.profile_dir, &config.default_profile).context("profile_dir")?;
     if foreign && !config.dns.asks_loopback_alone() {
         let enforcing = profiles.iter().find(|one| one.profile.compliance == Compliance::Enforce);
@@ -162,7 +178,7 @@ pub async fn wire(config: &Config) -> anyhow::Result<App> {
         ports,
         settings,
         profiles,
-        suffixes,
+        lists: ArcSwap::from_pointee(lists),
         renderer,
         wake: Wake::default(),
         whois_servers: Mutex::new(HashMap::new()),
@@ -247,6 +263,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         subscriptions: config.webhooks.iter().map(crate::config::WebhookEndpoint::subscription).collect(),
         whois_root: config.whois.root.to_ascii_lowercase(),
         whois_server_ttl: config.whois.server_ttl,
+        lookup_deadline: LOOKUP_DEADLINE,
         rdap_allow_http: config.rdap.allow_http,
     })
 }
@@ -258,6 +275,7 @@ fn http_settings(config: &Config) -> HttpSettings {
         max_body_bytes: config.server.max_body_bytes,
         request_timeout: config.server.request_timeout,
         wrong_links_per_minute: config.limits.wrong_links_per_minute,
+        metrics: Arc::new(telemetry::metrics),
     }
 }
 
@@ -281,6 +299,65 @@ async fn key_ring(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
         keys.push(LinkKey::new(kept));
     }
     Ok(KeyRing::new(keys)?)
+}
+
+/// The lists that can be read again while the daemon runs.
+fn lists(config: &Config) -> anyhow::Result<Lists> {
+    let refuse_adn = match given(&config.policy.refuse_adn) {
+        Some(path) => name_list("policy.refuse_adn", path)?,
+        None => NameList::new(toml::from_str(REFUSE_ADN).context("the built-in policy.refuse_adn")?)?,
+    };
+    let hold = given(&config.policy.hold).map_or_else(|| Ok(NameList::default()), |path| name_list("policy.hold", path))?;
+    Ok(Lists { suffixes: suffixes(&config.psl_file)?, policy: Policy { refuse_adn, hold } })
+}
+
+/// The names at which no constructed address is usable, unless configured otherwise.
+const REFUSE_ADN: &str = include_str!("../../config/policy/refuse_adn.toml");
+
+fn name_list(key: &str, path: &Path) -> anyhow::Result<NameList> {
+    let place = || format!("{key}: {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(place)?;
+    NameList::new(toml::from_str(&text).with_context(place)?).with_context(place)
+}
+
+/// Reads the lists again on each SIGHUP; one that cannot be read leaves all of them as they were.
+async fn reload(app: Arc<App>, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut reloads = lifecycle::Reloads::new()?;
+    while stop.run_until_cancelled(reloads.next()).await.is_some() {
+        lifecycle::reloading();
+        match lists(&config) {
+            Ok(lists) => {
+                tracing::info!(
+                    refuse_adn = lists.policy.refuse_adn.len(),
+                    hold = lists.policy.hold.len(),
+                    "the lists were read again"
+                );
+                app.lists.store(Arc::new(lists));
+            }
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the lists in force stay as they were"),
+        }
+        lifecycle::ready();
+    }
+    Ok(())
+}
+
+/// How often the Public Suffix List's age is looked at.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Complains of a Public Suffix List that is too old, at once and then every day.
+async fn watch_suffix_list(app: Arc<App>, max_age: Duration, stop: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        match app.lists().suffixes.as_of() {
+            None => tracing::warn!("the Public Suffix List does not say when it was made"),
+            Some(as_of) if app.now().since(as_of) > max_age => {
+                tracing::warn!(%as_of, "the Public Suffix List is old; name a newer one with psl_file");
+            }
+            Some(_) => {}
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(DAY)).await.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 fn suffixes(path: &Path) -> anyhow::Result<SuffixList> {

@@ -5,6 +5,7 @@ mod secret;
 mod sections;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -12,8 +13,8 @@ use toml::{Table, Value};
 pub use profiles::{ProfilesError, load_profiles};
 pub use secret::SecretError;
 pub use sections::{
-    Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, Rate, Rdap, Server, Service, Smtp, Webhook,
-    WebhookEndpoint, Whois,
+    Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, PolicyFiles, Rate, Rdap, Server, Service,
+    Smtp, Webhook, WebhookEndpoint, Whois,
 };
 
 /// Every key with its default, embedded.
@@ -34,6 +35,11 @@ pub struct Config {
     pub template_dir: PathBuf,
     /// A Public Suffix List that replaces the built-in one.
     pub psl_file: PathBuf,
+    /// The age at which the Public Suffix List in use is complained of.
+    #[serde(with = "crate::dcv::profile::span")]
+    pub psl_max_age: Duration,
+    /// The operators' lists of names.
+    pub policy: PolicyFiles,
     /// The HTTP server.
     pub server: Server,
     /// The database.

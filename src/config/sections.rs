@@ -93,6 +93,15 @@ impl Dns {
     }
 }
 
+/// The operators' lists of names.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents each key")]
+pub struct PolicyFiles {
+    pub refuse_adn: PathBuf,
+    pub hold: PathBuf,
+}
+
 /// So many in so long, as "1/2s".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {

@@ -54,9 +54,19 @@ event_types! {
     OrderCompleted = "order.completed",
     /// The order was withdrawn.
     OrderCancelled = "order.cancelled",
+    /// Policy keeps the order from mailing until an operator releases it.
+    OrderHeld = "order.held",
+    /// An operator released the order.
+    OrderReleased = "order.released",
 }
 
 impl EventType {
+    /// Whether ordering systems are told; the rest stands in the timeline alone, since it is the operators' business.
+    #[must_use]
+    pub const fn is_told(self) -> bool {
+        !matches!(self, Self::OrderHeld | Self::OrderReleased)
+    }
+
     /// Reads the contract's spelling.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
@@ -104,7 +114,8 @@ impl Subscription {
     /// Whether an event of an order of `client` is wanted.
     #[must_use]
     pub fn wants(&self, kind: EventType, client: &str) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+        kind.is_told()
+            && self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
             && self.clients.as_ref().is_none_or(|clients| clients.iter().any(|name| name == client))
     }
 }

@@ -37,6 +37,21 @@ impl Method {
         }
     }
 
+    /// The ballot that set the day on which the method ends.
+    #[must_use]
+    pub const fn ballot(self) -> &'static str {
+        match self {
+            Self::DomainContact => "SC-080",
+            Self::Constructed | Self::DnsCaaContact | Self::DnsTxtContact => "SC-090",
+        }
+    }
+
+    /// Whether other Network Perspectives must see the same address. Spec: BR v2.2.6 §3.2.2.9.
+    #[must_use]
+    pub const fn needs_corroboration(self) -> bool {
+        matches!(self, Self::DnsCaaContact | Self::DnsTxtContact)
+    }
+
     /// Reads a section's number.
     #[must_use]
     pub fn from_section(section: &str) -> Option<Self> {
@@ -108,10 +123,53 @@ pub fn rule(method: Method, at: Timestamp) -> Rule {
     Rule { status, since, ends: Some(must_not) }
 }
 
+/// How many remote Network Perspectives must be asked, and in how many RIR regions those must lie that see the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Quorum {
+    /// Remote perspectives at least, besides the primary one.
+    pub remote_perspectives: u8,
+    /// Regions at least in which corroborating ones lie.
+    pub rir_regions: u8,
+}
+
+/// The quorum from each day on. Spec: BR v2.2.6 §3.2.2.9.
+const QUORUM_ROWS: [(Date, Quorum); 4] = [
+    (date!(2025 - 09 - 15), Quorum { remote_perspectives: 2, rir_regions: 0 }),
+    (date!(2026 - 03 - 15), Quorum { remote_perspectives: 3, rir_regions: 2 }),
+    (date!(2026 - 06 - 15), Quorum { remote_perspectives: 4, rir_regions: 2 }),
+    (date!(2026 - 12 - 15), Quorum { remote_perspectives: 5, rir_regions: 2 }),
+];
+
+/// The quorum that a method needs on a day; `None` where it needs none.
+#[must_use]
+pub fn quorum(method: Method, at: Timestamp) -> Option<Quorum> {
+    let in_force = QUORUM_ROWS.iter().rev().find(|(from, _)| at >= Timestamp::start_of(*from));
+    in_force.map(|(_, quorum)| *quorum).filter(|_| method.needs_corroboration())
+}
+
+impl Quorum {
+    /// How many of `asked` remote perspectives may see something else. Spec: BR v2.2.6 §3.2.2.9.
+    #[must_use]
+    pub const fn non_corroborations_max(asked: u8) -> u8 {
+        match asked {
+            0 | 1 => 0,
+            2..=5 => 1,
+            6.. => 2,
+        }
+    }
+}
+
 /// How long a validation may be reused, by the day of issuance: days, and the first day of the next row.
 /// Spec: BR v2.2.6 §4.2.1.
 const REUSE_ROWS: [(u32, Option<Date>); 4] =
     [(398, Some(date!(2026 - 03 - 15))), (200, Some(date!(2027 - 03 - 15))), (100, Some(date!(2029 - 03 - 15))), (10, None)];
+
+/// How many days after it was initiated a validation may be used for issuance on a day. Spec: BR v2.2.6 §4.2.1.
+#[must_use]
+pub fn reuse_days(at: Timestamp) -> u32 {
+    let row = REUSE_ROWS.iter().find(|(_, ends)| ends.is_none_or(|ends| at < Timestamp::start_of(ends)));
+    row.map_or(0, |(days, _)| *days)
+}
 
 /// The last instant at which every row of the table still allows issuance on a validation initiated at `initiated`;
 /// `None` when the method must not be used by then.
@@ -167,6 +225,28 @@ mod tests {
     fn a_rule_prints_as_the_contract_shows() {
         let rule = rule(Method::Constructed, at("2026-11-22T00:00:00Z"));
         assert_eq!(serde_json::to_string(&rule).unwrap(), r#"{"status":"should-not","since":"2026-03-15","ends":"2028-03-15"}"#);
+    }
+
+    #[test]
+    fn the_reuse_limit_shrinks_on_its_days() {
+        let days = |text| reuse_days(at(text));
+        assert_eq!(days("2026-03-14T23:59:59Z"), 398);
+        assert_eq!(days("2026-11-22T00:00:00Z"), 200);
+        assert_eq!(days("2027-03-15T00:00:00Z"), 100);
+        assert_eq!(days("2029-03-15T00:00:00Z"), 10);
+    }
+
+    #[test]
+    fn the_quorum_grows_on_its_days_and_only_dns_contacts_need_one() {
+        let remote =
+            |text| quorum(Method::DnsTxtContact, at(text)).map(|quorum| (quorum.remote_perspectives, quorum.rir_regions));
+        assert_eq!(remote("2025-09-14T23:59:59Z"), None);
+        assert_eq!(remote("2025-09-15T00:00:00Z"), Some((2, 0)));
+        assert_eq!(remote("2026-11-22T00:00:00Z"), Some((4, 2)));
+        assert_eq!(remote("2026-12-14T23:59:59Z"), Some((4, 2)));
+        assert_eq!(remote("2026-12-15T00:00:00Z"), Some((5, 2)));
+        assert_eq!(quorum(Method::Constructed, at("2026-11-22T00:00:00Z")), None);
+        assert_eq!([1, 2, 5, 6, 9].map(Quorum::non_corroborations_max), [0, 1, 1, 2, 2]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod link;
 pub mod method;
 pub mod name;
 pub mod order;
+pub mod policy;
 pub mod profile;
 pub mod retry;
 pub mod timestamp;

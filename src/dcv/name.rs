@@ -7,8 +7,11 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use psl::Psl as _;
 use publicsuffix::IcannList;
 use serde::Serialize;
+use time::Date;
+use time::macros::date;
 
 use super::field::is_invisible;
+use super::timestamp::Timestamp;
 
 /// Longest name in octets as text, without the trailing dot. Spec: RFC 1035 §2.3.4 (255 on the wire).
 pub const NAME_MAX_OCTETS: usize = 253;
@@ -78,15 +81,18 @@ impl NameError {
 pub enum SuffixList {
     /// The list compiled in.
     BuiltIn,
-    /// A newer list read at run time.
-    Loaded(Box<IcannList>),
+    /// A newer list read at run time, with the instant it says it was made.
+    Loaded(Box<IcannList>, Option<Timestamp>),
 }
+
+/// When the compiled list was made: the day its crate was published. Changes with the crate's version in `Cargo.lock`.
+const BUILT_IN_AS_OF: Date = date!(2026 - 11 - 05);
 
 impl fmt::Debug for SuffixList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BuiltIn => "SuffixList::BuiltIn",
-            Self::Loaded(_) => "SuffixList::Loaded",
+            Self::Loaded(..) => "SuffixList::Loaded",
         })
     }
 }
@@ -97,7 +103,16 @@ impl SuffixList {
     /// # Errors
     /// The text is no such list or lacks the ICANN section's markers.
     pub fn parse(text: &str) -> Result<Self, publicsuffix::Error> {
-        Ok(Self::Loaded(Box::new(text.parse()?)))
+        Ok(Self::Loaded(Box::new(text.parse()?), made_at(text)))
+    }
+
+    /// When the list was made, where it says so.
+    #[must_use]
+    pub fn as_of(&self) -> Option<Timestamp> {
+        match self {
+            Self::BuiltIn => Some(Timestamp::start_of(BUILT_IN_AS_OF)),
+            Self::Loaded(_, made_at) => *made_at,
+        }
     }
 
     /// The longest registry suffix of `ascii`, which must be lower-case A-labels; `None` when its top level is unknown.
@@ -105,10 +120,20 @@ impl SuffixList {
     pub fn suffix_of<'n>(&self, ascii: &'n str) -> Option<&'n str> {
         let length = match self {
             Self::BuiltIn => built_in_suffix_octets(ascii)?,
-            Self::Loaded(list) => list.suffix(ascii.as_bytes()).filter(publicsuffix::Suffix::is_known)?.as_bytes().len(),
+            Self::Loaded(list, _) => list.suffix(ascii.as_bytes()).filter(publicsuffix::Suffix::is_known)?.as_bytes().len(),
         };
         ascii.get(ascii.len().checked_sub(length)?..)
     }
+}
+
+/// Lines at the top of a list among which its version stands.
+const VERSION_LINES: usize = 20;
+
+/// The list's own word: `// VERSION: 2026-11-05_05-58-23_UTC`.
+fn made_at(text: &str) -> Option<Timestamp> {
+    let version = text.lines().take(VERSION_LINES).find_map(|line| line.strip_prefix("// VERSION:"))?;
+    let (day, time) = version.trim().strip_suffix("_UTC")?.split_once('_')?;
+    Timestamp::parse_rfc3339(&format!("{day}T{}Z", time.replace('-', ":"))).ok()
 }
 
 /// Length of the ICANN suffix by the compiled list, which mixes both sections: a private rule is stepped over to the
@@ -607,6 +632,16 @@ mod tests {
         assert_eq!(parse("WWW.Example.CO.JP.").unwrap().to_string(), "www.example.co.jp");
         assert_eq!(parse("日本語.jp").unwrap().to_string(), "xn--wgv71a119e.jp");
         assert_eq!(parse("xn--wgv71a119e.jp").unwrap().to_unicode(), "日本語.jp");
+    }
+
+    #[test]
+    fn a_lists_own_version_is_its_age() {
+        let list = "// ===BEGIN ICANN DOMAINS===\njp\n// ===END ICANN DOMAINS===\n";
+        let dated = format!("// Please pull this list from the site.\n// VERSION: 2026-08-15_08-12-03_UTC\n{list}");
+        assert_eq!(SuffixList::parse(&dated).unwrap().as_of().unwrap().to_string(), "2026-08-15T08:12:03Z");
+        assert_eq!(SuffixList::parse(list).unwrap().as_of(), None);
+        let lock = include_str!("../../Cargo.lock");
+        assert!(lock.contains("name = \"psl\"\nversion = \"2.1.247\""), "BUILT_IN_AS_OF goes with the crate's version");
     }
 
     #[test]

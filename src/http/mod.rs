@@ -32,7 +32,7 @@ pub use problem::{CODES, Code, Problem};
 use crate::app::App;
 
 /// What the router needs to know of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpSettings {
     /// Ordering systems: name and SHA-256 of the token.
     pub clients: Vec<(String, [u8; 32])>,
@@ -44,6 +44,8 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Wrong links per caller and minute.
     pub wrong_links_per_minute: std::num::NonZeroU32,
+    /// What the daemon counts.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// What every handler gets.
@@ -117,8 +119,10 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
     }
     if routes != Routes::Public {
         let admin = Router::new()
+            .route("/metrics", get(ops::metrics))
             .route("/admin", get(admin::list::get))
             .route("/admin/orders/{id}", get(admin::order::get))
+            .route("/admin/orders/{id}/release", post(admin::release::post))
             .route("/admin/effects/{id}/replay", post(admin::replay::post))
             .route_layer(from_fn_with_state(state.clone(), admin::only_from_this_host))
             .layer(

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use metrics::gauge;
 use serde_json::json;
 
 use super::HttpState;
@@ -21,6 +22,19 @@ pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
             answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "unavailable", "database": state.app.store.kind()}))
         }
     }
+}
+
+/// What the daemon counted. Served where the status page is, and to the same callers.
+pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
+    let lists = state.app.lists();
+    if let Some(as_of) = lists.suffixes.as_of() {
+        gauge!("dcvd_public_suffix_list_age_seconds").set(state.app.now().since(as_of).as_secs_f64());
+    }
+    for (list, entries) in [("refuse_adn", lists.policy.refuse_adn.len()), ("hold", lists.policy.hold.len())] {
+        gauge!("dcvd_policy_entries", "list" => list).set(f64::from(u32::try_from(entries).unwrap_or(u32::MAX)));
+    }
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (StatusCode::OK, kind, (state.settings.metrics)()).into_response()
 }
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {

@@ -47,7 +47,12 @@ pub struct NewEffect {
     pub body: Option<Vec<u8>>,
     /// When it was made and is due.
     pub at: Timestamp,
+    /// Not due before its order is released.
+    pub held: bool,
 }
+
+/// The due time of an effect that waits for its order's release: never.
+const NEVER: i64 = i64::MAX;
 
 /// An effect that a worker holds a lease on.
 #[derive(Clone, FromRow)]
@@ -144,7 +149,7 @@ impl Tx<'_> {
         const SQL: &str =
             "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, COALESCE(
-                (SELECT MAX(due_at) FROM effects WHERE state = 'due' AND order_id = $3 AND endpoint = $5 AND seq < $6 AND lease IS NULL), $8))";
+                (SELECT MAX(due_at) FROM effects WHERE state = 'due' AND order_id = $3 AND endpoint = $5 AND seq < $6 AND lease IS NULL), $9))";
         exec!(
             self,
             sqlx::query(SQL)
@@ -156,6 +161,7 @@ impl Tx<'_> {
                 .bind(effect.seq)
                 .bind(&effect.body)
                 .bind(effect.at.unix_micros())
+                .bind(if effect.held { NEVER } else { effect.at.unix_micros() })
         );
         Ok(())
     }
@@ -256,6 +262,13 @@ impl Tx<'_> {
             WHERE subject_id = $1 AND kind = 'mail' AND state = 'due' AND lease IS NULL";
         exec!(self, sqlx::query(BLANK).bind(mail));
         exec!(self, sqlx::query(DROP).bind(mail).bind(at.unix_micros()));
+        Ok(())
+    }
+
+    /// Makes an order's held mails due.
+    pub async fn release_mails(&mut self, order: OrderId, now: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE effects SET due_at = $2 WHERE order_id = $1 AND kind = 'mail' AND state = 'due' AND due_at = $3 AND lease IS NULL";
+        exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(now.unix_micros()).bind(NEVER));
         Ok(())
     }
 

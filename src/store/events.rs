@@ -74,6 +74,7 @@ impl Tx<'_> {
                     seq,
                     body: None,
                     at: event.at,
+                    held: false,
                 })
                 .await?;
             }

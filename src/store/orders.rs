@@ -32,6 +32,8 @@ pub struct OrderRow {
     pub ended_at: Option<i64>,
     /// The latest event's seq.
     pub last_seq: i64,
+    /// Why its mails wait for an operator: the policy's entries as JSON.
+    pub held: Option<String>,
 }
 
 impl OrderRow {
@@ -61,14 +63,24 @@ pub struct OrderFilter {
     pub limit: u32,
 }
 
-const LIST: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq
-    FROM orders WHERE 1 = 1";
+/// Every column of an order, and what follows `FROM orders`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held
+            FROM orders ",
+            $rest
+        )
+    };
+}
+
+const LIST: &str = select!("WHERE 1 = 1");
 
 impl Tx<'_> {
     /// Inserts an order; `false` when the client has used the reference already.
     pub async fn insert_order(&mut self, row: &OrderRow) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO orders (id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (client, order_ref) DO NOTHING";
+        const SQL: &str = "INSERT INTO orders (id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (client, order_ref) DO NOTHING";
         let rows = exec!(
             self,
             sqlx::query(SQL)
@@ -83,14 +95,15 @@ impl Tx<'_> {
                 .bind(row.created_at)
                 .bind(row.ended_at)
                 .bind(row.last_seq)
+                .bind(&row.held)
         );
         Ok(rows == 1)
     }
 
     /// Takes the order's lock (on PostgreSQL; SQLite has one writer) and reads it.
     pub async fn lock_order(&mut self, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
-        const PLAIN: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq FROM orders WHERE id = $1";
-        const LOCKING: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq FROM orders WHERE id = $1 FOR UPDATE";
+        const PLAIN: &str = select!("WHERE id = $1");
+        const LOCKING: &str = select!("WHERE id = $1 FOR UPDATE");
         let sql = if self.is_postgres() { LOCKING } else { PLAIN };
         Ok(in_tx!(self, |db| sqlx::query_as(sql).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
     }
@@ -111,6 +124,12 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
+    /// Ends the hold on a pending order; `false` when there was none.
+    pub async fn release(&mut self, id: OrderId) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE orders SET held = NULL WHERE id = $1 AND held IS NOT NULL AND state = 'pending'";
+        Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..])) == 1)
+    }
+
     /// Reserves the next `count` places in the order's timeline and returns the first.
     pub async fn take_seqs(&mut self, id: OrderId, count: i64) -> Result<i64, StoreError> {
         const SQL: &str = "UPDATE orders SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq";
@@ -122,7 +141,7 @@ impl Tx<'_> {
 impl Store {
     /// Reads one order.
     pub async fn order(&self, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
-        const SQL: &str = "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq FROM orders WHERE id = $1";
+        const SQL: &str = select!("WHERE id = $1");
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
     }
 

@@ -6,6 +6,7 @@ mod approve;
 mod dns;
 mod listing;
 mod mail;
+mod policy;
 mod process;
 mod store;
 mod support;

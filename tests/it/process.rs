@@ -159,6 +159,41 @@ async fn the_status_page_can_have_an_address_of_its_own_beside_a_proxy() {
     assert_eq!(status(format!("http://{admin}/v1/orders")).await, 404, "and nothing else is there");
 }
 
+#[tokio::test]
+async fn the_lists_are_read_again_on_sighup_and_a_bad_file_leaves_them_as_they_were() {
+    let setup = Setup::new().await;
+    let hold = setup.config.with_file_name("hold.toml");
+    let psl = setup.config.with_file_name("list.dat");
+    std::fs::write(&hold, "\"example.jp\" = \"phished\"\n").unwrap();
+    let list = |rules: &str| {
+        format!("// VERSION: 2026-11-01_00-00-00_UTC\n// ===BEGIN ICANN DOMAINS===\n{rules}\n// ===END ICANN DOMAINS===\n")
+    };
+    std::fs::write(&psl, list("jp\nco.jp")).unwrap();
+    let text = std::fs::read_to_string(&setup.config).unwrap();
+    let head = format!("psl_file = \"{}\"\n", psl.display());
+    std::fs::write(&setup.config, format!("{head}{text}\n[policy]\nhold = \"{}\"\n", hold.display())).unwrap();
+    let daemon = setup.serve().await;
+    let metrics = async || setup.client.get(format!("{}/metrics", setup.base)).send().await.unwrap().text().await.unwrap();
+    let hangup =
+        || assert!(std::process::Command::new("kill").args(["-HUP", &daemon.child.id().to_string()]).status().unwrap().success());
+    let text = metrics().await;
+    assert!(text.contains("dcvd_policy_entries{list=\"hold\"} 1"), "{text}");
+    let age = text.lines().find_map(|line| line.strip_prefix("dcvd_public_suffix_list_age_seconds ")).unwrap();
+    assert!(age.parse::<f64>().unwrap() > 21.0 * 86_400.0, "{age}");
+    std::fs::write(&hold, "\"example.jp\" = \"phished\"\n\"example.com\" = \"a bank\"\n").unwrap();
+    std::fs::write(&psl, list("jp\nco.jp\nsample-shop.jp")).unwrap();
+    hangup();
+    wait("reading the lists again", async || metrics().await.contains("{list=\"hold\"} 2").then_some(())).await;
+    let url = format!("{}/v1/approvers?name=sample-shop.jp", setup.base);
+    let answer = setup.client.get(url).bearer_auth(&setup.world.token).send().await.unwrap();
+    assert!(answer.text().await.unwrap().contains("public-suffix"));
+    std::fs::write(&hold, "\"example.jp\" = \"\"\n").unwrap();
+    hangup();
+    wait("the complaint", async || std::fs::read_to_string(&daemon.log).unwrap().contains("stay as they were").then_some(()))
+        .await;
+    assert!(metrics().await.contains("{list=\"hold\"} 2"));
+}
+
 #[test]
 fn the_demos_script_runs_through() {
     let output = run(&["demo", "--script"]);
@@ -177,6 +212,8 @@ fn a_bad_configuration_is_refused_with_the_keys_path() {
         ("[smtp]\nurl = \"http://x\"\n", "smtp.url"),
         ("[smtp]\nbounce_address = \"none\"\n", "smtp.bounce_address"),
         ("profile_dir = \"/none-such\"\n", "profile_dir"),
+        ("psl_file = \"/none-such\"\n", "psl_file"),
+        ("[policy]\nhold = \"/none-such\"\n", "policy.hold"),
         ("[dns]\nnameservers = [\"127.0.0.1:53\"]\ntrust_anchor_file = \"/none-such\"\n", "dns.trust_anchor_file"),
         ("[[webhooks]]\nname = \"a\"\nurl = \"https://a.example/\"\nsecret_file = \"/none-such\"\n", "/none-such"),
         ("this is no TOML", "dcvd.toml"),
@@ -264,6 +301,43 @@ async fn approvers_are_listed_on_the_command_line() {
     }
     assert!(!com.contains("abuse@") && !com.contains("registrant@") && !com.contains("admin-contact@"), "{com}");
     assert!(object["sources"].as_array().unwrap().iter().any(|one| one["reasons"] == json!(["mailto"])), "{object}");
+}
+
+#[tokio::test]
+async fn many_names_are_listed_from_a_file_and_as_on_another_day() {
+    let setup = Setup::new().await;
+    let names = setup.config.with_file_name("names.txt");
+    std::fs::write(&names, "sample-shop.jp  # the shop\n\n# nothing\nco.jp\nsample-shop.net\n").unwrap();
+    let (config, file) = (setup.config.to_str().unwrap().to_owned(), names.to_str().unwrap().to_owned());
+    let (csv, jsonl, table) = tokio::task::spawn_blocking(move || {
+        let many = |format| run(&["approvers", "--file", &file, "--config", &config, "--format", format, "--on", "2028-03-15"]);
+        let table = run(&["approvers", "sample-shop.jp", "--config", &config, "--on", "2028-03-15"]);
+        (many("csv"), many("jsonl"), table)
+    })
+    .await
+    .unwrap();
+    assert_eq!(csv.status.code(), Some(1), "one name was refused");
+    let mut reader = csv::Reader::from_reader(&csv.stdout[..]);
+    let rows: Vec<std::collections::HashMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
+    let row = |name: &str, email: &str| rows.iter().find(|row| row["name"] == name && row["email"] == email).unwrap();
+    assert_eq!(row("co.jp", "")["reason"], "public-suffix");
+    let admin = row("sample-shop.jp", "admin@sample-shop.jp");
+    assert_eq!(
+        (admin["status"].as_str(), admin["on"].as_str(), admin["on_status"].as_str()),
+        ("should-not", "2028-03-15", "must-not")
+    );
+    assert_eq!(row("sample-shop.net", "admin-contact@sample-shop.net")["role"], "administrative");
+    let order: Vec<&str> = rows.iter().map(|row| row["name"].as_str()).collect();
+    assert!(order.is_sorted_by_key(|name| ["sample-shop.jp", "co.jp", "sample-shop.net"].iter().position(|one| one == name)));
+    let lines: Vec<Value> =
+        String::from_utf8(jsonl.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), lines[1]["error"]["code"].as_str()), (3, Some("public-suffix")));
+    assert_eq!(lines[0]["on"]["reuse_days"], 100);
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(
+        table.contains("should-not → must-not (3.2.2.4.4, SC-090)") && table.contains("publish the bare address (mailto)"),
+        "{table}"
+    );
 }
 
 #[test]

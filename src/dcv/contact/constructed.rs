@@ -6,6 +6,7 @@ use super::{Approver, Source, refusal};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::method;
 use crate::dcv::name::Adn;
+use crate::dcv::policy::Policy;
 use crate::dcv::profile::Profile;
 use crate::dcv::timestamp::Timestamp;
 
@@ -39,19 +40,23 @@ impl LocalPart {
     }
 }
 
+/// The reason that says that policy refuses constructed addresses at an ADN.
+pub const ADN_REFUSED: &str = "adn-refused";
+
 /// Every constructed address the profile offers at `adns`, nearest ADN first.
-pub(super) fn approvers(adns: &[Adn], profile: &Profile, now: Timestamp) -> Vec<Approver> {
+pub(super) fn approvers(adns: &[Adn], profile: &Profile, policy: &Policy, now: Timestamp) -> Vec<Approver> {
     let rule = method::rule(Source::Constructed.method(), now);
-    let reason = refusal(Source::Constructed, rule, profile).map(str::to_owned);
+    let refused = refusal(Source::Constructed, rule, profile);
     adns.iter()
-        .flat_map(|adn| profile.addresses.local_parts.iter().map(move |part| (adn, part)))
-        .map(|(adn, part)| Approver {
+        .map(|adn| (adn, refused.or_else(|| policy.refuse_adn.find(adn.fqdn()).map(|_| ADN_REFUSED))))
+        .flat_map(|(adn, reason)| profile.addresses.local_parts.iter().map(move |part| (adn, reason, part)))
+        .map(|(adn, reason, part)| Approver {
             email: EmailAddress::at(part.as_str(), adn),
             adn: adn.clone(),
             source: Source::Constructed,
             role: None,
             usable: reason.is_none(),
-            reason: reason.clone(),
+            reason: reason.map(str::to_owned),
             rule,
             lookup: None,
             looked_up_at: now,

@@ -25,6 +25,7 @@ use super::evidence::{Dnssec, Lookup};
 use super::id::LookupId;
 use super::method::{self, Method, Rule, RuleStatus};
 use super::name::{Adn, DomainClass, Fqdn};
+use super::policy::Policy;
 use super::profile::{Compliance, Corroboration, Profile};
 use super::timestamp::Timestamp;
 
@@ -268,11 +269,11 @@ pub fn offered_adns(name: &Fqdn, profile: &Profile) -> Vec<Adn> {
     }
 }
 
-/// Lists who may approve `name` under `profile`, from what the look-ups found.
+/// Lists who may approve `name` under `profile` and `policy`, from what the look-ups found.
 ///
 /// Look-ups for other ADNs than the name's own count for nothing.
 #[must_use]
-pub fn list(name: &Fqdn, profile: &Profile, lookups: &[Lookup], now: Timestamp) -> Listing {
+pub fn list(name: &Fqdn, profile: &Profile, policy: &Policy, lookups: &[Lookup], now: Timestamp) -> Listing {
     let adns = offered_adns(name, profile);
     let base = Adn::base_of(name);
     let mut ours: Vec<Cow<'_, Lookup>> = lookups
@@ -290,11 +291,14 @@ pub fn list(name: &Fqdn, profile: &Profile, lookups: &[Lookup], now: Timestamp) 
     let mut approvers = Vec::new();
     for &source in &profile.addresses.sources {
         if source == Source::Constructed {
-            approvers.extend(constructed::approvers(&adns, profile, now));
+            approvers.extend(constructed::approvers(&adns, profile, policy, now));
         }
-        for lookup in ours.iter().filter(|lookup| lookup.source == source) {
-            let adn = adns.iter().find(|adn| adn.as_str() == lookup.adn).unwrap_or(&base);
-            approvers.extend(from_lookup(adn, lookup, profile, now));
+        // Registration data is for the Base Domain Name, whether or not addresses are offered at it.
+        let asked = if source.is_dns() { &adns[..] } else { std::slice::from_ref(&base) };
+        for adn in asked {
+            for lookup in ours.iter().filter(|lookup| lookup.source == source && lookup.adn == adn.as_str()) {
+                approvers.extend(from_lookup(adn, lookup, profile, now));
+            }
         }
     }
     refuse_disagreeing(&mut approvers);

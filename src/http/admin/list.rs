@@ -46,6 +46,7 @@ pub(super) struct OrderLine {
     client: String,
     profile: String,
     state: String,
+    held: bool,
     created: String,
     deadline: String,
     validations: Vec<ValidationLine>,
@@ -83,6 +84,7 @@ impl OrderLine {
             client: record.order.client.clone(),
             profile: view.profile,
             state: view.state,
+            held: view.held,
             created: jst(view.created_at),
             deadline: view.expires_at.map(jst).unwrap_or_default(),
             validations: record

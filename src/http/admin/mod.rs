@@ -2,13 +2,14 @@
 
 pub(super) mod list;
 pub(super) mod order;
+pub(super) mod release;
 pub(super) mod replay;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -39,6 +40,13 @@ fn names_loopback(headers: &HeaderMap) -> bool {
 
 fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str() == "forwarded" || name.as_str().starts_with("x-forwarded-"))
+}
+
+/// Whether a browser says the form came from the page's own origin.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    origin.is_some() && origin == text(HOST)
 }
 
 fn lang(query: &HashMap<String, String>) -> &'static str {

@@ -1,10 +1,10 @@
 //! `POST /admin/effects/{id}/replay`: puts an effect that was given up back into the outbox.
 
 use axum::extract::{Path, State};
-use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
+use super::is_same_origin;
 use crate::app::replay::replay;
 use crate::dcv::id::EffectId;
 use crate::http::{Code, HttpState, Problem};
@@ -22,11 +22,4 @@ pub(in crate::http) async fn post(
         return Err(Problem::new(Code::NotFound).detail("there is no such effect, or it was not given up"));
     }
     Ok((StatusCode::SEE_OTHER, [("location", "/admin")]).into_response())
-}
-
-/// Whether a browser says the form came from the page's own origin.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
-    let origin = text(ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    origin.is_some() && origin == text(HOST)
 }

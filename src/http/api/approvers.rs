@@ -77,7 +77,7 @@ pub(in crate::http) async fn get(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Problem> {
     let mut errors = unknown_parameters(&query, &["name", "profile", "refresh"]);
-    let name = match query.get("name").map(|name| CertificateName::parse(name, &state.app.suffixes)) {
+    let name = match query.get("name").map(|name| CertificateName::parse(name, &state.app.lists().suffixes)) {
         None => Err(FieldError::new("/name", "missing-field", "name the domain")),
         Some(Err(error)) => Err(FieldError::new("/name", error.code(), error.to_string())),
         Some(Ok(name)) => Ok(name),

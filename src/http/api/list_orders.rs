@@ -59,7 +59,7 @@ fn parse(query: &HashMap<String, String>, state: &HttpState) -> Result<OrderFilt
         }
     }
     if let Some(text) = given("name") {
-        match CertificateName::parse(text, &state.app.suffixes) {
+        match CertificateName::parse(text, &state.app.lists().suffixes) {
             Ok(name) => filter.name = Some(name.to_string()),
             Err(error) => errors.push(FieldError::new("/name", error.code(), error.to_string())),
         }

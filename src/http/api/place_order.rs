@@ -100,7 +100,7 @@ fn names(app: &App, fields: &mut Fields<'_>) -> Vec<CertificateName> {
     let mut names: Vec<CertificateName> = Vec::new();
     for (at, value) in list.iter().enumerate() {
         let pointer = format!("/names/{at}");
-        match value.as_str().map(|text| CertificateName::parse(text, &app.suffixes)) {
+        match value.as_str().map(|text| CertificateName::parse(text, &app.lists().suffixes)) {
             None => fields.errors.push(FieldError::new(pointer, "bad-value", "must be a string")),
             Some(Err(error)) => fields.errors.push(FieldError::new(pointer, error.code(), error.to_string())),
             Some(Ok(name)) if names.contains(&name) => {
@@ -161,7 +161,7 @@ fn wanted_object(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) 
             None
         }
     });
-    let adn = fields.line("adn", TEXT_MAX_CHARS + 100).and_then(|text| match Adn::parse(&text, &app.suffixes) {
+    let adn = fields.line("adn", TEXT_MAX_CHARS + 100).and_then(|text| match Adn::parse(&text, &app.lists().suffixes) {
         Ok(adn) => Some(adn.to_string()),
         Err(error) => {
             fields.error("adn", error.code(), error.to_string());
@@ -171,7 +171,7 @@ fn wanted_object(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) 
     let wanted_names = fields.list("names").map(|list| {
         let mut places = Vec::new();
         for (at, value) in list.iter().enumerate() {
-            let named = value.as_str().and_then(|text| CertificateName::parse(text, &app.suffixes).ok());
+            let named = value.as_str().and_then(|text| CertificateName::parse(text, &app.lists().suffixes).ok());
             if let Some(place) = named.and_then(|name| names.iter().position(|known| *known == name)) {
                 places.push(place);
             } else {

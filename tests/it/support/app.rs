@@ -6,16 +6,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::routing::get;
 use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
 use dcvd::adapters::rdap::HttpRdap;
 use dcvd::adapters::webhook::{Endpoint, StandardWebhooks};
 use dcvd::app::expire::expire_due;
-use dcvd::app::{App, Settings, Wake};
+use dcvd::app::{App, Lists, Settings, Wake};
 use dcvd::config::load_profiles;
 use dcvd::dcv::event::Subscription;
 use dcvd::dcv::link::{KeyRing, LinkKey};
 use dcvd::dcv::name::SuffixList;
+use dcvd::dcv::policy::{NameList, Policy};
 use dcvd::demo::smtp::{Arrived, Inbox};
 use dcvd::demo::webhooks::Receiver;
 use dcvd::http::{HttpSettings, HttpState, Routes, router};
@@ -65,6 +67,15 @@ impl TestApp {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("test.db").display());
         Self::start(url, dir, profiles).await
+    }
+
+    /// Puts operators' lists in force, as reading them again does.
+    pub fn policy(&self, refuse_adn: &[(&str, &str)], hold: &[(&str, &str)]) {
+        let list = |entries: &[(&str, &str)]| {
+            NameList::new(entries.iter().map(|(name, reason)| ((*name).to_owned(), (*reason).to_owned())).collect()).unwrap()
+        };
+        let policy = Policy { refuse_adn: list(refuse_adn), hold: list(hold) };
+        self.app.lists.store(Arc::new(Lists { suffixes: SuffixList::BuiltIn, policy }));
     }
 
     async fn start(url: String, dir: TempDir, profiles: &[(&str, &str)]) -> Self {
@@ -118,10 +129,11 @@ impl TestApp {
                 subscriptions: vec![Subscription { endpoint: "hook".to_owned(), kinds: None, clients: None }],
                 whois_root: "whois.iana.org".to_owned(),
                 whois_server_ttl: Duration::from_secs(86_400),
+                lookup_deadline: Duration::from_secs(25),
                 rdap_allow_http: true,
             },
             profiles: load_profiles(dir.path(), "standard").unwrap(),
-            suffixes: SuffixList::BuiltIn,
+            lists: ArcSwap::from_pointee(Lists { suffixes: SuffixList::BuiltIn, policy: Policy::default() }),
             keys: KeyRing::new(vec![LinkKey::new([7; 32])]).unwrap(),
             renderer: Renderer::new(None).unwrap(),
             wake: Wake::default(),
@@ -139,6 +151,7 @@ impl TestApp {
                 max_body_bytes: 256 * 1024,
                 request_timeout: Duration::from_secs(30),
                 wrong_links_per_minute: 5.try_into().unwrap(),
+                metrics: Arc::new(String::new),
             },
         );
         let service = router(state, Routes::All).into_make_service_with_connect_info::<SocketAddr>();

@@ -1,0 +1,37 @@
+//! Lets an order that policy held go on: its mails become due.
+
+use serde_json::json;
+
+use super::App;
+use crate::dcv::event::{Event, EventType};
+use crate::dcv::id::OrderId;
+use crate::store::StoreError;
+
+/// Releases a held order on `actor`'s word; `false` when there is no such pending order or nothing holds it.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn release(app: &App, id: OrderId, actor: &str) -> Result<bool, StoreError> {
+    let Some(order) = app.store.order(id).await? else { return Ok(false) };
+    let event = Event::new(EventType::OrderReleased, app.now(), actor, json!({}));
+    let (now, mut ids, routes) = (app.now(), app.id_source(), app.routes(&order.client));
+    let released: Result<bool, StoreError> = app
+        .store
+        .write("release", move |tx| {
+            Box::pin(async move {
+                tx.lock(id).await?;
+                if !tx.release(id).await? {
+                    return Ok(false);
+                }
+                tx.release_mails(id, now).await?;
+                tx.record_events(id, &order.order_ref, &[event], &routes, &mut ids).await?;
+                Ok(true)
+            })
+        })
+        .await;
+    if released? {
+        app.wake.mail.notify_one();
+        return Ok(true);
+    }
+    Ok(false)
+}

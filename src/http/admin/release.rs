@@ -1,0 +1,25 @@
+//! `POST /admin/orders/{id}/release`: lets an order that policy held go on.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use super::is_same_origin;
+use crate::app::release::release;
+use crate::dcv::id::OrderId;
+use crate::http::{Code, HttpState, Problem};
+
+pub(in crate::http) async fn post(
+    State(state): State<HttpState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if !is_same_origin(&headers) {
+        return Err(Problem::new(Code::Forbidden).detail("the form must be sent from the status page itself"));
+    }
+    let id = OrderId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
+    if !release(&state.app, id, "operator").await? {
+        return Err(Problem::new(Code::NotFound).detail("there is no such order, or nothing holds it"));
+    }
+    Ok((StatusCode::SEE_OTHER, [("location", format!("/admin/orders/{id}"))]).into_response())
+}
