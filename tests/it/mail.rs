@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
+use dcvd::dcv::contact::dns_txt::DnsOutcome;
+use dcvd::dcv::evidence::Dnssec;
 use dcvd::dcv::id::MailId;
 use dcvd::dcv::order::Locale;
 use dcvd::demo::smtp::Reply;
@@ -226,6 +228,34 @@ async fn under_enforce_a_mail_is_not_sent_on_the_day_its_method_ends() {
     assert_eq!(app.order(&order).await["mails"][0]["failure"], "method-must-not");
     let refused = json!({"order_ref": "A-2", "profile": "public", "names": ["example.jp"], "approvers": ["admin@example.jp"]});
     assert_eq!(app.post("/v1/orders", &refused).await.1["code"], "approver-not-allowed");
+}
+
+#[tokio::test]
+async fn under_enforce_an_address_that_dnssec_cannot_confirm_at_sending_waits() {
+    let profile =
+        "extends = \"standard\"\ncompliance = \"enforce\"\ncorroboration = \"external\"\naddresses.sources = [\"dns_txt\"]\n";
+    for doubtful in [Dnssec::Off, Dnssec::Indeterminate] {
+        let app = TestApp::with_profiles(&[("public", profile)]).await;
+        let record = || DnsOutcome::Records(vec![b"owner@elsewhere.example".to_vec()]);
+        app.dns.outcome_is("example.jp", record(), Dnssec::Secure, Duration::from_secs(60));
+        let body =
+            json!({"order_ref": "A-1", "profile": "public", "names": ["example.jp"], "approvers": ["owner@elsewhere.example"]});
+        let order = app.place(&body).await;
+        app.dns.outcome_is("example.jp", record(), doubtful, Duration::from_secs(60));
+        app.clock.advance(Duration::from_secs(61));
+        app.run_jobs().await;
+        assert!(app.inbox.arrived().is_empty());
+        let mail = app.order(&order).await["mails"][0].clone();
+        assert_eq!(
+            (mail["state"].as_str(), mail["delivery"].as_str()),
+            (Some("queued"), Some("sending")),
+            "not given up: {mail}"
+        );
+        app.dns.outcome_is("example.jp", record(), Dnssec::Secure, Duration::from_secs(60));
+        app.clock.advance(Duration::from_secs(10));
+        app.run_jobs().await;
+        assert_eq!(app.inbox.arrived().len(), 1);
+    }
 }
 
 #[tokio::test]
