@@ -57,6 +57,19 @@ pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Fr
             wanted.insert((Source::Whois, base));
         }
     }
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    // What follows holds every source's future; on the heap, a listing that needs none of it does not carry it around.
+    Box::pin(gather_wanted(app, wanted, profile, freshness)).await
+}
+
+async fn gather_wanted(
+    app: &App,
+    wanted: BTreeSet<(Source, Adn)>,
+    profile: &Profile,
+    freshness: Freshness,
+) -> Result<Vec<Lookup>, StoreError> {
     let (mut found, mut missing) = (Vec::new(), Vec::new());
     for (source, adn) in wanted {
         let kept = kept(app, source, &adn, profile, freshness).await?;
@@ -132,7 +145,9 @@ async fn ask_registration_data(app: &App, adn: &Adn, profile: &Profile, freshnes
         }
     };
     if adn.fqdn().class() == DomainClass::Gtld {
-        let rdap = ask_until(app, Source::Rdap, adn, deadline).await;
+        // A service that hangs must leave WHOIS its time.
+        let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+        let rdap = ask_until(app, Source::Rdap, adn, half).await;
         if !asks_whois(adn, profile, Some(&rdap)) {
             return vec![rdap];
         }

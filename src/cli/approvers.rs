@@ -217,7 +217,7 @@ enum Writer {
 #[derive(Serialize)]
 struct JsonLine<'a> {
     #[serde(flatten)]
-    view: ApproversView,
+    view: ApproversView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     on: Option<&'a OnDay>,
 }

@@ -12,6 +12,7 @@ use crate::dcv::contact::rdap;
 use crate::dcv::contact::whois::{Reading, WhoisStatus, read_saved};
 use crate::dcv::email::{EmailAddress, EmailError, txt_from_presentation};
 use crate::dcv::name::{Adn, CertificateName, Fqdn, SuffixList};
+use crate::dcv::returned_mail;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
@@ -42,6 +43,11 @@ pub(super) enum What {
         /// The file; "-" reads standard input.
         file: PathBuf,
     },
+    /// A returned message: a bounce, a delay, an answer.
+    Mail {
+        /// The file; "-" reads standard input.
+        file: PathBuf,
+    },
     /// The record data of a TXT contact, in presentation form.
     Txt {
         /// The record data, quotes and all.
@@ -65,6 +71,10 @@ pub(super) fn run(what: What) -> ExitCode {
             Ok(raw) => parse_contacts(&name, |base| rdap::read(&raw, base)),
             Err(error) => return unreadable(&error),
         },
+        What::Mail { file } => match read_up_to(&file, MAIL_MAX_BYTES) {
+            Ok(raw) => (json!(returned_mail::read(&raw)), true),
+            Err(error) => return unreadable(&error),
+        },
         What::Txt { rdata } => {
             let parsed = txt_from_presentation(&rdata).and_then(|value| EmailAddress::from_record(&value));
             parse_email(&rdata, parsed)
@@ -77,15 +87,22 @@ pub(super) fn run(what: What) -> ExitCode {
 /// Longest saved answer read, in bytes.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
 
+/// Longest saved message read, in bytes; only its beginning is looked at.
+const MAIL_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    read_up_to(file, FILE_MAX_BYTES)
+}
+
+fn read_up_to(file: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let taken = if file == Path::new("-") {
-        std::io::stdin().lock().take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes)
+        std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(file).and_then(|opened| opened.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes))
+        std::fs::File::open(file).and_then(|opened| opened.take(limit + 1).read_to_end(&mut bytes))
     };
     let taken = taken.with_context(|| file.display().to_string())?;
-    anyhow::ensure!(taken as u64 <= FILE_MAX_BYTES, "{}: larger than {FILE_MAX_BYTES} bytes", file.display());
+    anyhow::ensure!(taken as u64 <= limit, "{}: larger than {limit} bytes", file.display());
     Ok(bytes)
 }
 

@@ -79,9 +79,10 @@ impl EmailError {
 /// Two addresses are equal when their local parts are equal to the letter and their domains name the same host.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EmailAddress {
-    local: String,
-    /// Lower-case A-labels.
-    domain: String,
+    /// The local part as given, `@`, and the domain in lower-case A-labels.
+    text: String,
+    /// Where the at sign stands.
+    at: usize,
 }
 
 impl EmailAddress {
@@ -119,7 +120,7 @@ impl EmailAddress {
             return Err(EmailError::AddressLiteral);
         }
         let domain = name::mail_domain_to_ascii(domain).map_err(EmailError::BadDomain)?;
-        Ok(Self { local: local.to_owned(), domain })
+        Ok(Self::join(local, &domain))
     }
 
     /// Reads the value of a TXT or CAA record: the whole of it must be one address.
@@ -132,38 +133,46 @@ impl EmailAddress {
 
     /// Joins a local part fixed in code and a host name.
     pub(super) fn at(local: &'static str, adn: &name::Adn) -> Self {
-        Self { local: local.to_owned(), domain: adn.as_str().to_owned() }
+        Self::join(local, adn.as_str())
+    }
+
+    fn join(local: &str, domain: &str) -> Self {
+        let mut text = String::with_capacity(local.len() + 1 + domain.len());
+        text.push_str(local);
+        text.push('@');
+        text.push_str(domain);
+        Self { text, at: local.len() }
     }
 
     /// The part before the at sign, as given.
     #[must_use]
     pub fn local_part(&self) -> &str {
-        &self.local
+        &self.text[..self.at]
     }
 
     /// The domain as lower-case A-labels.
     #[must_use]
     pub fn ascii_domain(&self) -> &str {
-        &self.domain
+        &self.text[self.at + 1..]
     }
 
     /// Whether a caller who typed `other` means this mailbox: local parts are compared without ASCII case, since a
     /// choice only ever picks from a list the server made.
     #[must_use]
     pub fn is_chosen_by(&self, other: &Self) -> bool {
-        self.domain == other.domain && self.local.eq_ignore_ascii_case(&other.local)
+        self.ascii_domain() == other.ascii_domain() && self.local_part().eq_ignore_ascii_case(other.local_part())
     }
 
     /// The address with all but the first letter of the local part hidden, for logs and third parties.
     #[must_use]
     pub fn masked(&self) -> String {
-        format!("{}***@{}", self.local.chars().next().unwrap_or('*'), self.domain)
+        format!("{}***@{}", self.text.chars().next().unwrap_or('*'), self.ascii_domain())
     }
 }
 
 impl fmt::Display for EmailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.local, self.domain)
+        f.write_str(&self.text)
     }
 }
 
@@ -176,7 +185,7 @@ impl fmt::Debug for EmailAddress {
 
 impl Serialize for EmailAddress {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text)
     }
 }
 

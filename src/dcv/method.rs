@@ -93,7 +93,20 @@ pub struct Rule {
 #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over by reference")]
 fn day<S: Serializer>(date: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
     match date {
-        Some(date) => serializer.collect_str(date),
+        // Twice for every address of a listing: by hand, which is several times as fast as the general formatter.
+        Some(date) => {
+            let (year, month, day) = date.to_calendar_date();
+            let mut text = *b"0000-00-00";
+            for (at, value) in [(3, year.unsigned_abs()), (6, u32::from(u8::from(month))), (9, u32::from(day))] {
+                let (mut at, mut value) = (at, value);
+                while value > 0 && text[at] != b'-' {
+                    text[at] = b'0' + u8::try_from(value % 10).unwrap_or(0);
+                    value /= 10;
+                    at = at.saturating_sub(1);
+                }
+            }
+            serializer.serialize_str(std::str::from_utf8(&text).unwrap_or_default())
+        }
         None => serializer.serialize_none(),
     }
 }

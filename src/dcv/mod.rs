@@ -17,4 +17,5 @@ pub mod order;
 pub mod policy;
 pub mod profile;
 pub mod retry;
+pub mod returned_mail;
 pub mod timestamp;

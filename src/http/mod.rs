@@ -10,21 +10,21 @@ mod problem;
 mod static_files;
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use futures_util::FutureExt as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
 
 pub(crate) use api::approvers::ApproversView;
 pub use problem::{CODES, Code, Problem};
@@ -141,18 +141,34 @@ fn layered<S: Clone + Send + Sync + 'static>(router: Router<S>, max_body_bytes: 
     router
         .fallback(|| async { Problem::new(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
+        // One layer: each further one would clone and box all those within it for every request.
         .layer(
-            ServiceBuilder::new()
-                .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                .layer(set(header::REFERRER_POLICY, "no-referrer"))
-                .layer(set(header::X_FRAME_OPTIONS, "DENY"))
-                .layer(set(HeaderName::from_static("x-robots-tag"), "noindex, nofollow"))
-                .layer(CatchPanicLayer::custom(panicked))
-                .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, request_timeout))
-                .layer(DefaultBodyLimit::max(max_body_bytes)),
+            ServiceBuilder::new().layer(from_fn_with_state(request_timeout, around)).layer(DefaultBodyLimit::max(max_body_bytes)),
         )
-        .layer(map_response(problem::dress))
-        .layer(from_fn(access_log::log))
+}
+
+/// What every answer says besides its own headers.
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow")),
+];
+
+/// Runs a handler: within its time, with a panic caught, its errors as problem documents, and one line in the log.
+async fn around(State(request_timeout): State<Duration>, request: Request, next: Next) -> Response {
+    let line = access_log::Line::begin(&request);
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = match tokio::time::timeout(request_timeout, handled).await {
+        Ok(Ok(response)) => problem::dress(response),
+        Ok(Err(panic)) => panicked(&*panic),
+        Err(_) => Problem::new(Code::Unavailable).into_response(),
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    line.end(&response);
+    response
 }
 
 /// What a page may load and where its form may go.
@@ -162,8 +178,7 @@ fn set(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderVa
     SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
     let words = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = words.unwrap_or("no words"), "a handler panicked");
     Problem::new(Code::Internal).into_response()
@@ -173,7 +188,7 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
-    use axum::http::Request;
+    use axum::http::{Request, StatusCode};
     use axum::routing::get as get_route;
     use tower::ServiceExt as _;
 

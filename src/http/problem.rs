@@ -101,7 +101,7 @@ impl Problem {
 }
 
 /// Makes a problem document of an error that a layer or an extractor answered in its own words.
-pub(super) async fn dress(response: Response) -> Response {
+pub(super) fn dress(response: Response) -> Response {
     let status = response.status();
     let own = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| !kind.as_bytes().starts_with(b"text/plain"));
     if own || !(status.is_client_error() || status.is_server_error()) {

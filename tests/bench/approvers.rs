@@ -14,7 +14,7 @@ use dcvd::cli::serve::{run_until, wire};
 use dcvd::config::Config;
 use dcvd::http::Routes;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -28,13 +28,16 @@ const PROFILE: &str = "extends = \"standard\"\naddresses.sources = [\"constructe
 async fn main() -> anyhow::Result<()> {
     // `cargo test --benches` only wants to know that it builds and runs.
     let (rounds, round) = if std::env::args().any(|one| one == "--bench") { (ROUNDS, ROUND) } else { (1, ROUND / 30) };
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let dir = tempfile::tempdir()?;
-    std::fs::write(dir.path().join("standard.toml"), include_str!("../../config/profiles/standard.toml"))?;
-    std::fs::write(dir.path().join("quick.toml"), PROFILE)?;
+    let profiles = dir.path().join("profiles");
+    std::fs::create_dir(&profiles)?;
+    std::fs::write(profiles.join("standard.toml"), include_str!("../../config/profiles/standard.toml"))?;
+    std::fs::write(profiles.join("quick.toml"), PROFILE)?;
     let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(TOKEN.as_bytes()));
     let path = dir.path().join("dcvd.toml");
     let text = format!(
-        "profile_dir = \"{0}\"\ndefault_profile = \"quick\"\n[database]\nurl = \"sqlite://{0}/bench.db\"\n\
+        "profile_dir = \"{0}/profiles\"\ndefault_profile = \"quick\"\n[database]\nurl = \"sqlite://{0}/bench.db\"\n\
          [dns]\nnameservers = [\"127.0.0.1:9\"]\n[[clients]]\nname = \"bench\"\ntoken_sha256 = \"{hash}\"\n",
         dir.path().display()
     );
@@ -72,12 +75,12 @@ async fn rate(server: SocketAddr, path: &str, time: Duration) -> anyhow::Result<
     for _ in 0..CONNECTIONS {
         let (request, answered) = (Arc::clone(&request), Arc::clone(&answered));
         asking.spawn(async move {
-            let stream = TcpStream::connect(server).await?;
+            let mut stream = TcpStream::connect(server).await?;
             stream.set_nodelay(true)?;
-            let (mut stream, mut body) = (BufReader::new(stream), Vec::new());
+            let mut buffer = Vec::with_capacity(16 * 1024);
             while begin.elapsed() < time {
-                stream.get_mut().write_all(&request).await?;
-                answer(&mut stream, &mut body).await?;
+                stream.write_all(&request).await?;
+                answer(&mut stream, &mut buffer).await?;
                 answered.fetch_add(1, Ordering::Relaxed);
             }
             anyhow::Ok(())
@@ -91,22 +94,20 @@ async fn rate(server: SocketAddr, path: &str, time: Duration) -> anyhow::Result<
     Ok(answered / begin.elapsed().as_secs_f64())
 }
 
-/// Reads one answer to its end.
-async fn answer(stream: &mut BufReader<TcpStream>, body: &mut Vec<u8>) -> anyhow::Result<()> {
-    let (mut line, mut length) = (String::new(), 0);
-    stream.read_line(&mut line).await?;
-    anyhow::ensure!(line.starts_with("HTTP/1.1 200"), "{line}");
-    loop {
-        line.clear();
-        stream.read_line(&mut line).await?;
-        if line == "\r\n" {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse()?;
+/// Reads one answer to its end, in as few reads as it takes: the client must not be what is measured.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
+    buffer.clear();
+    let mut whole = None;
+    while whole.is_none_or(|whole| buffer.len() < whole) {
+        anyhow::ensure!(stream.read_buf(buffer).await? > 0, "the server closed the connection");
+        if whole.is_none()
+            && let Some(head) = buffer.windows(4).position(|four| four == b"\r\n\r\n")
+        {
+            let text = std::str::from_utf8(&buffer[..head])?;
+            anyhow::ensure!(text.starts_with("HTTP/1.1 200"), "{text}");
+            let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+            whole = Some(head + 4 + length.map_or(Ok(0), str::parse::<usize>)?);
         }
     }
-    body.resize(length, 0);
-    stream.read_exact(body).await?;
     Ok(())
 }

@@ -79,28 +79,28 @@ fn rdap_answer() -> Vec<u8> {
     .into_bytes()
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 200)]
 fn whois_registrar(bencher: Bencher<'_, '_>) {
     let (raw, base) = (registrar(), base("example.com"));
     assert_eq!(read_domain(&raw, &base).contacts.len(), 3);
     bencher.counter(ItemsCount::new(1_usize)).bench(|| read_domain(black_box(&raw), &base));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 200)]
 fn whois_jprs(bencher: Bencher<'_, '_>) {
     let (raw, base) = (jprs(), base("example.jp"));
     assert_eq!(read_domain(&raw, &base).status, WhoisStatus::Found);
     bencher.counter(ItemsCount::new(1_usize)).bench(|| read_domain(black_box(&raw), &base));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 200)]
 fn rdap_domain(bencher: Bencher<'_, '_>) {
     let (raw, base) = (rdap_answer(), base("example.com"));
     assert_eq!(rdap::read(&raw, &base).contacts.len(), 3);
     bencher.counter(ItemsCount::new(1_usize)).bench(|| rdap::read(black_box(&raw), &base));
 }
 
-#[divan::bench(args = ["www.example.co.jp", "*.日本語.jp", "a.b.c.d.example.com"])]
+#[divan::bench(sample_size = 1000, args = ["www.example.co.jp", "*.日本語.jp", "a.b.c.d.example.com"])]
 fn name(bencher: Bencher<'_, '_>, name: &str) {
     bencher.counter(ItemsCount::new(1_usize)).bench(|| CertificateName::parse(black_box(name), &SuffixList::BuiltIn));
 }

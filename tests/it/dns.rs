@@ -12,6 +12,9 @@ use dcvd::dcv::contact::dns_txt::DnsOutcome;
 use dcvd::dcv::evidence::Dnssec;
 use dcvd::demo::dns::{BOGUS_NAME, DnsServer, INSECURE_NAME, SILENT_NAME};
 use dcvd::ports::{Dns as _, DnsAnswer};
+use hickory_resolver::proto::op::Message;
+use hickory_resolver::proto::rr::rdata::{CAA, NS};
+use hickory_resolver::proto::rr::{Name, RData, Record};
 
 use crate::support::bind::{Bind, Signing};
 
@@ -225,7 +228,70 @@ async fn against_bind_every_answer_is_what_it_is_and_proven_as_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let long = dns.txt("long.nsec.test").await;
     assert_eq!((long.outcome, long.dnssec), (records(&[&"x".repeat(3000)]), Dnssec::Secure), "over TCP");
-    assert!(!matches!(dns.txt("loop.nsec.test").await.outcome, DnsOutcome::Records(_)));
+    assert_eq!(dns.txt("loop.nsec.test").await.outcome, DnsOutcome::ServFail, "aliases that go round");
+}
+
+/// Straight at the authority, where an answer through an alias into another zone carries that zone's denial.
+#[tokio::test]
+async fn at_an_authority_too_a_denial_is_no_better_proven_than_the_aliases_that_led_to_it() {
+    let bind = world();
+    let dns = validating(bind.authority, &bind.dnskey);
+    for (question, expected) in [
+        ("CAA to-nodata.plain.test", "NoData insecure"),
+        ("CAA to-signed.plain.test", "NoData insecure"),
+        ("to-signed.plain.test", r#"Records(["a@example.test"]) insecure"#),
+        ("none.plain.test", "NxDomain insecure"),
+        ("CAA www.nsec.test", "NoData secure"),
+        ("dangling.nsec3.test", "NxDomain secure"),
+        ("a.wild.nsec.test", r#"Records(["w@example.test"]) secure"#),
+        ("txt.tampered.test", "Bogus bogus"),
+    ] {
+        assert_eq!(told(&dns, question).await, format!("{question}: {expected}"));
+    }
+}
+
+/// Answers `www.nsec.test` with denials that anybody could write, and passes everything else on.
+async fn forger(upstream: SocketAddr, with_record: bool) -> SocketAddr {
+    let front = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = front.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 4096];
+        while let Ok((size, peer)) = front.recv_from(&mut buffer).await {
+            let question = Message::from_vec(&buffer[..size]).unwrap();
+            let name = question.queries[0].name().clone();
+            let reply = if name.to_ascii().eq_ignore_ascii_case("www.nsec.test.") {
+                let mut reply = Message::response(question.metadata.id, question.metadata.op_code);
+                reply.add_query(question.queries[0].clone());
+                // An NS record of some unsigned zone, as if it proved something.
+                let ns = NS(Name::from_ascii("ns.plain.test.").unwrap());
+                reply.add_authority(Record::from_rdata(Name::from_ascii("plain.test.").unwrap(), 60, RData::NS(ns)));
+                if with_record {
+                    let caa = CAA::new_issue(false, None, Vec::new());
+                    reply.add_additional(Record::from_rdata(name, 60, RData::CAA(caa)));
+                }
+                reply.to_vec().unwrap()
+            } else {
+                let back = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                back.send_to(&buffer[..size], upstream).await.unwrap();
+                let mut reply = vec![0; 65_535];
+                let size = back.recv(&mut reply).await.unwrap();
+                reply.truncate(size);
+                reply
+            };
+            front.send_to(&reply, peer).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_forged_denial_in_a_signed_zone_hides_nothing() {
+    let bind = world();
+    for with_record in [false, true] {
+        let dns = validating(forger(bind.recursive, with_record).await, &bind.dnskey);
+        assert_eq!(told(&dns, "CAA www.nsec.test").await, "CAA www.nsec.test: Bogus bogus", "{with_record}");
+        assert_eq!(told(&dns, "txt.nsec.test").await, r#"txt.nsec.test: Records(["a@example.test"]) secure"#);
+    }
 }
 
 #[tokio::test]

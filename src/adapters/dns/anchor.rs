@@ -128,13 +128,16 @@ impl Anchor {
         for (owner, key) in &self.keys {
             anchors.insert_with_name(key.public_key(), owner.into());
         }
-        for (owner, key) in fetched {
-            let covered = |(of, ds): &(Name, DS)| of == owner && ds.covers(owner, key).unwrap_or(false);
-            if key.zone_key() && !key.revoke() && self.digests.iter().any(covered) {
-                anchors.insert_with_name(key.public_key(), owner.into());
-            }
+        for (owner, key) in fetched.iter().filter(|(owner, key)| self.covers(owner, key)) {
+            anchors.insert_with_name(key.public_key(), owner.into());
         }
         anchors
+    }
+
+    /// Whether a key is one that a digest in the file vouches for.
+    pub(super) fn covers(&self, owner: &Name, key: &DNSKEY) -> bool {
+        let covered = |(of, ds): &(Name, DS)| of == owner && ds.covers(owner, key).unwrap_or(false);
+        key.zone_key() && !key.revoke() && self.digests.iter().any(covered)
     }
 }
 

@@ -16,8 +16,10 @@ use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::{Resolver, TokioResolver, system_conf};
+use tokio::time::Instant;
 
 use self::anchor::{Anchor, AnchorError};
 use self::second_opinion::SecondOpinion;
@@ -74,7 +76,8 @@ type Read<T> = (DnsOutcome<T>, Dnssec, Duration);
 /// What following a question to its end brought.
 struct Followed<T> {
     answer: Read<T>,
-    aliases: Vec<String>,
+    /// The records that came, for evidence.
+    said: Vec<String>,
     overruled: Option<Dnssec>,
 }
 
@@ -105,7 +108,7 @@ impl HickoryDns {
         let validation = match anchor {
             None => None,
             Some(anchor) => {
-                let second = SecondOpinion::new(anchor.text(), &addresses).map_err(DnsSetupError::SecondValidator)?;
+                let second = SecondOpinion::new(anchor.text(), &addresses, timeout).map_err(DnsSetupError::SecondValidator)?;
                 Some(Validation { anchor, second })
             }
         };
@@ -126,10 +129,15 @@ impl HickoryDns {
             for owner in validation.anchor.owners_of_digests() {
                 // Not validated: a key counts only where the anchor's digest covers it.
                 let lookup = self.builder().build()?.lookup(owner.clone(), RecordType::DNSKEY).await?;
-                fetched.extend(lookup.answers().iter().filter_map(|record| match &record.data {
+                let keys = lookup.answers().iter().filter_map(|record| match &record.data {
                     RData::DNSSEC(DNSSECRData::DNSKEY(key)) => Some((owner.clone(), key.clone())),
                     _ => None,
-                }));
+                });
+                let covered: Vec<_> = keys.filter(|(owner, key)| validation.anchor.covers(owner, key)).collect();
+                if covered.is_empty() {
+                    return Err(NetError::from(format!("no key of {owner} fits the trust anchor's digest")));
+                }
+                fetched.extend(covered);
             }
             builder = builder.with_trust_anchor(Arc::new(validation.anchor.trusted(&fetched)));
         }
@@ -150,91 +158,147 @@ impl HickoryDns {
         builder
     }
 
-    /// Asks for one type of record; `say` tells a record in the evidence.
-    async fn ask<T: Send>(
-        &self,
-        question: &str,
-        kind: RecordType,
-        read: fn(&RData) -> Option<T>,
-        say: fn(&T) -> String,
-    ) -> DnsAnswer<T> {
+    /// Asks for one type of record.
+    async fn ask<T: Send>(&self, question: &str, kind: RecordType, read: fn(&RData) -> Option<T>) -> DnsAnswer<T> {
         let at = self.clock.now();
-        let nothing =
-            |outcome| Followed { answer: (outcome, Dnssec::Indeterminate, NO_TTL), aliases: Vec::new(), overruled: None };
+        let until = Instant::now() + self.deadline;
+        let nothing = |outcome| Followed { answer: (outcome, Dnssec::Indeterminate, NO_TTL), said: Vec::new(), overruled: None };
         // A final dot keeps the search list out.
         let followed = match Name::from_ascii(format!("{question}.")) {
-            Ok(name) => tokio::time::timeout(self.deadline, self.follow(name, kind, read))
+            Ok(name) => tokio::time::timeout_at(until, self.follow(name, kind, read, until))
                 .await
                 .unwrap_or_else(|_| nothing(DnsOutcome::Timeout)),
             Err(_) => nothing(DnsOutcome::Other("not a name that can be asked".to_owned())),
         };
-        let Followed { answer: (outcome, dnssec, ttl), aliases, overruled } = followed;
+        let Followed { answer: (outcome, dnssec, ttl), mut said, overruled } = followed;
         let dnssec = if self.validation.is_some() { dnssec } else { Dnssec::Off };
-        let mut said = aliases;
-        match &outcome {
-            DnsOutcome::Records(records) => said.extend(records.iter().map(say)),
-            DnsOutcome::NoData => said.push("NOERROR, no data".to_owned()),
-            DnsOutcome::NxDomain => said.push("NXDOMAIN".to_owned()),
-            DnsOutcome::ServFail => said.push("SERVFAIL".to_owned()),
-            DnsOutcome::Timeout => said.push("no answer in time".to_owned()),
-            DnsOutcome::Bogus => said.push("bogus".to_owned()),
-            DnsOutcome::Other(words) => said.push(words.clone()),
-        }
+        let error = match &outcome {
+            DnsOutcome::Records(_) => None,
+            DnsOutcome::NoData => {
+                said.push("; NOERROR, no data".to_owned());
+                None
+            }
+            DnsOutcome::NxDomain => {
+                said.push("; NXDOMAIN".to_owned());
+                None
+            }
+            DnsOutcome::ServFail => Some("SERVFAIL".to_owned()),
+            DnsOutcome::Timeout => Some("no answer in time".to_owned()),
+            DnsOutcome::Bogus => Some("DNSSEC proves the answer false".to_owned()),
+            DnsOutcome::Other(words) => Some(words.clone()),
+        };
         let query = format!("{question} {kind}");
-        let mut exchange = Exchange::answered(&self.servers, None, &query, at, said.join("\n").as_bytes());
         let tags = self.validation.as_ref().map_or_else(Vec::new, |validation| validation.anchor.key_tags().to_vec());
-        exchange.validation = Some(DnssecValidation { verdict: dnssec, anchor_key_tags: tags, overruled });
+        let exchange = Exchange {
+            error,
+            validation: Some(DnssecValidation { verdict: dnssec, anchor_key_tags: tags, overruled }),
+            ..Exchange::answered(&self.servers, None, &query, at, said.join("\n").as_bytes())
+        };
         DnsAnswer { outcome, dnssec, ttl, exchange }
     }
 
     /// Asks for one type of record and follows aliases hop by hop; the verdict is the weakest on the way.
     ///
-    /// hickory 0.26 judges an answer that holds an alias and a denial wrongly both ways: a good one as bogus (every CAA question
-    /// for a `www` that is a CNAME), one behind an unsigned alias as secure. So no denial counts before the name was asked for
-    /// an alias of its own. What is bogus after that goes to the second validator.
-    async fn follow<T: Send>(&self, mut name: Name, kind: RecordType, read: fn(&RData) -> Option<T>) -> Followed<T> {
-        let (mut weakest, mut aliases) = (Dnssec::Secure, Vec::new());
+    /// hickory 0.26 judges denials wrongly both ways: a good one behind an alias as bogus (every CAA question for a `www` that is
+    /// a CNAME), one behind an unsigned alias as secure, and one whose authority records belong to any unsigned zone as insecure
+    /// without looking for a proof. So no denial counts before the name was asked for an alias of its own, and none counts as
+    /// less than secure on hickory's word alone. What is in doubt goes to the second validator; what that cannot prove is bogus.
+    async fn follow<T: Send>(
+        &self,
+        mut name: Name,
+        kind: RecordType,
+        read: fn(&RData) -> Option<T>,
+        until: Instant,
+    ) -> Followed<T> {
+        let (mut weakest, mut said) = (Dnssec::Secure, Vec::new());
         for _ in 0..=CNAMES_MAX {
             let resolver = match self.resolver().await {
                 Ok(resolver) => resolver,
-                Err(error) => return Followed { answer: read_error(&error), aliases, overruled: None },
+                Err(error) => return Followed { answer: not_asked(&error), said, overruled: None },
             };
-            let mut answer = match resolver.resolver.lookup(name.clone(), kind).await {
+            let looked = resolver.resolver.lookup(name.clone(), kind).await;
+            let mut answer = match &looked {
                 Ok(lookup) => read_records(&name, lookup.answers(), read),
-                Err(error) => read_error(&error),
+                Err(error) => read_error(error),
             };
-            if let (Some(validation), DnsOutcome::NoData | DnsOutcome::NxDomain | DnsOutcome::Bogus) =
-                (&self.validation, &answer.0)
-            {
-                match resolver.resolver.lookup(name.clone(), RecordType::CNAME).await {
-                    Ok(lookup) => match alias(&name, lookup.answers()) {
-                        Some((_, Dnssec::Bogus)) => answer = bogus(),
-                        Some((target, verdict)) => {
-                            aliases.push(format!("{name} CNAME {target} ({})", verdict.as_str()));
-                            weakest = weakest.min(verdict);
-                            name = target;
-                            continue;
-                        }
-                        None => {}
-                    },
-                    Err(error) => match read_error::<T>(&error) {
-                        (DnsOutcome::NoData | DnsOutcome::NxDomain, ..) => {}
+            said.extend(told(&looked));
+            let Some(validation) = &self.validation else { return Followed { answer, said, overruled: None } };
+            let mut doubtful = looked.as_ref().is_ok_and(|lookup| is_expanded(&name, kind, lookup.answers()));
+            // An answer without what was asked for is no denial: nothing in it was proven absent.
+            if looked.is_ok() && matches!(answer.0, DnsOutcome::NoData) {
+                answer = bogus();
+            }
+            if matches!(answer.0, DnsOutcome::NoData | DnsOutcome::NxDomain | DnsOutcome::Bogus) {
+                let looked = resolver.resolver.lookup(name.clone(), RecordType::CNAME).await;
+                match looked.as_ref().map(|lookup| alias(&name, lookup.answers())) {
+                    Ok(Some((target, verdict))) if verdict != Dnssec::Bogus => {
+                        said.extend(told(&looked));
+                        weakest = weakest.min(verdict);
+                        name = target;
+                        continue;
+                    }
+                    Ok(_) => answer = bogus(),
+                    Err(error) => match read_error::<T>(error) {
+                        (DnsOutcome::NoData | DnsOutcome::NxDomain, verdict, _) => answer.1 = answer.1.min(verdict),
                         failed => answer = failed,
                     },
                 }
-                if answer.0.is_bogus()
-                    && let Some(opinion) = validation.second.ask(&name.to_ascii(), kind.into()).await
-                {
-                    let (outcome, _, ttl) = read_message(&name, &opinion.message, read);
-                    let answer = (outcome, weakest.min(opinion.verdict), ttl);
-                    return Followed { answer, aliases, overruled: Some(Dnssec::Bogus) };
-                }
+                doubtful |= match answer.0 {
+                    DnsOutcome::Bogus => true,
+                    DnsOutcome::NoData | DnsOutcome::NxDomain => answer.1 != Dnssec::Secure,
+                    _ => false,
+                };
             }
-            answer.1 = answer.1.min(weakest);
-            return Followed { answer, aliases, overruled: None };
+            if !doubtful {
+                answer.1 = answer.1.min(weakest);
+                return Followed { answer, said, overruled: None };
+            }
+            let first = answer.1;
+            // A little before the end, so that the verdict of the first is still told where the second does not answer.
+            let opinion = tokio::time::timeout_at(until - self.deadline / 20, validation.second.ask(&name.to_ascii(), kind.into())).await;
+            let Ok(Some(opinion)) = opinion else { return Followed { answer: bogus(), said, overruled: None } };
+            let (outcome, _, ttl) = read_message(&name, &opinion.message, read);
+            said.extend(opinion.message.answers.iter().chain(&opinion.message.authorities).map(|record| format!("{record} ; second validator")));
+            let overruled = (first != opinion.verdict).then_some(first);
+            return Followed { answer: (outcome, weakest.min(opinion.verdict), ttl), said, overruled };
         }
-        let answer = (DnsOutcome::Other("too many aliases".to_owned()), Dnssec::Indeterminate, NO_TTL);
-        Followed { answer, aliases, overruled: None }
+        let answer = (DnsOutcome::Other(TOO_MANY_ALIASES.to_owned()), Dnssec::Indeterminate, NO_TTL);
+        Followed { answer, said, overruled: None }
+    }
+}
+
+/// What a chain of more than [`CNAMES_MAX`] aliases is called.
+const TOO_MANY_ALIASES: &str = "too many aliases";
+
+/// Whether an answer was made from a wildcard by its signature's count of labels: that no nearer name exists takes a proof.
+/// Spec: RFC 4035 §5.3.4.
+fn is_expanded(name: &Name, kind: RecordType, answers: &[Record]) -> bool {
+    answers.iter().any(|record| match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(signature)) if record.name == *name => {
+            let covered = signature.input().type_covered;
+            (covered == kind || covered == RecordType::CNAME) && signature.input().num_labels < name.num_labels()
+        }
+        _ => false,
+    })
+}
+
+/// The resolver itself could not be made ready: no answer to the question asked, whatever its own questions brought.
+fn not_asked<T>(error: &NetError) -> Read<T> {
+    match error {
+        NetError::Timeout => (DnsOutcome::Timeout, Dnssec::Indeterminate, NO_TTL),
+        other => (DnsOutcome::Other(format!("the trust anchor's key could not be fetched: {other}")), Dnssec::Indeterminate, NO_TTL),
+    }
+}
+
+/// The records of an answer as evidence, signatures and denials among them, each with how it is proven.
+fn told(looked: &Result<Lookup, NetError>) -> Vec<String> {
+    let line = |record: &Record| format!("{record} ; {}", verdict(record.proof).as_str());
+    match looked {
+        Ok(lookup) => lookup.answers().iter().map(line).collect(),
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
+            none.authorities.iter().flat_map(|records| records.iter()).map(line).collect()
+        }
+        Err(_) => Vec::new(),
     }
 }
 
@@ -261,8 +325,7 @@ impl Dns for HickoryDns {
             RData::TXT(txt) => Some(txt.txt_data.concat()),
             _ => None,
         };
-        let say = |text: &Vec<u8>| format!("TXT {:?}", String::from_utf8_lossy(text));
-        self.ask(question, RecordType::TXT, read, say).await
+        self.ask(question, RecordType::TXT, read).await
     }
 
     async fn caa(&self, question: &str) -> DnsAnswer<CaaRecord> {
@@ -270,10 +333,7 @@ impl Dns for HickoryDns {
             RData::CAA(caa) => Some(CaaRecord { critical: caa.issuer_critical, tag: caa.tag.clone(), value: caa.value.clone() }),
             _ => None,
         };
-        let say = |caa: &CaaRecord| {
-            format!("CAA {} {} {:?}", if caa.critical { 128 } else { 0 }, caa.tag, String::from_utf8_lossy(&caa.value))
-        };
-        self.ask(question, RecordType::CAA, read, say).await
+        self.ask(question, RecordType::CAA, read).await
     }
 }
 

@@ -4,6 +4,7 @@
 //! servers again with checking disabled, so that a validating server hides nothing, and judges for itself.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use domain::base::{MessageBuilder, Name, Rtype};
 use domain::dnssec::validator::anchor::TrustAnchors;
@@ -31,12 +32,18 @@ pub(super) struct Opinion {
 }
 
 impl SecondOpinion {
-    /// Prepares a validator that trusts `anchors`, a zone file of DS and DNSKEY records, and asks `servers` in turn.
+    /// Prepares a validator that trusts `anchors`, a zone file of DS and DNSKEY records, and asks `servers` in turn, each for
+    /// half of `patience` at most.
     ///
     /// Must be called within a runtime: each connection has a task of its own, which ends with it.
-    pub(super) fn new(anchors: &str, servers: &[SocketAddr]) -> Result<Self, String> {
+    pub(super) fn new(anchors: &str, servers: &[SocketAddr], patience: Duration) -> Result<Self, String> {
+        let mut config = dgram_stream::Config::new();
+        // A server that does not answer must leave time for the next.
+        config.dgram_mut().set_read_timeout(patience / 4);
+        config.dgram_mut().set_max_retries(1);
         let connect = |server: &SocketAddr| {
-            let (connection, transport) = Connection::new(UdpConnect::new(*server), TcpConnect::new(*server));
+            let (connection, transport) =
+                Connection::with_config(UdpConnect::new(*server), TcpConnect::new(*server), config.clone());
             tokio::spawn(transport.run());
             let trusted = TrustAnchors::from_u8(anchors.as_bytes()).map_err(|error| error.to_string())?;
             Ok((connection.clone(), ValidationContext::new(trusted, connection)))

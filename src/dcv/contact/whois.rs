@@ -429,20 +429,21 @@ pub(super) fn refused_address(email: &EmailAddress) -> Option<&'static str> {
 
 /// Reads an address field's value: exactly one address, or a reason why there is none.
 pub(super) fn contact_value(role: Role, label: &str, value: &str, contacts: &mut Vec<Contact>, reasons: &mut Vec<String>) {
+    if let Ok(email) = EmailAddress::parse(value) {
+        if !contacts.iter().any(|known| known.role == Some(role) && known.email == email) {
+            contacts.push(contact(role, label, None, email));
+        }
+        return;
+    }
     let lower = value.to_ascii_lowercase();
-    let reason = match EmailAddress::parse(value) {
-        Ok(email) => {
-            if !contacts.iter().any(|known| known.role == Some(role) && known.email == email) {
-                contacts.push(contact(role, label, None, email));
-            }
-            return;
-        }
-        Err(_) if value.is_empty() => "no-email",
-        Err(_) if lower.contains("redacted") || lower.starts_with("please query the rdds") || lower.contains("not disclosed") => {
-            "redacted"
-        }
-        Err(_) if lower.contains("http://") || lower.contains("https://") || lower.contains("email form") => "web-form",
-        Err(_) => "bad-email",
+    let reason = if value.is_empty() {
+        "no-email"
+    } else if lower.contains("redacted") || lower.starts_with("please query the rdds") || lower.contains("not disclosed") {
+        "redacted"
+    } else if lower.contains("http://") || lower.contains("https://") || lower.contains("email form") {
+        "web-form"
+    } else {
+        "bad-email"
     };
     if !reasons.iter().any(|known| known == reason) {
         reasons.push(reason.to_owned());
@@ -495,7 +496,7 @@ pub fn read_domain(raw: &[u8], base: &Adn) -> Reading {
         return Reading { reasons: vec!["undecodable".to_owned()], ..Reading::nothing(WhoisStatus::Error) };
     };
     let tld = base.as_str().rsplit('.').next().unwrap_or_default();
-    if let Some(server) = whois_iana::referral(&text, tld).filter(|_| whois_iana::is_iana(&text, tld)) {
+    if let Some(server) = whois_iana::is_iana(&text, tld).then(|| whois_iana::referral(&text, tld)).flatten() {
         return Reading { referral: Some(server), reasons: Vec::new(), ..Reading::nothing(WhoisStatus::Referral) };
     }
     if is_jp {

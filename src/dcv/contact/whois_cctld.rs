@@ -9,35 +9,45 @@ use crate::dcv::name::Adn;
 /// Reads an answer in whichever of the layouts it is; `None` when it is in none of them.
 #[must_use]
 pub fn read(text: &str, base: &Adn) -> Option<Reading> {
-    // A reduced record is a refusal in disguise.
-    if comments(text).any(|line| classify(line) == WhoisStatus::RateLimited) {
-        return Some(Reading::nothing(WhoisStatus::RateLimited));
+    let (mut named, mut has_handles, mut has_sections, mut has_headings) = (false, false, false, false);
+    for line in text.lines() {
+        match line.as_bytes().first() {
+            // A reduced record is a refusal in disguise.
+            Some(b'%' | b'#') if classify(line) == WhoisStatus::RateLimited => {
+                return Some(Reading::nothing(WhoisStatus::RateLimited));
+            }
+            Some(b'[') => has_sections |= matches!(line.trim_end(), "[Tech-C]" | "[Admin-C]" | "[Holder]" | "[Zone-C]"),
+            Some(b'n' | b'N') => has_handles |= field(line).is_some_and(|(label, _)| is(label, "nic-hdl")),
+            _ => {}
+        }
+        named = named || domain_line(line).is_some_and(|value| names_domain(value, base));
+        has_headings = has_headings || heading(line).is_some();
     }
-    if !text.lines().any(|line| domain_line(line).is_some_and(|value| names_domain(value, base))) {
-        return None;
+    match (named, has_handles, has_sections, has_headings) {
+        (true, true, ..) => Some(objects(text, base)),
+        (true, _, true, _) => Some(sections(text)),
+        (true, _, _, true) => Some(blocks(text)),
+        _ => None,
     }
-    if text.lines().any(|line| field(line).is_some_and(|(label, _)| label == "nic-hdl")) {
-        return Some(objects(text, base));
-    }
-    if text.lines().any(|line| matches!(line.trim_end(), "[Tech-C]" | "[Admin-C]" | "[Holder]" | "[Zone-C]")) {
-        return Some(sections(text));
-    }
-    blocks(text)
 }
 
-fn comments(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| line.starts_with(['%', '#']))
-}
-
-/// `label: value` at the very start of a line, the label in lower case.
-fn field(line: &str) -> Option<(String, &str)> {
-    let (label, value) = line.trim_end().split_once(':')?;
+/// `label: value` at the very start of a line.
+fn field(line: &str) -> Option<(&str, &str)> {
+    let (label, value) = line.split_once(':')?;
     let good = !label.is_empty() && !label.starts_with(char::is_whitespace) && !label.starts_with(['%', '#']);
-    good.then(|| (label.trim_end().to_ascii_lowercase(), value.trim()))
+    good.then(|| (label.trim_end(), value.trim()))
+}
+
+fn is(label: &str, known: &str) -> bool {
+    label.eq_ignore_ascii_case(known)
 }
 
 fn domain_line(line: &str) -> Option<&str> {
-    field(line.trim_start()).filter(|(label, _)| matches!(label.as_str(), "domain" | "domain name")).map(|(_, value)| value)
+    let line = line.trim_start();
+    if !line.get(..6).is_some_and(|begin| is(begin, "domain")) {
+        return None;
+    }
+    field(line).filter(|(label, _)| is(label, "domain") || is(label, "domain name")).map(|(_, value)| value)
 }
 
 fn found(contacts: Vec<Contact>, reasons: Vec<String>) -> Reading {
@@ -47,30 +57,30 @@ fn found(contacts: Vec<Contact>, reasons: Vec<String>) -> Reading {
 /// Objects between blank lines: the domain's names handles, each handle's object holds the address. References within contact
 /// objects are the contacts' own and count for nothing.
 fn objects(text: &str, base: &Adn) -> Reading {
-    let objects: Vec<Vec<(String, &str)>> = text
+    let objects: Vec<Vec<(&str, &str)>> = text
         .split("\n\n")
         .flat_map(|part| part.split("\r\n\r\n"))
         .map(|part| part.lines().filter_map(field).collect::<Vec<_>>())
         .filter(|object| !object.is_empty())
         .collect();
-    let of = |object: &[(String, &str)], label: &str| -> Option<String> {
-        object.iter().find(|(known, _)| known == label).map(|(_, value)| (*value).to_owned())
+    let is_handle = |object: &[(&str, &str)], handle: &str| {
+        object.iter().find(|(label, _)| is(label, "nic-hdl")).is_some_and(|(_, value)| *value == handle)
     };
     let mut domains =
-        objects.iter().filter(|object| object.iter().any(|(label, value)| label == "domain" && names_domain(value, base)));
+        objects.iter().filter(|object| object.iter().any(|(label, value)| is(label, "domain") && names_domain(value, base)));
     let (Some(domain), None) = (domains.next(), domains.next()) else { return Reading::nothing(WhoisStatus::Error) };
     let (mut contacts, mut reasons) = (Vec::new(), Vec::new());
     for (label, handle) in domain {
-        let role = match label.as_str() {
+        let role = match label.to_ascii_lowercase().as_str() {
             "holder-c" | "registrant" => Role::Registrant,
             "admin-c" => Role::Administrative,
             "tech-c" => Role::Technical,
             _ => continue,
         };
-        let mut named = objects.iter().filter(|object| of(object, "nic-hdl").as_deref() == Some(handle));
+        let mut named = objects.iter().filter(|object| is_handle(object, handle));
         let (Some(object), None) = (named.next(), named.next()) else { continue };
         let before = contacts.len();
-        for (_, value) in object.iter().filter(|(label, _)| label == "e-mail") {
+        for (_, value) in object.iter().filter(|(label, _)| is(label, "e-mail")) {
             contact_value(role, label, value, &mut contacts, &mut reasons);
         }
         for contact in &mut contacts[before..] {
@@ -92,7 +102,7 @@ fn sections(text: &str) -> Reading {
             _ => {}
         }
         if let (Some(role), Some((label, value))) = (role, field(line))
-            && label == "email"
+            && is(label, "email")
         {
             contact_value(role, "Email", value, &mut contacts, &mut reasons);
         }
@@ -100,27 +110,37 @@ fn sections(text: &str) -> Reading {
     found(contacts, reasons)
 }
 
+/// Longest heading, in octets, its colon included.
+const HEADING_MAX_OCTETS: usize = 23;
+
 /// The role of a heading that stands alone on its line.
 fn heading(line: &str) -> Option<Role> {
-    match line.trim().trim_end_matches(':').to_ascii_lowercase().as_str() {
-        "registrant" | "registrant contact" => Some(Role::Registrant),
-        "administrative contact" | "admin contact" => Some(Role::Administrative),
-        "technical contact" | "technical contacts" => Some(Role::Technical),
-        _ => None,
+    const HEADINGS: [(&str, Role); 6] = [
+        ("registrant", Role::Registrant),
+        ("registrant contact", Role::Registrant),
+        ("administrative contact", Role::Administrative),
+        ("admin contact", Role::Administrative),
+        ("technical contact", Role::Technical),
+        ("technical contacts", Role::Technical),
+    ];
+    let line = line.trim();
+    if line.len() > HEADING_MAX_OCTETS {
+        return None;
     }
+    let line = line.strip_suffix(':').unwrap_or(line);
+    HEADINGS.iter().find(|(known, _)| is(line, known)).map(|(_, role)| *role)
 }
 
 fn indentation(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// Blocks under headings, ended by the first line that is not indented deeper. `None` when there is no such heading.
-fn blocks(text: &str) -> Option<Reading> {
+/// Blocks under headings, ended by the first line that is not indented deeper.
+fn blocks(text: &str) -> Reading {
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    let (mut contacts, mut reasons, mut any) = (Vec::new(), Vec::new(), false);
+    let (mut contacts, mut reasons) = (Vec::new(), Vec::new());
     for (at, line) in lines.iter().enumerate() {
         let Some(role) = heading(line) else { continue };
-        any = true;
         let block: Vec<&str> = lines[at + 1..]
             .iter()
             .copied()
@@ -132,7 +152,7 @@ fn blocks(text: &str) -> Option<Reading> {
             Err(reason) => reasons.push(reason.to_owned()),
         }
     }
-    any.then(|| found(contacts, reasons))
+    found(contacts, reasons)
 }
 
 /// The address of a block: its one `Email:` line; else its last line where that is an address alone, or its one line of a name

@@ -4,6 +4,10 @@ use super::whois::{Reading, WhoisStatus, contact_value, names_domain, server_nam
 use super::{Contact, Role};
 use crate::dcv::name::Adn;
 
+/// The labels under which a role's address stands.
+const EMAIL_LABELS: [(&str, Role); 3] =
+    [("registrant email", Role::Registrant), ("admin email", Role::Administrative), ("tech email", Role::Technical)];
+
 /// One record as it is being read.
 #[derive(Default)]
 struct Record {
@@ -42,17 +46,14 @@ pub fn read(text: &str, base: &Adn) -> Reading {
             continue;
         }
         let Some(record) = records.last_mut().filter(|_| inside) else { continue };
-        let role = match label.to_ascii_lowercase().as_str() {
-            "registrant email" => Role::Registrant,
-            "admin email" => Role::Administrative,
-            "tech email" => Role::Technical,
-            "registrar whois server" | "whois server" => {
-                record.bad_referral |= !value.is_empty() && server_name(value).is_none();
-                record.referral = server_name(value);
-                continue;
-            }
-            _ => continue,
-        };
+        let is = |known: &str| label.eq_ignore_ascii_case(known);
+        if is("registrar whois server") || is("whois server") {
+            record.bad_referral |= !value.is_empty() && server_name(value).is_none();
+            record.referral = server_name(value);
+            continue;
+        }
+        let Some((_, role)) = EMAIL_LABELS.iter().find(|(known, _)| is(known)) else { continue };
+        let role = *role;
         if record.seen.contains(&role) {
             return error("doubled-field");
         }

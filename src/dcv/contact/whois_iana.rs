@@ -22,6 +22,9 @@ pub fn referral(text: &str, tld: &str) -> Option<String> {
 /// Whether a text is IANA's answer for `tld` rather than a registry's for a domain.
 #[must_use]
 pub fn is_iana(text: &str, tld: &str) -> bool {
+    if !text.contains("IANA") && !text.contains("refer:") {
+        return false;
+    }
     let mut fields = text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()));
     let ours = fields.any(|(name, value)| name == "domain" && value.eq_ignore_ascii_case(tld));
     ours && text

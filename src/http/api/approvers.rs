@@ -19,56 +19,56 @@ use crate::http::{HttpState, Problem};
 
 /// A listing as the API and the command line tell it.
 #[derive(Serialize)]
-pub(crate) struct ApproversView {
+pub(crate) struct ApproversView<'a> {
     name: String,
     base_domain: String,
     class: DomainClass,
-    profile: String,
+    profile: &'a str,
     looked_up_at: Timestamp,
-    approvers: Vec<ApproverView>,
-    sources: Vec<SourceReport>,
+    approvers: Vec<ApproverView<'a>>,
+    sources: &'a [SourceReport],
 }
 
 #[derive(Serialize)]
-struct ApproverView {
-    email: EmailAddress,
-    adn: String,
+struct ApproverView<'a> {
+    email: &'a EmailAddress,
+    adn: &'a str,
     source: Source,
     role: Option<Role>,
     method: Method,
     usable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<&'a str>,
     rule: Rule,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    also: Vec<Standing>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    also: &'a [Standing],
 }
 
-impl ApproversView {
-    pub(crate) fn new(name: &CertificateName, listed: &Listed) -> Self {
+impl<'a> ApproversView<'a> {
+    pub(crate) fn new(name: &CertificateName, listed: &'a Listed) -> Self {
         Self {
             name: name.to_string(),
             base_domain: name.fqdn().base_domain().to_string(),
             class: name.fqdn().class(),
-            profile: listed.profile.profile.id.clone(),
+            profile: &listed.profile.profile.id,
             looked_up_at: listed.looked_up_at,
             approvers: listed.listing.approvers.iter().map(approver).collect(),
-            sources: listed.listing.sources.clone(),
+            sources: &listed.listing.sources,
         }
     }
 }
 
-fn approver(one: &Approver) -> ApproverView {
+fn approver(one: &Approver) -> ApproverView<'_> {
     ApproverView {
-        email: one.email.clone(),
-        adn: one.adn.to_string(),
+        email: &one.email,
+        adn: one.adn.as_str(),
         source: one.source,
         role: one.role,
         method: one.method(),
         usable: one.usable,
-        reason: one.reason.clone(),
+        reason: one.reason.as_deref(),
         rule: one.rule,
-        also: one.also.clone(),
+        also: &one.also,
     }
 }
 

@@ -1,0 +1,377 @@
+//! Returned mail: what came back for a mail of ours, by the report's own fields where there is a report, else by its words.
+//!
+//! The kind and the recipients are read here; whose mail it is follows from the reference in the return path, never from the
+//! content, which anybody can write. Spec: RFC 3464 (delivery reports), RFC 6533 (internationalized ones), RFC 3834 (automatic
+//! answers), RFC 5965 (complaints), RFC 8098 (disposition notifications).
+
+mod free_text;
+mod report;
+mod text;
+
+use mail_parser::{Address, HeaderName, HeaderValue, Message, MessageParser, MimeHeaders as _, PartType};
+use serde::Serialize;
+
+/// Longest message read, in octets; the rest is not looked at. Reports are a few KiB, what they enclose may be anything.
+pub const MESSAGE_MAX_OCTETS: usize = 1024 * 1024;
+
+/// Most parts looked at, nested ones included.
+const PARTS_MAX: usize = 200;
+
+/// Deepest nesting looked at.
+const DEPTH_MAX: usize = 8;
+
+/// Most text looked at, in characters.
+const TEXT_MAX_CHARS: usize = 64 * 1024;
+
+/// Most recipients told.
+const RECIPIENTS_MAX: usize = 50;
+
+/// Longest diagnostic told, in characters.
+const DIAGNOSTIC_MAX_CHARS: usize = 500;
+
+/// The header in our own mails that names the mail. It comes back within what a report encloses.
+pub const MAIL_ID_HEADER: &str = "X-Approval-Id";
+
+/// What a message is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The mail will not be delivered.
+    Bounce,
+    /// The mail is late; delivery goes on being tried.
+    Delay,
+    /// A machine answered: out of office, a ticket number, a challenge.
+    AutoReply,
+    /// A person answered.
+    Reply,
+    /// The recipient's provider reports the mail as unwanted.
+    Complaint,
+    /// Anything else: a success notice, a disposition notification, mail that has nothing to do with ours.
+    Other,
+}
+
+impl Kind {
+    /// The kind as the outer contract spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bounce => "bounce",
+            Self::Delay => "delay",
+            Self::AutoReply => "auto-reply",
+            Self::Reply => "reply",
+            Self::Complaint => "complaint",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What became of a mail for one recipient. Spec: RFC 3464 §2.3.3 (`Action`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It will not be delivered.
+    Failed,
+    /// It is late.
+    Delayed,
+    /// It was delivered.
+    Delivered,
+    /// It was handed on to where no report comes from.
+    Relayed,
+    /// It was delivered and handed on.
+    Expanded,
+}
+
+/// One recipient that a message names.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Recipient {
+    /// The address as the report has it, which after forwarding is not the one that was written to.
+    pub address: String,
+    /// What became of the mail.
+    pub action: Action,
+    /// The enhanced status code. Spec: RFC 3463.
+    pub status: Option<String>,
+    /// The receiving server's words.
+    pub diagnostic: Option<String>,
+}
+
+/// A message, read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Returned {
+    /// What it is.
+    pub kind: Kind,
+    /// For bounces and delays: whether the failure is a permanent one by its status class.
+    pub permanent: Option<bool>,
+    /// Whom it is about.
+    pub recipients: Vec<Recipient>,
+    /// The Message-ID of the mail it is about, where it tells.
+    pub original_message_id: Option<String>,
+    /// Our own id of that mail, where it tells. Anybody can write it.
+    pub mail_id: Option<String>,
+}
+
+/// What the classifiers look at.
+struct Material<'m> {
+    message: &'m Message<'m>,
+    subject: String,
+    /// The sender's address in lower case; empty where there is none.
+    from: String,
+    /// The address the message came to, in lower case.
+    to: Vec<String>,
+    /// The readable parts of the message itself, one after the other.
+    text: String,
+    /// `message/delivery-status` parts.
+    reports: Vec<Vec<u8>>,
+    is_complaint: bool,
+    is_disposition: bool,
+    /// The headers of what is enclosed.
+    originals: Vec<Vec<(String, String)>>,
+}
+
+/// Reads a message.
+#[must_use]
+pub fn read(raw: &[u8]) -> Returned {
+    let raw = &raw[..raw.len().min(MESSAGE_MAX_OCTETS)];
+    let unix = text::with_line_feeds(raw);
+    let nothing =
+        Returned { kind: Kind::Other, permanent: None, recipients: Vec::new(), original_message_id: None, mail_id: None };
+    let Some(message) = MessageParser::default().parse(&unix[..]) else { return nothing };
+    let material = Material::of(&message);
+    let (original_message_id, mail_id) = material.original();
+    let mut returned = material.classify();
+    returned.recipients.truncate(RECIPIENTS_MAX);
+    for recipient in &mut returned.recipients {
+        if let Some(diagnostic) = &mut recipient.diagnostic {
+            *diagnostic =
+                diagnostic.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(DIAGNOSTIC_MAX_CHARS).collect();
+        }
+    }
+    Returned { original_message_id, mail_id, ..returned }
+}
+
+impl<'m> Material<'m> {
+    fn of(message: &'m Message<'m>) -> Self {
+        let mut material = Self {
+            subject: text::header(message, "Subject"),
+            from: first_address(message.from()).or_else(|| first_address(message.sender())).unwrap_or_default(),
+            to: addresses(message.to()),
+            message,
+            text: String::new(),
+            reports: Vec::new(),
+            is_complaint: false,
+            is_disposition: false,
+            originals: Vec::new(),
+        };
+        let mut budget = PARTS_MAX;
+        material.take_parts(message, 0, &mut budget);
+        material
+    }
+
+    fn take_parts(&mut self, message: &Message<'_>, depth: usize, budget: &mut usize) {
+        for part in &message.parts {
+            if *budget == 0 || depth > DEPTH_MAX {
+                return;
+            }
+            *budget -= 1;
+            let kind = part.content_type().map_or_else(
+                || "text/plain".to_owned(),
+                |kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase(),
+            );
+            match kind.as_str() {
+                "message/delivery-status" | "message/global-delivery-status" => self.reports.push(part.contents().to_vec()),
+                "message/feedback-report" => self.is_complaint = true,
+                "message/disposition-notification" | "message/global-disposition-notification" => self.is_disposition = true,
+                "text/rfc822-headers" | "message/global-headers" => {
+                    self.originals.push(report::fields(&String::from_utf8_lossy(part.contents())));
+                }
+                _ => match &part.body {
+                    PartType::Text(_) | PartType::Html(_) if depth == 0 => {
+                        self.text.push_str(&text::of_part(part));
+                        self.text.push('\n');
+                    }
+                    PartType::Message(nested) => {
+                        let raw = nested.raw_message();
+                        let end = raw.windows(2).position(|two| two == b"\n\n").unwrap_or(raw.len());
+                        self.originals.push(report::fields(&String::from_utf8_lossy(&raw[..end])));
+                        // Some gateways enclose the report itself as a message.
+                        let mut inner = nested.parts.iter();
+                        if inner.any(|part| {
+                            part.content_type()
+                                .is_some_and(|kind| kind.subtype().is_some_and(|s| s.eq_ignore_ascii_case("delivery-status")))
+                        }) {
+                            self.take_parts(nested, depth + 1, budget);
+                        }
+                    }
+                    _ => {}
+                },
+            }
+        }
+        if depth == 0 {
+            self.text = self.text.chars().take(TEXT_MAX_CHARS).collect();
+            let kind = message.content_type().and_then(|kind| kind.attribute("report-type")).unwrap_or_default();
+            self.is_complaint |= kind.eq_ignore_ascii_case("feedback-report");
+            self.is_disposition |= kind.eq_ignore_ascii_case("disposition-notification");
+        }
+    }
+
+    fn classify(&self) -> Returned {
+        let plain = |kind| Returned { kind, permanent: None, recipients: Vec::new(), original_message_id: None, mail_id: None };
+        if self.is_complaint || self.reads_as_complaint() {
+            return plain(Kind::Complaint);
+        }
+        let groups = self.reports.iter().map(|report| report::recipients(&String::from_utf8_lossy(report)));
+        let reported: Vec<Recipient> = groups.flatten().collect();
+        if !reported.is_empty() {
+            return self.by_report(reported);
+        }
+        if self.is_disposition {
+            return plain(Kind::Other);
+        }
+        // A report written into the text, as some services send it.
+        if self.text.contains("Final-Recipient:") && self.text.contains("Action:") {
+            let reported = report::recipients(&self.text);
+            if !reported.is_empty() {
+                return self.by_report(reported);
+            }
+        }
+        if let Some(returned) = free_text::read(self) {
+            return returned;
+        }
+        if self.is_automatic() {
+            return plain(Kind::AutoReply);
+        }
+        plain(if self.is_reply() { Kind::Reply } else { Kind::Other })
+    }
+
+    /// Judges by the fields of a delivery report.
+    fn by_report(&self, mut recipients: Vec<Recipient>) -> Returned {
+        for recipient in &mut recipients {
+            // A report that says no more than "failed" often has the code in the server's words.
+            let told = recipient.diagnostic.as_deref().and_then(text::enhanced_code);
+            match (&recipient.status, told) {
+                (None, Some(code)) => recipient.status = Some(code),
+                (Some(status), Some(code)) if status.ends_with(".0.0") && !code.ends_with(".0.0") => {
+                    recipient.status = Some(code);
+                }
+                _ => {}
+            }
+            // A last word that calls itself a delay: the time for trying is over.
+            if recipient.action == Action::Delayed
+                && recipient.status.as_deref() == Some("4.4.7")
+                && free_text::gave_up(&self.text, &self.subject)
+            {
+                recipient.action = Action::Failed;
+            }
+        }
+        let worst = recipients.iter().map(|recipient| recipient.action).min().unwrap_or(Action::Relayed);
+        let kind = match worst {
+            Action::Failed => Kind::Bounce,
+            Action::Delayed => Kind::Delay,
+            Action::Delivered | Action::Relayed | Action::Expanded => Kind::Other,
+        };
+        let classes: Vec<char> = recipients
+            .iter()
+            .filter(|recipient| recipient.action == worst)
+            .filter_map(|recipient| recipient.status.as_deref()?.chars().next())
+            .collect();
+        let permanent = match kind {
+            Kind::Bounce => Some(classes.contains(&'5') || !classes.contains(&'4')),
+            Kind::Delay => Some(false),
+            _ => None,
+        };
+        Returned { kind, permanent, recipients, original_message_id: None, mail_id: None }
+    }
+
+    /// The Message-ID of what is enclosed, and our own id of it.
+    fn original(&self) -> (Option<String>, Option<String>) {
+        let enclosed = |name: &str| {
+            self.originals
+                .iter()
+                .flatten()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.trim().to_owned())
+        };
+        let in_text = |name: &str| {
+            self.text.lines().find_map(|line| {
+                let (known, value) = line.trim_start_matches(['>', ' ', '|']).split_once(':')?;
+                known.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+            })
+        };
+        let in_reply_to = match self.message.in_reply_to() {
+            HeaderValue::Text(id) => Some(format!("<{id}>")),
+            HeaderValue::TextList(ids) => ids.first().map(|id| format!("<{id}>")),
+            _ => None,
+        };
+        let id = enclosed("Message-ID").or_else(|| in_text("Message-ID")).or(in_reply_to);
+        let id = id.filter(|id| id.starts_with('<') && id.ends_with('>') && id.len() <= 998);
+        let mail_id =
+            enclosed(MAIL_ID_HEADER).or_else(|| in_text(MAIL_ID_HEADER)).filter(|id| id.starts_with("mail_") && id.len() <= 64);
+        (id, mail_id)
+    }
+
+    fn header(&self, name: &'static str) -> String {
+        text::header(self.message, name)
+    }
+
+    fn has(&self, name: &'static str) -> bool {
+        self.message.header(HeaderName::Other(name.into())).is_some()
+    }
+
+    fn reads_as_complaint(&self) -> bool {
+        let subject = self.subject.to_ascii_lowercase();
+        subject.starts_with("abuse report")
+            || subject.starts_with("email feedback report")
+            || subject.starts_with("complaint about message from")
+    }
+
+    /// Whether a machine answered on somebody's behalf. Precedence and X-Auto-Response-Suppress alone do not say so.
+    fn is_automatic(&self) -> bool {
+        let submitted = self.header("Auto-Submitted").to_ascii_lowercase();
+        let marked = submitted.starts_with("auto-replied") || submitted.starts_with("auto-generated");
+        let own =
+            self.has("X-Autoreply") || self.has("X-Autorespond") || self.has("X-AutoReply-From") || self.has("X-Autoresponder");
+        let subject = self.subject.to_lowercase();
+        let said = [
+            "automatic reply",
+            "auto reply",
+            "auto-reply",
+            "autoreply",
+            "auto response",
+            "auto-response",
+            "out of office",
+            "out-of-office",
+            "away from",
+            "on vacation",
+            "vacation:",
+            "自動応答",
+            "自動返信",
+            "不在",
+            "abwesenheit",
+            "absence du bureau",
+            "réponse automatique",
+            "respuesta automática",
+            "risposta automatica",
+            "confirm your message",
+            "please confirm",
+        ];
+        marked
+            || own
+            || said.iter().any(|phrase| subject.contains(phrase))
+            || self.header("Precedence").eq_ignore_ascii_case("auto_reply")
+    }
+
+    fn is_reply(&self) -> bool {
+        let subject = self.subject.to_ascii_lowercase();
+        let answers = ["re:", "aw:", "sv:", "antw:", "ref:", "r:"];
+        self.message.in_reply_to().as_text().is_some()
+            || matches!(self.message.references(), HeaderValue::Text(_) | HeaderValue::TextList(_))
+            || answers.iter().any(|prefix| subject.trim_start().starts_with(prefix))
+    }
+}
+
+fn addresses(header: Option<&Address<'_>>) -> Vec<String> {
+    header.into_iter().flat_map(Address::iter).filter_map(|one| one.address()).map(str::to_lowercase).collect()
+}
+
+fn first_address(header: Option<&Address<'_>>) -> Option<String> {
+    addresses(header).into_iter().next()
+}

@@ -1,0 +1,94 @@
+//! The fields of a delivery report. Spec: RFC 3464 §2, RFC 6533 §3 (`utf-8` addresses).
+
+use super::{Action, Recipient, text};
+
+/// Splits header-like lines into names and values; folded lines belong to the one before.
+pub(super) fn fields(text: &str) -> Vec<(String, String)> {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with([' ', '\t']) {
+            if let Some((_, value)) = fields.last_mut() {
+                value.push(' ');
+                value.push_str(line.trim());
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            fields.push((name.trim().to_owned(), value.trim().to_owned()));
+        }
+    }
+    fields
+}
+
+/// The recipients of a report: one for each group of fields that names one.
+pub(super) fn recipients(report: &str) -> Vec<Recipient> {
+    let mut recipients: Vec<Recipient> = Vec::new();
+    let report = report.replace("\r\n", "\n");
+    for group in report.split("\n\n") {
+        let fields = fields(group);
+        let of = |name: &str| fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+        let final_address = of("Final-Recipient").and_then(address);
+        let address = final_address
+            .or_else(|| of("Original-Recipient").and_then(address))
+            .or_else(|| of("X-Actual-Recipient").and_then(address));
+        let (Some(address), Some(action)) = (address, action(of("Action"), of("Status"))) else { continue };
+        let status = of("Status").and_then(text::enhanced_code);
+        let diagnostic =
+            of("Diagnostic-Code").map(|value| value.split_once(';').map_or(value, |(_, words)| words).trim().to_owned());
+        // A second word on the same recipient replaces the first.
+        recipients.retain(|known| known.address != address);
+        recipients.push(Recipient { address, action, status, diagnostic });
+    }
+    recipients
+}
+
+/// The address after its type: `rfc822; a@example.jp`.
+fn address(value: &str) -> Option<String> {
+    let (kind, value) = value.split_once(';').unwrap_or(("rfc822", value));
+    let value = without_comment(value).trim().trim_matches(['<', '>', '"']).to_owned();
+    let value = if kind.trim().eq_ignore_ascii_case("utf-8") { unescaped(&value) } else { value };
+    let value = value.strip_prefix("mailto:").map_or(value.clone(), str::to_owned);
+    (!value.is_empty() && value.len() <= 500).then_some(value)
+}
+
+/// Undoes `\x{3042}`. Spec: RFC 6533 §3 (`utf-8-addr-unitext`).
+fn unescaped(value: &str) -> String {
+    let mut out = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("\\x{") {
+        out.push_str(before);
+        match after.split_once('}').and_then(|(hex, tail)| Some((char::from_u32(u32::from_str_radix(hex, 16).ok()?)?, tail))) {
+            Some((c, tail)) => {
+                out.push(c);
+                rest = tail;
+            }
+            None => {
+                out.push_str("\\x{");
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+/// The action, which some servers spell in their own way, or the status class where there is none.
+fn action(action: Option<&str>, status: Option<&str>) -> Option<Action> {
+    let word = action.map(|value| without_comment(value).trim().to_ascii_lowercase());
+    Some(match word.as_deref() {
+        Some("failed" | "failure" | "error" | "expired" | "fail") => Action::Failed,
+        Some("delayed" | "delay" | "deferred") => Action::Delayed,
+        Some("delivered" | "deliverable") => Action::Delivered,
+        Some("relayed") => Action::Relayed,
+        Some("expanded") => Action::Expanded,
+        Some(other) if other.contains("fail") => Action::Failed,
+        _ => match status?.trim().chars().next()? {
+            '2' => Action::Delivered,
+            '4' => Action::Delayed,
+            '5' => Action::Failed,
+            _ => return None,
+        },
+    })
+}
+
+/// A value without its `(comment)`.
+fn without_comment(value: &str) -> &str {
+    value.split(" (").next().unwrap_or(value)
+}
