@@ -1,5 +1,6 @@
 //! RDAP over HTTPS by reqwest: no redirects, one deadline, a size limit, public addresses only.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ impl HttpRdap {
         Ok(Self { client: builder.build()?, bootstrap: bootstrap.to_owned(), allow_http, clock })
     }
 
-    async fn get(&self, url: &str, limit: usize) -> Result<(u16, Vec<u8>), String> {
+    async fn get(&self, url: &str, limit: usize) -> Result<(u16, Vec<u8>, Option<SocketAddr>), String> {
         let url: Url = url.parse().map_err(|_| "not an address".to_owned())?;
         if !self.allow_http && address::literal(&url).is_some_and(|ip| !address::is_public(ip)) {
             return Err("the server's address is not a public one".to_owned());
@@ -48,14 +49,14 @@ impl HttpRdap {
             if error.is_timeout() { "no answer in time".to_owned() } else { error.without_url().to_string() }
         };
         let mut response = self.client.get(url).header(ACCEPT, "application/rdap+json").send().await.map_err(failed)?;
-        let mut body = Vec::new();
+        let (mut body, peer) = (Vec::new(), response.remote_addr());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             body.extend_from_slice(&chunk);
             if body.len() > limit {
                 return Err(format!("larger than {limit} bytes"));
             }
         }
-        Ok((response.status().as_u16(), body))
+        Ok((response.status().as_u16(), body, peer))
     }
 }
 
@@ -64,8 +65,8 @@ impl Rdap for HttpRdap {
     async fn bootstrap(&self) -> Result<Vec<u8>, String> {
         if self.bootstrap.starts_with("https://") || self.bootstrap.starts_with("http://") {
             return match self.get(&self.bootstrap, BOOTSTRAP_MAX_OCTETS).await? {
-                (200, body) => Ok(body),
-                (status, _) => Err(format!("HTTP {status}")),
+                (200, body, _) => Ok(body),
+                (status, ..) => Err(format!("HTTP {status}")),
             };
         }
         tokio::fs::read(PathBuf::from(&self.bootstrap)).await.map_err(|error| error.to_string())
@@ -75,8 +76,9 @@ impl Rdap for HttpRdap {
         let at = self.clock.now();
         let server = url.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         match self.get(url, ANSWER_MAX_OCTETS).await {
-            Ok((status, body)) => {
-                let exchange = Exchange::answered(&server, None, &format!("GET {url} → {status}"), at, &body);
+            Ok((status, body, peer)) => {
+                let peer = peer.map(|peer| peer.to_string());
+                let exchange = Exchange::answered(&server, peer, &format!("GET {url} → {status}"), at, &body);
                 RdapAnswer { result: Ok((status, body)), exchange }
             }
             Err(error) => {

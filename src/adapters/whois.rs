@@ -19,6 +19,9 @@ use crate::ports::{Clock, Whois, WhoisAnswer};
 /// The WHOIS port. Spec: RFC 3912 §2.
 const PORT: u16 = 43;
 
+/// Servers whose rate is remembered before quiet ones are forgotten.
+const SERVERS_KEPT: usize = 1000;
+
 /// Look-ups on port 43.
 pub struct PortFortyThree {
     library: WhoIs,
@@ -36,9 +39,10 @@ struct Refused {
     next: Duration,
 }
 
-/// How long a server is left alone when it first refuses; twice as long each time it goes on, up to
+/// How long a server is left alone when it first refuses; twice as long each time it goes on.
 const BACK_OFF_FIRST: Duration = Duration::from_secs(60);
-/// this long.
+
+/// How long a server is left alone at most.
 const BACK_OFF_MAX: Duration = Duration::from_secs(3600);
 
 impl PortFortyThree {
@@ -126,6 +130,10 @@ impl Whois for PortFortyThree {
             let (at, error) = (self.clock.now(), HopError::BackingOff);
             let exchange = Exchange::failed(&question.server, None, &question.query, at, error.to_string());
             return WhoisAnswer { result: Err(error), exchange };
+        }
+        // Answers name servers too: those not asked lately are forgotten, so that the table stays small.
+        if self.limiter.len() > SERVERS_KEPT {
+            self.limiter.retain_recent();
         }
         self.limiter.until_key_ready(&question.server).await;
         let at = self.clock.now();

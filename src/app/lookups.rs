@@ -12,8 +12,8 @@ use super::App;
 use crate::dcv::contact::dns_caa::Climb;
 use crate::dcv::contact::dns_txt::DnsOutcome;
 use crate::dcv::contact::whois::Walk;
-use crate::dcv::contact::{Source, SourceStatus, asks_whois, dns_txt, offered_adns, rdap};
-use crate::dcv::evidence::{Lookup, PRIMARY_PERSPECTIVE};
+use crate::dcv::contact::{Contact, Role, Source, SourceStatus, asks_whois, dns_txt, offered_adns, rdap};
+use crate::dcv::evidence::{Exchange, Lookup, PRIMARY_PERSPECTIVE};
 use crate::dcv::id::LookupId;
 use crate::dcv::name::{Adn, DomainClass, Fqdn};
 use crate::dcv::profile::Profile;
@@ -208,6 +208,8 @@ async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> L
     if tokio::time::timeout_at(deadline, asking).await.is_err() {
         lookup.status = SourceStatus::Failed;
         lookup.reasons.push("deadline".to_owned());
+        let words = "the time was over before an answer came".to_owned();
+        lookup.exchanges.push(Exchange::failed(source.as_str(), None, adn.as_str(), app.now(), words));
     }
     metrics::counter!("dcvd_lookups_total", "source" => source.as_str(), "status" => lookup.status.as_str()).increment(1);
     lookup
@@ -281,12 +283,14 @@ async fn ask_rdap(app: &App, adn: &Adn, lookup: &mut Lookup) {
             return;
         }
     };
-    // The registry, and where it shows no contact the registrar it names: no further.
+    // The registry, and where it shows no administrative contact the registrar it names: no further.
+    let mut registrys: Vec<Contact> = Vec::new();
     for last in [false, true] {
         let answer = app.ports.rdap.ask(&url).await;
         lookup.server = Some(answer.exchange.server.clone());
         lookup.exchanges.push(answer.exchange);
         let Ok((status, body)) = answer.result else {
+            lookup.contacts = registrys;
             lookup.status = SourceStatus::Failed;
             lookup.reasons.push("connection-failed".to_owned());
             return;
@@ -294,8 +298,17 @@ async fn ask_rdap(app: &App, adn: &Adn, lookup: &mut Lookup) {
         let reading = rdap::read_answer(status, &body, adn);
         lookup.status = if reading.contacts.is_empty() { reading.status.as_source() } else { SourceStatus::Ok };
         (lookup.contacts, lookup.reasons) = (reading.contacts, reading.reasons);
+        // Where the registrar shows nobody, what the registry showed stays.
+        if lookup.contacts.is_empty() && !registrys.is_empty() {
+            (lookup.status, lookup.contacts) = (SourceStatus::Ok, registrys);
+            return;
+        }
+        let has_administrative = lookup.contacts.iter().any(|one| one.role == Some(Role::Administrative));
         match reading.referral {
-            Some(next) if !last && lookup.contacts.is_empty() && next != url => url = next,
+            Some(next) if !last && !has_administrative && next != url => {
+                registrys.clone_from(&lookup.contacts);
+                url = next;
+            }
             _ => return,
         }
     }

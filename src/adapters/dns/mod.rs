@@ -11,12 +11,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::lookup::Lookup;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::{Resolver, TokioResolver, system_conf};
 use tokio::time::Instant;
@@ -255,10 +255,18 @@ impl HickoryDns {
             }
             let first = answer.1;
             // A little before the end, so that the verdict of the first is still told where the second does not answer.
-            let opinion = tokio::time::timeout_at(until - self.deadline / 20, validation.second.ask(&name.to_ascii(), kind.into())).await;
+            let opinion =
+                tokio::time::timeout_at(until - self.deadline / 20, validation.second.ask(&name.to_ascii(), kind.into())).await;
             let Ok(Some(opinion)) = opinion else { return Followed { answer: bogus(), said, overruled: None } };
             let (outcome, _, ttl) = read_message(&name, &opinion.message, read);
-            said.extend(opinion.message.answers.iter().chain(&opinion.message.authorities).map(|record| format!("{record} ; second validator")));
+            said.extend(
+                opinion
+                    .message
+                    .answers
+                    .iter()
+                    .chain(&opinion.message.authorities)
+                    .map(|record| format!("{record} ; second validator")),
+            );
             let overruled = (first != opinion.verdict).then_some(first);
             return Followed { answer: (outcome, weakest.min(opinion.verdict), ttl), said, overruled };
         }
@@ -286,7 +294,9 @@ fn is_expanded(name: &Name, kind: RecordType, answers: &[Record]) -> bool {
 fn not_asked<T>(error: &NetError) -> Read<T> {
     match error {
         NetError::Timeout => (DnsOutcome::Timeout, Dnssec::Indeterminate, NO_TTL),
-        other => (DnsOutcome::Other(format!("the trust anchor's key could not be fetched: {other}")), Dnssec::Indeterminate, NO_TTL),
+        other => {
+            (DnsOutcome::Other(format!("the trust anchor's key could not be fetched: {other}")), Dnssec::Indeterminate, NO_TTL)
+        }
     }
 }
 

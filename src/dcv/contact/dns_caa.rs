@@ -84,7 +84,11 @@ impl Climb {
 /// Reads a record set: the tag without case, the value whole.
 fn read(records: &[CaaRecord]) -> (SourceStatus, Vec<Contact>, Vec<String>) {
     let (mut contacts, mut reasons) = (Vec::<Contact>::new(), Vec::<String>::new());
-    for record in records.iter().filter(|record| record.tag.eq_ignore_ascii_case(CONTACT_TAG)).take(CONTACTS_MAX) {
+    let is_contact = |record: &&CaaRecord| record.tag.eq_ignore_ascii_case(CONTACT_TAG);
+    if records.iter().filter(is_contact).count() > CONTACTS_MAX {
+        return (SourceStatus::Failed, contacts, vec!["too-many-records".to_owned()]);
+    }
+    for record in records.iter().filter(is_contact) {
         match EmailAddress::from_record(&record.value) {
             Ok(email) if contacts.iter().any(|known| known.email == email) => {}
             Ok(email) => contacts.push(Contact { role: None, label: None, handle: None, email, usable: true, reason: None }),

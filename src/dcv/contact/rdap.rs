@@ -37,6 +37,10 @@ pub fn read(raw: &[u8], base: &Adn) -> Reading {
     }
     let mut reading = Reading { referral: related(&answer, base), ..Reading::nothing(WhoisStatus::Found) };
     let redacted = redacted(&answer);
+    if redacted.iter().any(|one| !one.replaced) {
+        // A contact that is left out as a whole has no entity to tell it by.
+        reading.reasons.push("redacted".to_owned());
+    }
     for entity in list(answer.get("entities")).take(ENTITIES_MAX) {
         let roles: Vec<String> = list(entity.get("roles")).filter_map(Value::as_str).map(str::to_ascii_lowercase).collect();
         if roles.iter().any(|role| {
@@ -95,23 +99,23 @@ fn list(value: Option<&Value>) -> impl Iterator<Item = &Value> {
 }
 
 /// Reads an entity's addresses; `false` when its card cannot be read.
-fn read_entity(entity: &Value, role: Role, redacted: &[String], reading: &mut Reading) -> bool {
+fn read_entity(entity: &Value, role: Role, redacted: &[Redaction], reading: &mut Reading) -> bool {
     let Some((emails, has_uri)) = card(entity) else { return false };
     let before = reading.contacts.len();
     for email in &emails {
         contact_value(role, role.as_str(), email, &mut reading.contacts, &mut reading.reasons);
     }
-    let replaced = redacted.iter().any(|name| name.contains(role.as_str()) || (role == Role::Technical && name.contains("tech")));
+    let replaced = redacted.iter().any(|one| one.replaced && one.may_mean(role));
     for contact in reading.contacts.iter_mut().skip(before) {
         contact.handle = entity.get("handle").and_then(Value::as_str).map(str::to_owned);
         if replaced {
             refuse(contact, "replaced-address");
         }
     }
-    let reason = match (emails.is_empty(), has_uri, redacted.is_empty()) {
+    let reason = match (emails.is_empty(), has_uri, redacted.iter().any(|one| one.may_mean(role))) {
         (true, true, _) => "web-form",
-        (true, false, false) => "redacted",
-        (true, false, true) => "no-email",
+        (true, false, true) => "redacted",
+        (true, false, false) => "no-email",
         (false, ..) => return true,
     };
     if !reading.reasons.iter().any(|known| known == reason) {
@@ -150,15 +154,42 @@ fn card(entity: &Value) -> Option<(Vec<String>, bool)> {
     Some((emails, has_uri))
 }
 
-/// What the answer says was replaced by another value, in lower case. Spec: RFC 9537 §4.2 (`replacementValue`).
-fn redacted(answer: &serde_json::Map<String, Value>) -> Vec<String> {
+/// One thing that the answer says is not shown as it is. Spec: RFC 9537 §4.2.
+struct Redaction {
+    /// What it is called, in lower case.
+    name: String,
+    /// Another value stands in its place.
+    replaced: bool,
+}
+
+impl Redaction {
+    /// Whether it may mean the address of a role: by its name, and where that names no role, of every one.
+    fn may_mean(&self, role: Role) -> bool {
+        let named = |known: &str| self.name.contains(known);
+        let (registrant, administrative, technical) = (named("registrant") || named("owner"), named("admin"), named("tech"));
+        match role {
+            _ if !registrant && !administrative && !technical => true,
+            Role::Registrant => registrant,
+            Role::Administrative => administrative,
+            Role::Technical => technical,
+            Role::Public => false,
+        }
+    }
+}
+
+/// The addresses, and the contacts as a whole, that the answer says it does not show as they are.
+fn redacted(answer: &serde_json::Map<String, Value>) -> Vec<Redaction> {
+    let is_mail = |name: &str| ["email", "e-mail", "contact"].iter().any(|known| name.contains(known));
     list(answer.get("redacted"))
-        .filter(|one| {
-            one.get("method").and_then(Value::as_str).is_some_and(|method| method.eq_ignore_ascii_case("replacementValue"))
+        .filter_map(|one| {
+            let name = one.get("name")?;
+            let name = name.get("description").or_else(|| name.get("type"))?.as_str()?.to_ascii_lowercase();
+            let method = one.get("method").and_then(Value::as_str).unwrap_or("removal");
+            Some(Redaction { replaced: method.eq_ignore_ascii_case("replacementValue"), name })
         })
-        .filter_map(|one| one.get("name")?.get("description").or_else(|| one.get("name")?.get("type"))?.as_str())
-        .map(str::to_ascii_lowercase)
-        .filter(|name| name.contains("email"))
+        .filter(|one| {
+            is_mail(&one.name) || ["registrant", "admin", "administrative", "tech", "technical"].contains(&one.name.as_str())
+        })
         .collect()
 }
 
@@ -263,6 +294,22 @@ mod tests {
         let mut replaced = domain(&json!([entity(&["registrant"], "relay@example.net")]));
         replaced["redacted"] = json!([{"name": {"description": "Registrant Email"}, "method": "replacementValue"}]);
         assert!(!read(replaced.to_string().as_bytes(), &base()).contacts[0].usable);
+        for (role, name) in [
+            ("administrative", "Admin Email"),
+            ("technical", "Tech E-mail"),
+            ("administrative", "Administrative Contact Email"),
+            ("administrative", "Email"),
+        ] {
+            let mut answer = domain(&json!([entity(&[role], "relay@example.net")]));
+            answer["redacted"] = json!([{"name": {"type": name}, "method": "replacementValue"}]);
+            assert!(!read(answer.to_string().as_bytes(), &base()).contacts[0].usable, "{name}");
+        }
+        let mut other = domain(&json!([entity(&["administrative"], "a@example.com")]));
+        other["redacted"] = json!([{"name": {"description": "Registrant Email"}, "method": "replacementValue"}]);
+        assert!(read(other.to_string().as_bytes(), &base()).contacts[0].usable, "another role's");
+        let mut removed = domain(&json!([]));
+        removed["redacted"] = json!([{"name": {"description": "Registrant Email"}, "method": "removal"}]);
+        assert_eq!(read(removed.to_string().as_bytes(), &base()).reasons, ["redacted"]);
     }
 
     #[test]

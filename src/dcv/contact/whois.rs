@@ -255,7 +255,7 @@ impl Walk {
                 self.outcome.server.clone_from(&self.registry);
                 self.asked.extend(self.registry.clone());
                 let reading = read_domain(raw, &self.base);
-                self.refused = reading.status == WhoisStatus::RateLimited;
+                self.refused = reading.status == WhoisStatus::RateLimited && self.is_refusal(raw);
                 self.registry_answered(reading);
             }
             Stage::Handle(at) => match decode(raw, true) {
@@ -264,7 +264,7 @@ impl Walk {
             },
             Stage::Registrar => {
                 let reading = read_domain(raw, &self.base);
-                self.refused = reading.status == WhoisStatus::RateLimited;
+                self.refused = reading.status == WhoisStatus::RateLimited && self.is_refusal(raw);
                 if reading.contacts.is_empty() && !self.outcome.contacts.is_empty() {
                     for reason in &reading.reasons {
                         self.note(reason);
@@ -283,6 +283,10 @@ impl Walk {
     #[must_use]
     pub fn finish(self) -> Outcome {
         self.outcome
+    }
+
+    fn is_refusal(&self, raw: &[u8]) -> bool {
+        decode(raw, self.is_jp()).is_some_and(|text| is_refusal(&text, self.base.as_str()))
     }
 
     fn is_jp(&self) -> bool {
@@ -339,7 +343,7 @@ impl Walk {
                 }
             }
             Ok(None) => self.note("no-email"),
-            Err(_) if classify(text) == WhoisStatus::RateLimited => {
+            Err(_) if is_refusal(text, &asked) => {
                 self.refused = true;
                 return self.failed("rate-limited");
             }
@@ -488,6 +492,12 @@ pub(super) fn classify(text: &str) -> WhoisStatus {
     }
 }
 
+/// Whether an answer is a server's refusal rather than a record that speaks of refusals: a record holds what was asked for, and
+/// whoever wrote its free text must not be able to silence the server for everybody.
+fn is_refusal(text: &str, asked: &str) -> bool {
+    classify(text) == WhoisStatus::RateLimited && !text.to_ascii_lowercase().contains(&asked.to_ascii_lowercase())
+}
+
 /// Reads an answer for a domain in whichever layout its registry uses.
 #[must_use]
 pub fn read_domain(raw: &[u8], base: &Adn) -> Reading {
@@ -601,6 +611,19 @@ mod tests {
         let outcome = walk.finish();
         assert_eq!((outcome.status, outcome.contacts.len()), (SourceStatus::Failed, 1));
         assert_eq!(outcome.reasons, ["timeout"]);
+    }
+
+    #[test]
+    fn a_record_that_speaks_of_refusals_is_none() {
+        let mut walk = Walk::new(&base("example.co.jp"), IANA_SERVER, Some("whois.jprs.jp".into()));
+        walk.answer(Ok(b"Domain Information:\na. [Domain Name]  EXAMPLE.CO.JP\nm. [Administrative Contact]  AB1234JP\n"));
+        let tricked =
+            "Contact Information:\na. [JPNIC Handle]  AB1234JP\nd. [E-Mail]  none\nf. [Organization]  quota exceeded, blocked\n";
+        walk.answer(Ok(tricked.as_bytes()));
+        assert!(!walk.was_refused());
+        let mut walk = Walk::new(&base("example.com"), IANA_SERVER, Some("whois.registry.example".into()));
+        walk.answer(Ok(b"Query rate limit exceeded. Try again later.\n"));
+        assert!(walk.was_refused());
     }
 
     #[test]

@@ -54,6 +54,11 @@ fn found(contacts: Vec<Contact>, reasons: Vec<String>) -> Reading {
     Reading { status: WhoisStatus::Found, contacts, handles: Vec::new(), referral: None, reasons }
 }
 
+/// An answer with a field twice that may stand once: somebody may have slipped one in.
+fn doubled() -> Reading {
+    Reading { reasons: vec!["doubled-field".to_owned()], ..Reading::nothing(WhoisStatus::Error) }
+}
+
 /// Objects between blank lines: the domain's names handles, each handle's object holds the address. References within contact
 /// objects are the contacts' own and count for nothing.
 fn objects(text: &str, base: &Adn) -> Reading {
@@ -80,8 +85,12 @@ fn objects(text: &str, base: &Adn) -> Reading {
         let mut named = objects.iter().filter(|object| is_handle(object, handle));
         let (Some(object), None) = (named.next(), named.next()) else { continue };
         let before = contacts.len();
-        for (_, value) in object.iter().filter(|(label, _)| is(label, "e-mail")) {
+        let mut emails = object.iter().filter(|(label, _)| is(label, "e-mail"));
+        if let Some((_, value)) = emails.next() {
             contact_value(role, label, value, &mut contacts, &mut reasons);
+        }
+        if emails.next().is_some() {
+            return doubled();
         }
         for contact in &mut contacts[before..] {
             contact.handle = Some((*handle).to_owned());
@@ -92,8 +101,9 @@ fn objects(text: &str, base: &Adn) -> Reading {
 
 /// Sections in brackets, as DENIC shows them.
 fn sections(text: &str) -> Reading {
-    let (mut contacts, mut reasons, mut role) = (Vec::new(), Vec::new(), None);
+    let (mut contacts, mut reasons, mut role, mut seen) = (Vec::new(), Vec::new(), None, false);
     for line in text.lines().map(str::trim_end) {
+        seen &= !line.starts_with('[');
         match line {
             "[Holder]" => role = Some(Role::Registrant),
             "[Admin-C]" => role = Some(Role::Administrative),
@@ -104,6 +114,9 @@ fn sections(text: &str) -> Reading {
         if let (Some(role), Some((label, value))) = (role, field(line))
             && is(label, "email")
         {
+            if std::mem::replace(&mut seen, true) {
+                return doubled();
+            }
             contact_value(role, "Email", value, &mut contacts, &mut reasons);
         }
     }
@@ -224,6 +237,16 @@ mod tests {
         assert_eq!(got(beside, "example.com.tw"), [(Role::Administrative, "t@example.com.tw".to_owned())]);
         let twice = "Domain name: example.com\nAdmin Contact:\n    Email: a@example.com\n    Email: b@example.com\n";
         assert_eq!(got(twice, "example.com"), []);
+    }
+
+    #[test]
+    fn two_addresses_in_one_object_or_section_make_the_whole_an_error() {
+        let object = "domain: example.fr\nadmin-c: A1\n\nnic-hdl: A1\ne-mail: a@example.fr\ne-mail: evil@attacker.example\n";
+        let section = "Domain: example.fr\n[Tech-C]\nEmail: t@example.fr\nEmail: evil@attacker.example\n";
+        for text in [object, section] {
+            let reading = read(text, &base("example.fr")).unwrap();
+            assert_eq!((reading.status, reading.contacts.len()), (WhoisStatus::Error, 0), "{text}");
+        }
     }
 
     #[test]

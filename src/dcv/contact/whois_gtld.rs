@@ -17,6 +17,8 @@ struct Record {
     /// Roles whose address line has been seen: a second one is an attempt to slip one in.
     seen: Vec<Role>,
     bad_referral: bool,
+    /// How deep its first line is indented; a line that is indented otherwise continues the one before.
+    margin: usize,
 }
 
 /// Reads an answer: only labels at the start of a line, within a record that names `base`.
@@ -28,8 +30,10 @@ pub fn read(text: &str, base: &Adn) -> Reading {
     let error = |reason: &str| Reading { reasons: vec![reason.to_owned()], ..Reading::nothing(WhoisStatus::Error) };
     let mut records: Vec<Record> = Vec::new();
     let mut inside = false;
-    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line).trim_start()).peekable();
-    while let Some(line) = lines.next() {
+    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).peekable();
+    while let Some(whole) = lines.next() {
+        let line = whole.trim_start();
+        let margin = whole.len() - line.len();
         // The record ends at the registry's time stamp; what follows is terms of use.
         if line.starts_with(">>>") {
             inside = false;
@@ -41,15 +45,19 @@ pub fn read(text: &str, base: &Adn) -> Reading {
             if !names_domain(value, base) {
                 return error("other-name");
             }
-            records.push(Record::default());
+            records.push(Record { margin, ..Record::default() });
             inside = true;
             continue;
         }
-        let Some(record) = records.last_mut().filter(|_| inside) else { continue };
+        let Some(record) = records.last_mut().filter(|record| inside && record.margin == margin) else { continue };
         let is = |known: &str| label.eq_ignore_ascii_case(known);
         if is("registrar whois server") || is("whois server") {
-            record.bad_referral |= !value.is_empty() && server_name(value).is_none();
-            record.referral = server_name(value);
+            let server = server_name(value);
+            record.bad_referral |= !value.is_empty() && server.is_none();
+            if record.referral.is_some() && server.is_some() && record.referral != server {
+                return error("doubled-field");
+            }
+            record.referral = record.referral.take().or(server);
             continue;
         }
         let Some((_, role)) = EMAIL_LABELS.iter().find(|(known, _)| is(known)) else { continue };
@@ -105,6 +113,16 @@ mod tests {
         assert_eq!(read(text, &base()).contacts[0].email.to_string(), "a@example.com");
         let thin = read("   Domain Name: EXAMPLE.COM\n   Whois Server: whois.registrar.example\n", &base());
         assert_eq!((thin.status, thin.referral.as_deref()), (WhoisStatus::Referral, Some("whois.registrar.example")));
+    }
+
+    #[test]
+    fn a_line_that_continues_another_names_no_server_and_no_address() {
+        let text = "Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: whois.registrar.example\nRegistrant Street: 1-1\n\
+            \x20  Registrar WHOIS Server: whois.evil.example\n   Admin Email: evil@attacker.example\n";
+        let reading = read(text, &base());
+        assert_eq!((reading.referral.as_deref(), reading.contacts.len()), (Some("whois.registrar.example"), 0));
+        let twice = "Domain Name: EXAMPLE.COM\nWhois Server: whois.registrar.example\nWhois Server: whois.evil.example\n";
+        assert_eq!(read(twice, &base()).reasons, ["doubled-field"]);
     }
 
     #[test]
