@@ -24,12 +24,13 @@ pub fn start(filter: &str, json: bool) -> Result<(), TryInitError> {
 }
 
 /// Everything that is counted: name, unit where there is one, meaning.
-const GAUGES: [(&str, Option<Unit>, &str); 2] = [
+const GAUGES: [(&str, Option<Unit>, &str); 3] = [
     (
         "dcvd_public_suffix_list_age_seconds",
         Some(Unit::Seconds),
         "Age of the Public Suffix List in use; absent where the list does not say when it was made",
     ),
+    ("dcvd_orders_held", None, "Pending orders that wait for an operator's release"),
     ("dcvd_policy_entries", None, "Entries of the operators' lists of names, by list"),
 ];
 const COUNTERS: [(&str, &str); 1] = [("dcvd_lookups_total", "Look-ups for approver addresses, by source and outcome")];

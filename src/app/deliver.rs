@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{App, lookups};
+use super::App;
+use super::lookups::{self, Freshness};
 use crate::dcv::contact::constructed::ADN_REFUSED;
-use crate::dcv::contact::{self, Source, SourceStatus, refusal};
+use crate::dcv::contact::{self, Approver, Source, SourceStatus, refusal};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{EventId, MailId, OrderId};
 use crate::dcv::method;
-use crate::dcv::name::Adn;
+use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::Delivery;
 use crate::dcv::retry;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::SendFailure;
-use crate::store::{ClaimedEffect, EffectKind, MailRow, Outcome, StoreError};
+use crate::store::{ClaimedEffect, EffectKind, MailRow, ON_RELEASE, Outcome, StoreError};
 
 /// A worker's hold on an effect; what it records under another's is refused.
 pub type Lease = [u8; 16];
@@ -32,6 +33,8 @@ struct Attempt {
     detail: String,
     /// What it did to the mail, and the event that tells it.
     news: Option<(Delivery, Event)>,
+    /// Why the order waits for an operator from now on, as JSON.
+    hold: Option<String>,
 }
 
 /// Makes one attempt at an effect and records it.
@@ -47,7 +50,7 @@ pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: 
 
 async fn deliver_webhook(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
     if effect.tried > ATTEMPTS_MAX {
-        let attempt = Attempt { outcome: Outcome::Dead, detail: NEVER_ENDED.to_owned(), news: None };
+        let attempt = Attempt { outcome: Outcome::Dead, detail: NEVER_ENDED.to_owned(), news: None, hold: None };
         return record(app, effect, lease, attempt, None).await;
     }
     let id = EventId::from_bytes(subject(&effect)?);
@@ -57,8 +60,10 @@ async fn deliver_webhook(app: &App, effect: ClaimedEffect, lease: Lease) -> Resu
     let body = format!("{{\"type\":{},\"timestamp\":\"{at}\",\"data\":{}}}", Value::String(event.kind), event.data);
     let posted = app.ports.webhook.post(&effect.endpoint, &id.to_string(), app.now(), &body).await;
     let attempt = match posted {
-        Ok(status) => Attempt { outcome: Outcome::Done, detail: status, news: None },
-        Err(failure) => Attempt { outcome: again(app, &effect, failure.retry_after), detail: failure.detail, news: None },
+        Ok(status) => Attempt { outcome: Outcome::Done, detail: status, news: None, hold: None },
+        Err(failure) => {
+            Attempt { outcome: again(app, &effect, failure.retry_after), detail: failure.detail, news: None, hold: None }
+        }
     };
     record(app, effect, lease, attempt, None).await
 }
@@ -79,9 +84,10 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
             Event::new(EventType::MailFailed, app.now(), "system", data(json!({"reason": reason, "detail": detail}))),
         )),
         detail,
+        hold: None,
     };
     let (Some(body), Ok(to)) = (&effect.body, EmailAddress::parse(&mail.recipient)) else {
-        return Ok(Attempt { outcome: Outcome::Dead, detail: "link-ended".to_owned(), news: None });
+        return Ok(Attempt { outcome: Outcome::Dead, detail: "link-ended".to_owned(), news: None, hold: None });
     };
     if effect.tried > ATTEMPTS_MAX {
         return Ok(failed("gave-up", NEVER_ENDED.to_owned()));
@@ -91,13 +97,17 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
     }
     match confirm_approver(app, mail, &to).await? {
         Confirmed::Listed => {}
+        Confirmed::Held(entries) => {
+            let detail = "policy holds the order until an operator releases it".to_owned();
+            return Ok(Attempt { outcome: Outcome::Later(ON_RELEASE), detail, news: None, hold: Some(entries) });
+        }
         Confirmed::Forbidden(reason) => return Ok(failed(reason, "the rules do not allow this address any more".to_owned())),
         Confirmed::Gone => return Ok(failed("approver-gone", "the address is no longer published for this name".to_owned())),
         Confirmed::Unknown(source) => {
             let detail = format!("{source} did not answer; the address could not be checked again");
             return Ok(match again(app, effect, None) {
                 Outcome::Dead => failed("source-unavailable", detail),
-                outcome => Attempt { outcome, detail, news: None },
+                outcome => Attempt { outcome, detail, news: None, hold: None },
             });
         }
     }
@@ -109,16 +119,19 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
                 Event::new(EventType::MailSent, app.now(), "system", data(json!({"reply": detail}))),
             )),
             detail,
+            hold: None,
         },
         Err(SendFailure::Permanent(detail)) => failed("refused", detail),
         Err(SendFailure::Transient(detail)) => match again(app, effect, None) {
             Outcome::Dead => failed("gave-up", detail),
-            outcome => Attempt { outcome, detail, news: None },
+            outcome => Attempt { outcome, detail, news: None, hold: None },
         },
     })
 }
 
 enum Confirmed {
+    /// Policy holds the order, or came to hold it after it was placed.
+    Held(String),
     Forbidden(&'static str),
     Listed,
     Gone,
@@ -136,6 +149,17 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
         return Ok(Confirmed::Forbidden(reason));
     }
     let lists = app.lists();
+    if order.is_held() {
+        return Ok(Confirmed::Held(order.held.unwrap_or_default()));
+    }
+    if order.held.is_none() && !lists.policy.hold.is_empty() {
+        let parts = app.store.parts(std::slice::from_ref(&order)).await?;
+        let names = parts.validations.iter().filter_map(|one| CertificateName::parse(&one.name, &lists.suffixes).ok());
+        let entries: Vec<_> = names.flat_map(|name| lists.policy.holds(&name, &profile.profile)).collect();
+        if !entries.is_empty() {
+            return Ok(Confirmed::Held(json!(entries).to_string()));
+        }
+    }
     let Ok(adn) = Adn::parse(&mail.adn, &lists.suffixes) else { return Ok(Confirmed::Gone) };
     if source == Source::Constructed && lists.policy.refuse_adn.find(adn.fqdn()).is_some() {
         return Ok(Confirmed::Forbidden(ADN_REFUSED));
@@ -143,9 +167,21 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
     if mail.valid_until.is_none_or(|until| now.unix_micros() <= until) {
         return Ok(Confirmed::Listed);
     }
-    let lookup = lookups::ask(app, source, &adn).await;
-    let listing = contact::list(adn.fqdn(), &profile.profile, &lists.policy, std::slice::from_ref(&lookup), now);
-    let mut listed = listing.approvers.iter().filter(|one| one.source == source && one.adn == adn && one.email == *to);
+    let asked = if source.is_dns() {
+        vec![lookups::ask(app, source, &adn).await]
+    } else {
+        // Registration data counts as a listing would count it: RDAP before WHOIS, and no address that only one of them names.
+        let mut registration = profile.profile.clone();
+        registration.addresses.sources.retain(|source| matches!(source, Source::Whois | Source::Rdap));
+        lookups::gather(app, &[adn.fqdn()], &registration, Freshness::Mailing).await?
+    };
+    let listing = contact::list(adn.fqdn(), &profile.profile, &lists.policy, &asked, now);
+    let speaks = |one: &&Approver| {
+        one.adn == adn
+            && one.email == *to
+            && (one.source == source || one.also.iter().any(|also| also.source == source && also.usable))
+    };
+    let mut listed = listing.approvers.iter().filter(speaks);
     let confirmed = match listed.find(|one| one.usable) {
         Some(_) => Confirmed::Listed,
         None if listing.sources.iter().any(|one| one.source == source && one.status == SourceStatus::Failed) => {
@@ -156,13 +192,16 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
     // What the mail rests on now, or why it was not sent, is part of the order's evidence.
     let mail_id = mail.id()?;
     let listed = matches!(confirmed, Confirmed::Listed);
-    let valid_until = if source.is_dns() { lookup.valid_until } else { Some(now + profile.profile.addresses.candidate_ttl) };
+    let ttl_ends = asked.first().and_then(|lookup| lookup.valid_until);
+    let valid_until = if source.is_dns() { ttl_ends } else { Some(now + profile.profile.addresses.candidate_ttl) };
     app.store
         .write("confirm_approver", move |tx| {
             Box::pin(async move {
                 tx.lock(order_id).await?;
-                tx.insert_lookup(&lookup).await?;
-                tx.tie_lookup(order_id, lookup.id).await?;
+                for lookup in &asked {
+                    tx.insert_lookup(lookup).await?;
+                    tx.tie_lookup(order_id, lookup.id).await?;
+                }
                 if listed {
                     tx.set_valid_until(mail_id, valid_until).await?;
                 }
@@ -202,16 +241,28 @@ async fn record(
         }
     };
     let (wakes, mut ids) = (news.is_some(), app.id_source());
-    let (outcome, detail) = (attempt.outcome, attempt.detail);
+    let (outcome, detail, hold) = (attempt.outcome, attempt.detail, attempt.hold);
     app.store
         .write("deliver", move |tx| {
             Box::pin(async move {
-                tx.lock(order_id).await?;
+                let order = tx.lock_order(order_id).await?;
+                // Released while the attempt was under way: the mail must not wait for a second release.
+                let released = order.is_some_and(|order| order.released_at.is_some());
+                let outcome = if hold.is_some() && released { Outcome::Later(now) } else { outcome };
                 if !tx.finish(&effect, lease, &outcome, &detail, now).await? {
                     tracing::warn!(?effect, "the lease was lost; what came of the attempt is not recorded");
                     return Ok(());
                 }
                 let Some(mail) = mail else { return Ok(()) };
+                if let Some(entries) = &hold {
+                    if tx.hold(order_id, entries).await? {
+                        let held = Event::new(EventType::OrderHeld, now, "system", json!({}));
+                        tx.hold_mails(order_id).await?;
+                        // The event stands in the timeline alone, so that there is nowhere to route it.
+                        tx.record_events(order_id, "", &[held], &|_: &Event| Vec::new(), &mut ids).await?;
+                    }
+                    return Ok(());
+                }
                 match &news {
                     Some((Delivery::Accepted, ..)) => tx.mail_accepted(mail, now).await?,
                     Some((delivery, event, ..)) => {

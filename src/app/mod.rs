@@ -105,7 +105,7 @@ impl App {
         self.ports.clock.now()
     }
 
-    /// The lists in force now; one request works with one of them from begin to end.
+    /// The lists in force now. A use case takes them once and works with those to its end.
     #[must_use]
     pub fn lists(&self) -> Arc<Lists> {
         self.lists.load_full()

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::lookups::{self, Freshness};
 use super::show_order::OrderRecord;
-use super::{App, OrderFacts, facts_view};
+use super::{App, Lists, OrderFacts, facts_view};
 use crate::dcv::contact::{self, Listing, Source, SourceReport, SourceStatus};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::evidence::Lookup;
@@ -40,6 +40,8 @@ pub struct NewOrder {
     pub locale: Locale,
     /// What else was told.
     pub facts: OrderFacts,
+    /// The lists that the names were read with.
+    pub lists: Arc<Lists>,
 }
 
 /// Why an order was not taken; nothing was stored but look-ups.
@@ -114,10 +116,9 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
 }
 
 /// Why the order's mails wait for an operator, as JSON; `None` where policy holds none of its names.
-fn held(app: &App, new: &NewOrder) -> serde_json::Result<Option<String>> {
-    let lists = app.lists();
-    let entries: Vec<_> = new.names.iter().filter_map(|name| lists.policy.hold.find(name.fqdn())).collect();
-    if entries.is_empty() { Ok(None) } else { serde_json::to_string(&entries).map(Some) }
+fn held(new: &NewOrder) -> Option<String> {
+    let entries: Vec<_> = new.names.iter().flat_map(|name| new.lists.policy.holds(name, &new.profile.profile)).collect();
+    (!entries.is_empty()).then(|| json!(entries).to_string())
 }
 
 /// Who is asked, and what that rests on.
@@ -132,9 +133,8 @@ struct Chosen {
 async fn choose(app: &App, new: &NewOrder) -> Result<Chosen, PlaceError> {
     let profile = &new.profile.profile;
     let names: Vec<&Fqdn> = new.names.iter().map(CertificateName::fqdn).collect();
-    let policy = app.lists();
     let listings = |lookups: &[Lookup], now| -> Vec<Listing> {
-        names.iter().map(|name| contact::list(name, profile, &policy.policy, lookups, now)).collect()
+        names.iter().map(|name| contact::list(name, profile, &new.lists.policy, lookups, now)).collect()
     };
     let quick = listings(&[], app.now());
     if new.choice != Choice::All {
@@ -183,7 +183,8 @@ fn draft(
         created_at: now.unix_micros(),
         ended_at: None,
         last_seq: 0,
-        held: held(app, new).map_err(|_| StoreError::inconsistent("orders", "held", &[]))?,
+        held: held(new),
+        released_at: None,
     };
     let validations: Vec<ValidationRow> = new
         .names
@@ -227,9 +228,8 @@ fn draft(
         &actor,
         json!({"names": names, "profile": profile.id, "state": "pending"}),
     )];
-    if let Some(entries) = &record.order.held {
-        let entries: Value = serde_json::from_str(entries).unwrap_or_default();
-        events.push(Event::new(EventType::OrderHeld, now, "system", json!({"entries": entries})));
+    if record.order.held.is_some() {
+        events.push(Event::new(EventType::OrderHeld, now, "system", json!({})));
     }
     if !assignment.awaiting.is_empty() {
         let waiting: Vec<&str> = assignment.awaiting.iter().filter_map(|at| names.get(*at).copied()).collect();

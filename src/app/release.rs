@@ -20,7 +20,7 @@ pub async fn release(app: &App, id: OrderId, actor: &str) -> Result<bool, StoreE
         .write("release", move |tx| {
             Box::pin(async move {
                 tx.lock(id).await?;
-                if !tx.release(id).await? {
+                if !tx.release(id, now).await? {
                     return Ok(false);
                 }
                 tx.release_mails(id, now).await?;

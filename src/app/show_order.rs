@@ -105,7 +105,7 @@ impl OrderRecord {
             profile: self.order.profile_id.clone(),
             state: self.order.state.clone(),
             created_at: Timestamp::from_unix_micros(self.order.created_at),
-            held: self.order.held.is_some() && self.order.state == "pending",
+            held: self.order.is_held(),
             expires_at: deadline.map(Timestamp::from_unix_micros),
             ended_at: self.order.ended_at.map(Timestamp::from_unix_micros),
             validations: self.validations.iter().map(ValidationView::new).collect(),

@@ -82,6 +82,8 @@ struct OnDay {
     date: String,
     /// Days after it was initiated that a validation may be used for issuance on that day.
     reuse_days: u32,
+    /// The same today.
+    reuse_days_now: u32,
     changes: Vec<Change>,
 }
 
@@ -187,7 +189,7 @@ async fn look_at(app: &App, profile: Arc<Versioned>, input: String, on: Option<T
 fn on_day(app: &App, name: &CertificateName, listed: &Listed, day: Timestamp) -> OnDay {
     let now = app.now();
     let then = contact::list(name.fqdn(), &listed.profile.profile, &app.lists().policy, &listed.lookups, day);
-    let same = |a: &Approver, b: &Approver| a.email == b.email && a.adn == b.adn && a.source == b.source && a.role == b.role;
+    let same = |a: &Approver, b: &Approver| a.email == b.email && a.adn == b.adn;
     let changes = listed.listing.approvers.iter().filter_map(|one| {
         let later = then.approvers.iter().find(|later| same(one, later))?;
         (one.rule.status != later.rule.status || one.usable != later.usable).then(|| Change {
@@ -203,7 +205,12 @@ fn on_day(app: &App, name: &CertificateName, listed: &Listed, day: Timestamp) ->
         })
     });
     let date = day.to_string();
-    OnDay { date: date.get(..10).unwrap_or(&date).to_owned(), reuse_days: method::reuse_days(day), changes: changes.collect() }
+    OnDay {
+        date: date.get(..10).unwrap_or(&date).to_owned(),
+        reuse_days: method::reuse_days(day),
+        reuse_days_now: method::reuse_days(now),
+        changes: changes.collect(),
+    }
 }
 
 /// Writes answers to standard output as they come.
@@ -298,6 +305,11 @@ fn csv_lines(
         .collect::<Vec<_>>()
         .join("; ");
     let base_domain = name.fqdn().base_domain().to_string();
+    if listed.listing.approvers.is_empty() {
+        let class = name.fqdn().class().as_str();
+        csv.serialize(CsvLine { name: &looked.input, base_domain, class, missing, ..CsvLine::default() })?;
+        return Ok(());
+    }
     for one in &listed.listing.approvers {
         let change = looked.on.as_ref().and_then(|on| {
             let email = one.email.to_string();
@@ -363,7 +375,11 @@ fn table(name: &CertificateName, listed: &Listed, on: Option<&OnDay>) -> std::io
         writeln!(out, "  {}: {}: {}", source.source.as_str(), source.status.as_str(), reasons.join("; "))?;
     }
     let Some(on) = on else { return Ok(()) };
-    writeln!(out, "on {}: validations may be used for {} days after they were initiated", on.date, on.reuse_days)?;
+    writeln!(
+        out,
+        "on {}: validations may be used for {} days after they were initiated (today: {})",
+        on.date, on.reuse_days, on.reuse_days_now
+    )?;
     if on.changes.is_empty() {
         writeln!(out, "  no address here changes its standing by then")?;
     }

@@ -59,7 +59,12 @@ pub async fn run(config: Config, only: Option<Half>) -> anyhow::Result<()> {
         }
         signal.cancel();
     });
-    tokio::spawn(reload(Arc::clone(&app), config.clone(), stop.clone()));
+    let reloading = reload(Arc::clone(&app), config.clone(), stop.clone());
+    tokio::spawn(async move {
+        if let Err(error) = reloading.await {
+            tracing::error!(%error, "SIGHUP cannot be listened for: the lists stay as they are until the next start");
+        }
+    });
     run_until(app, &config, listeners, only != Some(Half::Http), stop).await
 }
 

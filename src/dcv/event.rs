@@ -61,7 +61,7 @@ event_types! {
 }
 
 impl EventType {
-    /// Whether ordering systems are told; the rest stands in the timeline alone, since it is the operators' business.
+    /// Whether ordering systems are told; the rest stands in the timeline alone, since it is the operators' business; the reason stands on the status page.
     #[must_use]
     pub const fn is_told(self) -> bool {
         !matches!(self, Self::OrderHeld | Self::OrderReleased)

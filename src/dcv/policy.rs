@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::name::Fqdn;
+use super::decision::Scope;
+use super::name::{CertificateName, Fqdn};
+use super::profile::Profile;
 
 /// Longest reason kept with an entry, in characters.
 pub const REASON_MAX_CHARS: usize = 500;
@@ -77,6 +79,20 @@ impl NameList {
         }
     }
 
+    /// The entries for names below `name`: what a wildcard, or an approval of a whole subtree, would reach.
+    #[must_use]
+    pub fn find_below(&self, name: &Fqdn) -> Vec<Listed> {
+        let below = |entry: &&String| entry.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        let mut found: Vec<Listed> = self
+            .reasons
+            .iter()
+            .filter(|(entry, _)| below(entry))
+            .map(|(entry, reason)| Listed { name: name.to_string(), entry: entry.clone(), reason: reason.clone() })
+            .collect();
+        found.sort_by(|a, b| a.entry.cmp(&b.entry));
+        found
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -97,6 +113,32 @@ pub struct Policy {
     pub refuse_adn: NameList,
     /// Names whose orders send no mail until an operator releases them.
     pub hold: NameList,
+}
+
+impl Policy {
+    /// Why an order for `name` waits for an operator: entries for the name or above it, and where the approval may reach further
+    /// than the name itself, entries below what it reaches.
+    #[must_use]
+    pub fn holds(&self, name: &CertificateName, profile: &Profile) -> Vec<Listed> {
+        if self.hold.is_empty() {
+            return Vec::new();
+        }
+        let scopes = &profile.page.scope_options;
+        let reach = if scopes.contains(&Scope::Base) {
+            Some(name.fqdn().base_domain())
+        } else if name.is_wildcard() || scopes.contains(&Scope::Subtree) {
+            Some(name.fqdn().clone())
+        } else {
+            None
+        };
+        let mut found: Vec<Listed> = self.hold.find(name.fqdn()).into_iter().collect();
+        for below in reach.iter().flat_map(|reach| self.hold.find_below(reach)) {
+            if !found.contains(&below) && !found.iter().any(|known| known.entry == below.entry) {
+                found.push(below);
+            }
+        }
+        found
+    }
 }
 
 #[cfg(test)]

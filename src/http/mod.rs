@@ -119,7 +119,6 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
     }
     if routes != Routes::Public {
         let admin = Router::new()
-            .route("/metrics", get(ops::metrics))
             .route("/admin", get(admin::list::get))
             .route("/admin/orders/{id}", get(admin::order::get))
             .route("/admin/orders/{id}/release", post(admin::release::post))
@@ -130,7 +129,12 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
                     .layer(set(header::CACHE_CONTROL, "no-store"))
                     .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)),
             );
-        router = router.merge(admin);
+        // On an address of its own whoever reaches it may read what is counted; beside the approve pages only this host.
+        let mut metrics = Router::new().route("/metrics", get(ops::metrics));
+        if routes == Routes::All {
+            metrics = metrics.route_layer(from_fn_with_state(state.clone(), admin::only_from_this_host));
+        }
+        router = router.merge(admin).merge(metrics);
     }
     let (max_body_bytes, request_timeout) = (state.settings.max_body_bytes, state.settings.request_timeout);
     layered(router, max_body_bytes, request_timeout).with_state(state)

@@ -24,7 +24,7 @@ pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
     }
 }
 
-/// What the daemon counted. Served where the status page is, and to the same callers.
+/// What the daemon counted.
 pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
     let lists = state.app.lists();
     if let Some(as_of) = lists.suffixes.as_of() {
@@ -32,6 +32,10 @@ pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
     }
     for (list, entries) in [("refuse_adn", lists.policy.refuse_adn.len()), ("hold", lists.policy.hold.len())] {
         gauge!("dcvd_policy_entries", "list" => list).set(f64::from(u32::try_from(entries).unwrap_or(u32::MAX)));
+    }
+    match state.app.store.orders_held().await {
+        Ok(held) => gauge!("dcvd_orders_held").set(f64::from(i32::try_from(held).unwrap_or(i32::MAX))),
+        Err(error) => tracing::warn!(%error, "the held orders cannot be counted"),
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (StatusCode::OK, kind, (state.settings.metrics)()).into_response()

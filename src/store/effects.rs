@@ -54,6 +54,9 @@ pub struct NewEffect {
 /// The due time of an effect that waits for its order's release: never.
 const NEVER: i64 = i64::MAX;
 
+/// The due time of an effect whose order an operator must release first.
+pub const ON_RELEASE: Timestamp = Timestamp::from_unix_micros(NEVER);
+
 /// An effect that a worker holds a lease on.
 #[derive(Clone, FromRow)]
 pub struct ClaimedEffect {
@@ -265,6 +268,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Makes an order's mails wait for its release; those that a worker holds are left to it.
+    pub async fn hold_mails(&mut self, order: OrderId) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE effects SET due_at = $2 WHERE order_id = $1 AND kind = 'mail' AND state = 'due' AND lease IS NULL";
+        exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(NEVER));
+        Ok(())
+    }
+
     /// Makes an order's held mails due.
     pub async fn release_mails(&mut self, order: OrderId, now: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE effects SET due_at = $2 WHERE order_id = $1 AND kind = 'mail' AND state = 'due' AND due_at = $3 AND lease IS NULL";
@@ -291,10 +302,10 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// How many effects of a kind wait.
+    /// How many effects of a kind wait for a worker; those of held orders do not.
     pub async fn effects_due(&self, kind: EffectKind) -> Result<i64, StoreError> {
-        const SQL: &str = "SELECT COUNT(*) FROM effects WHERE state = 'due' AND kind = $1";
-        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(kind.as_str()).fetch_one(db).await?))
+        const SQL: &str = "SELECT COUNT(*) FROM effects WHERE state = 'due' AND kind = $1 AND due_at < $2";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(kind.as_str()).bind(NEVER).fetch_one(db).await?))
     }
 
     /// The effects of an order that were given up.

@@ -25,7 +25,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 
 pub use answers::AnswerRow;
-pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, Outcome};
+pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, ON_RELEASE, Outcome};
 pub use events::EventRow;
 pub use mails::{MailRow, MailValidation};
 pub use orders::{OrderFilter, OrderRow};

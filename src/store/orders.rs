@@ -32,11 +32,19 @@ pub struct OrderRow {
     pub ended_at: Option<i64>,
     /// The latest event's seq.
     pub last_seq: i64,
-    /// Why its mails wait for an operator: the policy's entries as JSON.
+    /// Why its mails wait, or once waited, for an operator: the policy's entries as JSON.
     pub held: Option<String>,
+    /// Unix microseconds; when an operator released it.
+    pub released_at: Option<i64>,
 }
 
 impl OrderRow {
+    /// Whether its mails wait for an operator.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held.is_some() && self.released_at.is_none() && self.state == OrderState::Pending.as_str()
+    }
+
     /// The id, typed.
     ///
     /// # Errors
@@ -53,6 +61,8 @@ pub struct OrderFilter {
     pub client: Option<String>,
     /// Only in this state.
     pub state: Option<OrderState>,
+    /// Only those that wait for an operator.
+    pub held: bool,
     /// Only with this name among theirs.
     pub name: Option<String>,
     /// Only with this reference.
@@ -67,7 +77,7 @@ pub struct OrderFilter {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held
+            "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held, released_at
             FROM orders ",
             $rest
         )
@@ -125,9 +135,16 @@ impl Tx<'_> {
     }
 
     /// Ends the hold on a pending order; `false` when there was none.
-    pub async fn release(&mut self, id: OrderId) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE orders SET held = NULL WHERE id = $1 AND held IS NOT NULL AND state = 'pending'";
-        Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..])) == 1)
+    pub async fn release(&mut self, id: OrderId, at: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "UPDATE orders SET released_at = $2 WHERE id = $1 AND held IS NOT NULL AND released_at IS NULL AND state = 'pending'";
+        Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(at.unix_micros())) == 1)
+    }
+
+    /// Holds a pending order that was never held; `false` when it was.
+    pub async fn hold(&mut self, id: OrderId, entries: &str) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE orders SET held = $2 WHERE id = $1 AND held IS NULL AND state = 'pending'";
+        Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(entries)) == 1)
     }
 
     /// Reserves the next `count` places in the order's timeline and returns the first.
@@ -143,6 +160,12 @@ impl Store {
     pub async fn order(&self, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
         const SQL: &str = select!("WHERE id = $1");
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
+    }
+
+    /// How many pending orders wait for an operator.
+    pub async fn orders_held(&self) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM orders WHERE held IS NOT NULL AND released_at IS NULL AND state = 'pending'";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).fetch_one(db).await?))
     }
 
     /// Whether the client has used a reference.
@@ -163,6 +186,9 @@ impl Store {
             }
             if let Some(state) = filter.state {
                 query.push(" AND state = ").push_bind(state.as_str());
+            }
+            if filter.held {
+                query.push(" AND held IS NOT NULL AND released_at IS NULL AND state = 'pending'");
             }
             if let Some(order_ref) = &filter.order_ref {
                 query.push(" AND order_ref = ").push_bind(order_ref);

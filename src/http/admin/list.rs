@@ -11,6 +11,7 @@ use crate::app::show_order::{OrderRecord, list_orders};
 use crate::dcv::field::is_one_line;
 use crate::dcv::id::OrderId;
 use crate::dcv::order::OrderState;
+use crate::dcv::policy::Listed;
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
 use crate::store::{EffectKind, OrderFilter, StoreError};
@@ -25,6 +26,7 @@ struct ListPage<'a> {
     static_base: &'a str,
     mails_due: i64,
     webhooks_due: i64,
+    orders_held: i64,
     states: Vec<&'static str>,
     filter: FilterView,
     orders: Vec<OrderLine>,
@@ -47,6 +49,8 @@ pub(super) struct OrderLine {
     profile: String,
     state: String,
     held: bool,
+    /// Why it waits for an operator: the policy's entries with their reasons.
+    held_for: Vec<Listed>,
     created: String,
     deadline: String,
     validations: Vec<ValidationLine>,
@@ -85,6 +89,7 @@ impl OrderLine {
             profile: view.profile,
             state: view.state,
             held: view.held,
+            held_for: record.order.held.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
             created: jst(view.created_at),
             deadline: view.expires_at.map(jst).unwrap_or_default(),
             validations: record
@@ -126,6 +131,7 @@ pub(in crate::http) async fn get(
     let filter = OrderFilter {
         client: None,
         state: given("state").and_then(|text| OrderState::from_text(&text)),
+        held: given("held").is_some(),
         name: given("name"),
         order_ref: given("order_ref"),
         before: given("before").and_then(|text| OrderId::parse(&text).ok()),
@@ -138,7 +144,7 @@ pub(in crate::http) async fn get(
     let orders = records.iter().map(OrderLine::new).collect::<Result<Vec<_>, _>>()?;
     let next = orders.last().filter(|_| more).map(|last| {
         let mut next = url::form_urlencoded::Serializer::new(String::new());
-        for name in ["state", "name", "order_ref"] {
+        for name in ["state", "name", "order_ref", "held"] {
             if let Some(value) = given(name) {
                 next.append_pair(name, &value);
             }
@@ -149,6 +155,7 @@ pub(in crate::http) async fn get(
         lang,
         static_base: "",
         mails_due: state.app.store.effects_due(EffectKind::Mail).await?,
+        orders_held: state.app.store.orders_held().await?,
         webhooks_due: state.app.store.effects_due(EffectKind::Webhook).await?,
         states: OrderState::ALL.iter().map(|state| state.as_str()).collect(),
         filter: FilterView {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::fields::Fields;
 use super::{Client, json_answer};
 use crate::app::place_order::{NewOrder, PlaceError, place_order};
-use crate::app::{App, OrderFacts};
+use crate::app::{App, Lists, OrderFacts};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::id::OrderId;
@@ -72,18 +72,21 @@ fn parse(app: &App, client: String, object: &Map<String, Value>) -> Result<NewOr
     if profile.is_none() {
         fields.error("profile", "unknown-profile", "there is no such profile");
     }
-    let names = names(app, &mut fields);
-    let choice = choice(app, &mut fields, &names);
+    let lists = app.lists();
+    let names = names(&lists, &mut fields);
+    let choice = choice(&lists, &mut fields, &names);
     let locale = fields.word("locale", Locale::from_text, "ja, en").unwrap_or(Locale::Ja);
     let facts = facts(&mut fields);
     let errors = fields.finish();
     match (order_ref, profile, errors.is_empty()) {
-        (Some(order_ref), Some(profile), true) => Ok(NewOrder { client, order_ref, profile, names, choice, locale, facts }),
+        (Some(order_ref), Some(profile), true) => {
+            Ok(NewOrder { client, order_ref, profile, names, choice, locale, facts, lists })
+        }
         _ => Err(errors),
     }
 }
 
-fn names(app: &App, fields: &mut Fields<'_>) -> Vec<CertificateName> {
+fn names(lists: &Lists, fields: &mut Fields<'_>) -> Vec<CertificateName> {
     let Some(list) = fields.list("names") else {
         if fields.errors.iter().all(|error| error.pointer != "/names") {
             fields.error("names", "missing-field", "name at least one domain");
@@ -100,7 +103,7 @@ fn names(app: &App, fields: &mut Fields<'_>) -> Vec<CertificateName> {
     let mut names: Vec<CertificateName> = Vec::new();
     for (at, value) in list.iter().enumerate() {
         let pointer = format!("/names/{at}");
-        match value.as_str().map(|text| CertificateName::parse(text, &app.lists().suffixes)) {
+        match value.as_str().map(|text| CertificateName::parse(text, &lists.suffixes)) {
             None => fields.errors.push(FieldError::new(pointer, "bad-value", "must be a string")),
             Some(Err(error)) => fields.errors.push(FieldError::new(pointer, error.code(), error.to_string())),
             Some(Ok(name)) if names.contains(&name) => {
@@ -112,7 +115,7 @@ fn names(app: &App, fields: &mut Fields<'_>) -> Vec<CertificateName> {
     names
 }
 
-fn choice(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) -> Choice {
+fn choice(lists: &Lists, fields: &mut Fields<'_>, names: &[CertificateName]) -> Choice {
     let list = match fields.value("approvers") {
         None => return Choice::Unsaid,
         Some(Value::String(word)) if word == "all" => return Choice::All,
@@ -139,7 +142,7 @@ fn choice(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) -> Choi
             },
             Value::Object(object) => {
                 let mut inner = Fields::new(&pointer, object);
-                let one = wanted_object(app, &mut inner, names);
+                let one = wanted_object(lists, &mut inner, names);
                 fields.errors.extend(inner.finish());
                 wanted.extend(one);
             }
@@ -153,7 +156,7 @@ fn choice(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) -> Choi
     Choice::These(wanted)
 }
 
-fn wanted_object(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) -> Option<Wanted> {
+fn wanted_object(lists: &Lists, fields: &mut Fields<'_>, names: &[CertificateName]) -> Option<Wanted> {
     let email = fields.required_line("email", TEXT_MAX_CHARS + 100).and_then(|text| match EmailAddress::parse(&text) {
         Ok(email) => Some(email),
         Err(error) => {
@@ -161,7 +164,7 @@ fn wanted_object(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) 
             None
         }
     });
-    let adn = fields.line("adn", TEXT_MAX_CHARS + 100).and_then(|text| match Adn::parse(&text, &app.lists().suffixes) {
+    let adn = fields.line("adn", TEXT_MAX_CHARS + 100).and_then(|text| match Adn::parse(&text, &lists.suffixes) {
         Ok(adn) => Some(adn.to_string()),
         Err(error) => {
             fields.error("adn", error.code(), error.to_string());
@@ -171,7 +174,7 @@ fn wanted_object(app: &App, fields: &mut Fields<'_>, names: &[CertificateName]) 
     let wanted_names = fields.list("names").map(|list| {
         let mut places = Vec::new();
         for (at, value) in list.iter().enumerate() {
-            let named = value.as_str().and_then(|text| CertificateName::parse(text, &app.lists().suffixes).ok());
+            let named = value.as_str().and_then(|text| CertificateName::parse(text, &lists.suffixes).ok());
             if let Some(place) = named.and_then(|name| names.iter().position(|known| *known == name)) {
                 places.push(place);
             } else {
