@@ -24,6 +24,7 @@ pub(super) async fn run(listen: SocketAddr, dir: Option<PathBuf>, scripted: bool
     let world = Arc::new(World::start().await?);
     let config = world.configure(&dir, address)?;
     telemetry::start(&config.log.filter, config.log.format == LogFormat::Json)?;
+    telemetry::metrics();
     let app = Arc::new(serve::wire(&config).await?);
     let daemon = format!("http://{address}");
     let stop = CancellationToken::new();

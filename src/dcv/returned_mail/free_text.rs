@@ -104,6 +104,7 @@ const SUBJECTS: &[&str] = &[
     "投递失败",
     "メール送信失敗",
     "エラーメール",
+    "failed mail",
     "loop alert",
     "are not member",
     "delivery to",
@@ -138,6 +139,10 @@ const FAILURES: &[&str] = &[
     "undelivered",
     "delivery fail",
     "delivery to the following",
+    "delivery has failed",
+    "did not receive",
+    "did not exactly match",
+    "not receive a copy",
     "failed delivery",
     "delivering your mail",
     "delivering your message",
@@ -281,9 +286,6 @@ const DELAYS: &[&str] = &[
     "had transient",
     "(delay)",
     "temporary delivery problem",
-    "has not been delivered",
-    "queued for",
-    "cannot send message for",
     "遅延",
     "再送を",
     "再送信を",
@@ -360,7 +362,6 @@ const COPIES: &[&str] = &[
     "message removed",
     "undelivered message",
     "start of returned",
-    "attached message",
     "your message follows",
     "full message",
     "rejected message",
@@ -424,7 +425,8 @@ pub(super) fn gave_up(text: &str, subject: &str) -> bool {
 pub(super) fn read(material: &Material<'_>) -> Option<Returned> {
     let (subject, lower) = (material.subject.to_lowercase(), material.text.to_lowercase());
     let (report, after) = split(&material.text);
-    let report_lower = report.to_lowercase();
+    // Phrases go on over line ends.
+    let report_lower = report.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
     let failed_header = material.header("X-Failed-Recipients");
     let by_machine = is_machine(material);
     let (subject_says, text_says) = (says(&subject, SUBJECTS), says(&report_lower, FAILURES) || says(&report_lower, DELAYS));
@@ -432,6 +434,7 @@ pub(super) fn read(material: &Material<'_>) -> Option<Returned> {
     let bounced = !failed_header.is_empty()
         || (by_machine && (subject_says || text_says))
         || (!by_person && subject_says && text_says)
+        || (subject_says && says(&subject, &["(delivery failed)", "non remis", "undeliverable:"]) && text_says)
         || (!by_person
             && text_says
             && !material.originals.is_empty()
@@ -443,7 +446,9 @@ pub(super) fn read(material: &Material<'_>) -> Option<Returned> {
     if material.is_automatic() && failed_header.is_empty() && !says(&report_lower, FAILURES) {
         return None;
     }
-    let late = says(&report_lower, DELAYS) || says(&subject, &["warning", "delay", "遅延"]);
+    let late = says(&report_lower, DELAYS)
+        || (says(&subject, &["warning", "delay", "遅延"])
+            && !says(&report_lower, &["user unknown", "no such user", "unknown user"]));
     let ended = says(&report_lower, ENDED) || says(&subject, &["fail", "undeliver", "returned", "giving up"]);
     let strong_late = says(
         &report_lower,
@@ -464,9 +469,11 @@ pub(super) fn read(material: &Material<'_>) -> Option<Returned> {
         ],
     );
     let kind = if late && (strong_late || !ended) { Kind::Delay } else { Kind::Bounce };
-    let mut addresses = header_addresses(&failed_header);
-    if addresses.is_empty() {
-        addresses = named(material, report);
+    // The text has the last word: the header may name where the mail was forwarded from.
+    let mut addresses = named(material, report);
+    let of_header = header_addresses(&failed_header);
+    if addresses.is_empty() || of_header.iter().any(|address| addresses.iter().any(|known| known.eq_ignore_ascii_case(address))) {
+        addresses = if of_header.is_empty() { addresses } else { of_header };
     }
     if addresses.is_empty() {
         addresses = of_copy(material, after);
@@ -527,8 +534,14 @@ fn split(text: &str) -> (&str, &str) {
         let header = ["received:", "return-path:", "received-spf:", "x-originating-ip:", "dkim-signature:", "delivered-to:"]
             .iter()
             .any(|name| lower.starts_with(name));
-        let introduces =
-            lower.len() < 120 && COPIES.iter().any(|phrase| lower.contains(phrase)) && text::addresses(line).is_empty();
+        let set_off = bare.len() < line.trim().len()
+            || lower.ends_with([':', '-', '*', '='])
+            || ["follows.", "follow.", "removed"].iter().any(|end| lower.ends_with(end));
+        let introduces = lower.len() < 90
+            && !lower.contains("not receive")
+            && set_off
+            && COPIES.iter().any(|phrase| lower.contains(phrase))
+            && text::addresses(line).is_empty();
         if seen > 0 && (header || (introduces && seen > 1)) {
             return text.split_at(at);
         }
@@ -549,14 +562,11 @@ fn named(material: &Material<'_>, report: &str) -> Vec<String> {
         let local = lower.split('@').next().unwrap_or_default().to_owned();
         material.to.contains(&lower) || material.from == lower || STRANGERS.contains(&local.as_str())
     };
-    let (mut strong, mut weak): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let (mut strong, mut weak, mut own): (Vec<String>, Vec<String>, Vec<String>) = (Vec::new(), Vec::new(), Vec::new());
     for line in report.lines() {
         let lower = line.to_lowercase();
         let helps = says(&lower, HELPERS);
         for found in text::addresses(line) {
-            if ours(found.address) {
-                continue;
-            }
             let before = lower
                 .get(..found.at)
                 .unwrap_or_default()
@@ -575,6 +585,10 @@ fn named(material: &Material<'_>, report: &str) -> Vec<String> {
                 "addressed to",
                 "account",
                 "user:",
+                "violation for",
+                "expanded from",
+                "generated from",
+                "generated by",
                 "message to",
                 "mail to",
                 "宛先",
@@ -582,13 +596,20 @@ fn named(material: &Material<'_>, report: &str) -> Vec<String> {
             ]
             .iter()
             .any(|cue| lower.contains(cue));
+            if ours(found.address) {
+                if stands_first && own.is_empty() {
+                    own.push(found.address.to_owned());
+                }
+                continue;
+            }
             let list = if stands_first || (found.bracketed && !helps) || (cued && !helps) { &mut strong } else { &mut weak };
             if !list.iter().any(|known| known.eq_ignore_ascii_case(found.address)) {
                 list.push(found.address.to_owned());
             }
         }
     }
-    if strong.is_empty() { weak } else { strong }
+    // A mail to oneself that came back names nobody else.
+    [strong, own, weak].into_iter().find(|list| !list.is_empty()).unwrap_or_default()
 }
 
 /// The recipient in the copy of the mail, where the report names none.

@@ -223,6 +223,14 @@ impl<'m> Material<'m> {
         if !reported.is_empty() {
             return self.by_report(reported);
         }
+        // A report whose recipients cannot be read: its text may name them.
+        if let Some(mut returned) = free_text::read(self).filter(|_| !self.reports.is_empty()) {
+            let status = self.reports.iter().find_map(|one| report::status(&String::from_utf8_lossy(one)));
+            if let (Kind::Bounce, Some(status)) = (returned.kind, status) {
+                returned.permanent = Some(status.starts_with('5'));
+            }
+            return returned;
+        }
         if self.is_disposition {
             return plain(Kind::Other);
         }
@@ -253,6 +261,16 @@ impl<'m> Material<'m> {
                     recipient.status = Some(code);
                 }
                 _ => {}
+            }
+            // The server's reply decides where the two disagree: Postfix tells 4.5.0 of some refusals by 550.
+            let replied = recipient.diagnostic.as_deref().and_then(text::reply_code);
+            if recipient.action == Action::Failed
+                && recipient.status.as_deref().is_some_and(|status| status.starts_with('4'))
+                && replied.is_some_and(|code| (550..=559).contains(&code))
+                && let Some(code) =
+                    recipient.diagnostic.as_deref().and_then(text::enhanced_code).filter(|code| code.starts_with('5'))
+            {
+                recipient.status = Some(code);
             }
             // A last word that calls itself a delay: the time for trying is over.
             if recipient.action == Action::Delayed
@@ -374,4 +392,130 @@ fn addresses(header: Option<&Address<'_>>) -> Vec<String> {
 
 fn first_address(header: Option<&Address<'_>>) -> Option<String> {
     addresses(header).into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn report(action: &str, status: &str, diagnostic: &str) -> String {
+        format!(
+            "From: Mail Delivery System <MAILER-DAEMON@mx.example.jp>\r\nTo: bounce+abc@dcv.example.net\r\nSubject: Undelivered Mail Returned to Sender\r\n\
+             MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n\
+             --b\r\nContent-Type: text/plain\r\n\r\nI'm sorry to have to inform you.\r\n\r\n\
+             --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.jp\r\n\r\n\
+             Final-Recipient: rfc822; admin@example.jp\r\nAction: {action}\r\nStatus: {status}\r\nDiagnostic-Code: smtp; {diagnostic}\r\n\r\n\
+             --b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: <01abc@dcv.example.net>\r\nX-Approval-Id: mail_01abc\r\nSubject: x\r\n\r\n--b--\r\n"
+        )
+    }
+
+    fn told(raw: &str) -> (Kind, Option<bool>, Vec<String>) {
+        let returned = read(raw.as_bytes());
+        (returned.kind, returned.permanent, returned.recipients.into_iter().map(|one| one.address).collect())
+    }
+
+    fn admin() -> Vec<String> {
+        vec!["admin@example.jp".to_owned()]
+    }
+
+    #[test]
+    fn a_delivery_report_tells_its_recipient_its_code_and_our_ids() {
+        let returned = read(report("failed", "5.1.1", "550 5.1.1 <admin@example.jp>: User unknown").as_bytes());
+        assert_eq!((returned.kind, returned.permanent), (Kind::Bounce, Some(true)));
+        assert_eq!(returned.recipients[0].status.as_deref(), Some("5.1.1"));
+        assert_eq!(returned.recipients[0].diagnostic.as_deref(), Some("550 5.1.1 <admin@example.jp>: User unknown"));
+        assert_eq!(returned.original_message_id.as_deref(), Some("<01abc@dcv.example.net>"));
+        assert_eq!(returned.mail_id.as_deref(), Some("mail_01abc"));
+    }
+
+    #[test]
+    fn late_is_not_lost_and_a_poor_code_is_read_from_the_servers_words() {
+        assert_eq!(told(&report("delayed", "4.4.1", "connection timed out")), (Kind::Delay, Some(false), admin()));
+        assert_eq!(told(&report("delivered", "2.1.5", "250 ok")), (Kind::Other, None, admin()));
+        assert_eq!(told(&report("relayed (to non-DSN-aware mailer)", "2.1.5", "250 ok")), (Kind::Other, None, admin()));
+        // Exim tells 5.0.0 of everything.
+        let poor = read(report("failed", "5.0.0", "452 4.2.2 mailbox full: retry timeout exceeded").as_bytes());
+        assert_eq!((poor.kind, poor.permanent, poor.recipients[0].status.as_deref()), (Kind::Bounce, Some(false), Some("4.2.2")));
+    }
+
+    #[test]
+    fn an_internationalized_report_is_read() {
+        let raw = report("failed", "5.1.1", "550 no")
+            .replace("message/delivery-status", "message/global-delivery-status")
+            .replace("rfc822; admin@example.jp", "utf-8; \\x{7ba1}\\x{7406}@example.jp");
+        assert_eq!(told(&raw).2, ["管理@example.jp"]);
+    }
+
+    #[test]
+    fn words_alone_are_understood() {
+        let mail = |from: &str, subject: &str, body: &str| {
+            format!(
+                "From: {from}\nTo: bounce+abc@dcv.example.net\nSubject: {subject}\nContent-Type: text/plain; charset=utf-8\n\n{body}\n"
+            )
+        };
+        let qmail = "Hi. This is the qmail-send program at mx.example.jp.\nI'm afraid I wasn't able to deliver your message to the following addresses.\n\
+                     This is a permanent error; I've given up.\n\n<admin@example.jp>:\n192.0.2.1 does not like recipient.\n\
+                     Remote host said: 550 5.1.1 no such user\n\n--- Below this line is a copy of the message.\n\nTo: other@example.net\n";
+        assert_eq!(told(&mail("MAILER-DAEMON@mx.example.jp", "failure notice", qmail)), (Kind::Bounce, Some(true), admin()));
+        let exchange = "Your message\n\n  To:      someone@example.net\n  Subject: x\n\ndid not reach the following recipient(s):\n\n\
+                        admin@example.jp on Thu, 29 Apr 2010\n    The recipient name is not recognized\n";
+        assert_eq!(told(&mail("System Administrator <postmaster@example.jp>", "Undeliverable: x", exchange)).0, Kind::Bounce);
+        let carrier = "<admin@example.jp>\n\n次のあて先へのメッセージはエラーのため送信できませんでした。\n送信先メールアドレスが見つからないか、送信先メールサーバの事情により送信できませんでした。\n";
+        assert_eq!(
+            told(&mail("Postmaster@example.ne.jp", "Mail System Error - Returned Mail", carrier)),
+            (Kind::Bounce, Some(true), admin())
+        );
+        let late = "Your message to <admin@example.jp> has been delayed.\nNo action is required. Delivery attempts will continue for 4 days.\n";
+        assert_eq!(
+            told(&mail("Mail Delivery System <Mailer-Daemon@mx.example.jp>", "Warning: message delayed 24 hours", late)),
+            (Kind::Delay, Some(false), admin())
+        );
+    }
+
+    #[test]
+    fn people_and_their_machines_are_no_bounce() {
+        for (headers, body, kind) in [
+            ("From: a@example.jp\nSubject: Re: 使用権のご確認\nIn-Reply-To: <x@dcv.example.net>", "承認しました。", Kind::Reply),
+            ("From: a@example.jp\nSubject: Re: your mail", "Your mail said: could not be delivered. Is that right?", Kind::Reply),
+            (
+                "From: a@example.jp\nSubject: Automatic reply: x\nAuto-Submitted: auto-replied",
+                "I am out of office until Monday.",
+                Kind::AutoReply,
+            ),
+            (
+                "From: a@example.jp\nSubject: =?utf-8?B?5LiN5Zyo44Gu44GK55+l44KJ44Gb?=",
+                "ただいま不在にしております。",
+                Kind::AutoReply,
+            ),
+            ("From: shop@example.jp\nSubject: Sale", "Buy now", Kind::Other),
+            (
+                "From: feedback@example.net\nSubject: x\nContent-Type: multipart/report; report-type=feedback-report; boundary=b",
+                "--b\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\n\n--b--",
+                Kind::Complaint,
+            ),
+        ] {
+            assert_eq!(read(format!("{headers}\n\n{body}\n").as_bytes()).kind, kind, "{headers}");
+        }
+    }
+
+    #[test]
+    fn line_ends_of_any_kind_and_nothing_at_all_are_read() {
+        let raw = report("failed", "5.1.1", "550 no");
+        assert_eq!(told(&raw.replace("\r\n", "\r")), told(&raw));
+        assert_eq!(told(&raw.replace("\r\n", "\n")), told(&raw));
+        assert_eq!(read(b"").kind, Kind::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_panics(raw: Vec<u8>, cut in 0_usize..900, at in 0_usize..900, byte: u8) {
+            let _ = read(&raw);
+            let mut mutated = report("failed", "5.1.1", "550 no").into_bytes();
+            let place = at % mutated.len();
+            mutated[place] = byte;
+            mutated.truncate(cut);
+            let _ = read(&mutated);
+        }
+    }
 }

@@ -25,19 +25,34 @@ pub(super) fn recipients(report: &str) -> Vec<Recipient> {
     for group in report.split("\n\n") {
         let fields = fields(group);
         let of = |name: &str| fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
-        let final_address = of("Final-Recipient").and_then(address);
-        let address = final_address
-            .or_else(|| of("Original-Recipient").and_then(address))
-            .or_else(|| of("X-Actual-Recipient").and_then(address));
-        let (Some(address), Some(action)) = (address, action(of("Action"), of("Status"))) else { continue };
+        let Some(action) = action(of("Action"), of("Status")) else { continue };
         let status = of("Status").and_then(text::enhanced_code);
         let diagnostic =
             of("Diagnostic-Code").map(|value| value.split_once(';').map_or(value, |(_, words)| words).trim().to_owned());
-        // A second word on the same recipient replaces the first.
-        recipients.retain(|known| known.address != address);
-        recipients.push(Recipient { address, action, status, diagnostic });
+        // The address that was written to stands before the one it was forwarded to.
+        let mut named = Vec::new();
+        for address in
+            ["Original-Recipient", "Final-Recipient", "X-Actual-Recipient"].iter().filter_map(|name| of(name).and_then(address))
+        {
+            if !named.iter().any(|known: &String| known.eq_ignore_ascii_case(&address)) {
+                named.push(address);
+            }
+        }
+        for address in named {
+            // A second word on the same recipient replaces the first.
+            recipients.retain(|known| !known.address.eq_ignore_ascii_case(&address));
+            recipients.push(Recipient { address, action, status: status.clone(), diagnostic: diagnostic.clone() });
+        }
     }
     recipients
+}
+
+/// The first status of a report, whomever it is about.
+pub(super) fn status(report: &str) -> Option<String> {
+    report.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.trim().eq_ignore_ascii_case("Status").then(|| text::enhanced_code(value))?
+    })
 }
 
 /// The address after its type: `rfc822; a@example.jp`.
@@ -46,7 +61,12 @@ fn address(value: &str) -> Option<String> {
     let value = without_comment(value).trim().trim_matches(['<', '>', '"']).to_owned();
     let value = if kind.trim().eq_ignore_ascii_case("utf-8") { unescaped(&value) } else { value };
     let value = value.strip_prefix("mailto:").map_or(value.clone(), str::to_owned);
-    (!value.is_empty() && value.len() <= 500).then_some(value)
+    let plain = value.contains('@') && value.len() <= 500 && !value.contains(' ') && !value.starts_with(['/', '|']);
+    if plain {
+        return Some(value);
+    }
+    // A pipe or an X.400 address, with the mailbox somewhere within.
+    text::addresses(&value).first().filter(|_| !value.starts_with('/')).map(|found| found.address.to_owned())
 }
 
 /// Undoes `\x{3042}`. Spec: RFC 6533 §3 (`utf-8-addr-unitext`).
@@ -55,15 +75,13 @@ fn unescaped(value: &str) -> String {
     let mut rest = value;
     while let Some((before, after)) = rest.split_once("\\x{") {
         out.push_str(before);
-        match after.split_once('}').and_then(|(hex, tail)| Some((char::from_u32(u32::from_str_radix(hex, 16).ok()?)?, tail))) {
-            Some((c, tail)) => {
-                out.push(c);
-                rest = tail;
-            }
-            None => {
-                out.push_str("\\x{");
-                rest = after;
-            }
+        let character = |hex: &str| u32::from_str_radix(hex, 16).ok().and_then(char::from_u32);
+        if let Some((c, tail)) = after.split_once('}').and_then(|(hex, tail)| Some((character(hex)?, tail))) {
+            out.push(c);
+            rest = tail;
+        } else {
+            out.push_str("\\x{");
+            rest = after;
         }
     }
     out + rest

@@ -141,7 +141,14 @@ pub(super) fn addresses(line: &str) -> Vec<Found<'_>> {
         let after = &line[at + 1..];
         let end = after.char_indices().take_while(|(_, c)| is_domain(*c)).last().map_or(0, |(place, c)| place + c.len_utf8());
         let domain = after[..end].trim_end_matches(['.', '-']);
-        let local = before[begin..].trim_start_matches(['=', '.', '*', '-', '+', '#', '/']).trim_start_matches("3D");
+        let mut local = before[begin..].trim_start_matches(['=', '.', '*', '-', '+', '#', '/']).trim_start_matches("3D");
+        for key in ["SMTP=", "smtp="] {
+            local = local.strip_prefix(key).unwrap_or(local);
+        }
+        // A quoted local part reaches back to its other quotation mark.
+        if let Some(quoted) = before.strip_suffix('"').and_then(|inner| inner.rfind('"')) {
+            local = &before[quoted..];
+        }
         let begin = at - local.len();
         if local.is_empty() || !domain.contains('.') || domain.starts_with('.') || domain.len() < 4 {
             continue;
