@@ -12,6 +12,7 @@ use crate::dcv::contact::dns_txt::DnsOutcome;
 use crate::dcv::contact::whois::{HopError, Question};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::evidence::{Dnssec, Exchange};
+use crate::dcv::id::MailId;
 use crate::dcv::timestamp::Timestamp;
 
 /// Tells the time.
@@ -103,6 +104,8 @@ pub struct Letter {
     pub text: String,
     /// With angle brackets.
     pub message_id: String,
+    /// Our own id of it, which comes back with what encloses the mail's headers.
+    pub mail_id: MailId,
     /// The Date header.
     pub date: Timestamp,
     /// The languages of the text, as in Content-Language.
@@ -141,6 +144,28 @@ pub trait MailOut: Send + Sync {
     async fn send(&self, return_path: &str, to: &EmailAddress, message: &[u8]) -> Result<String, SendFailure>;
 }
 
+/// Where returned mail arrives. A message stays until it is said to be done with.
+#[async_trait]
+pub trait MailIn: Send + Sync {
+    /// The names of messages that wait, oldest first, some at a time.
+    ///
+    /// # Errors
+    /// The place cannot be read.
+    async fn waiting(&self) -> std::io::Result<Vec<String>>;
+
+    /// Reads one, up to the implementation's limit in size.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    async fn read(&self, name: &str) -> std::io::Result<Vec<u8>>;
+
+    /// Puts one away, so that it does not wait any more.
+    ///
+    /// # Errors
+    /// It cannot be moved.
+    async fn done(&self, name: &str) -> std::io::Result<()>;
+}
+
 /// Why a webhook was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
@@ -171,5 +196,6 @@ pub struct Ports {
     pub whois: Arc<dyn Whois>,
     pub rdap: Arc<dyn Rdap>,
     pub mail_out: Arc<dyn MailOut>,
+    pub mail_in: Option<Arc<dyn MailIn>>,
     pub webhook: Arc<dyn Webhook>,
 }

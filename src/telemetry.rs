@@ -33,7 +33,10 @@ const GAUGES: [(&str, Option<Unit>, &str); 3] = [
     ("dcvd_orders_held", None, "Pending orders that wait for an operator's release"),
     ("dcvd_policy_entries", None, "Entries of the operators' lists of names, by list"),
 ];
-const COUNTERS: [(&str, &str); 1] = [("dcvd_lookups_total", "Look-ups for approver addresses, by source and outcome")];
+const COUNTERS: [(&str, &str); 2] = [
+    ("dcvd_returned_mails_total", "Messages that came back, by kind, and whether their return path was ours"),
+    ("dcvd_lookups_total", "Look-ups for approver addresses, by source and outcome"),
+];
 
 /// What was counted so far, as Prometheus reads it (text format 0.0.4). The first call starts the counting.
 ///

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use crate::dcv::email::EmailAddress;
+use crate::dcv::returned_mail::MAIL_ID_HEADER;
 use crate::ports::{ComposeError, Letter, MailOut, SendFailure};
 
 /// How a relay is spoken to.
@@ -223,12 +224,14 @@ impl MailOut for Smtp {
         let to: Address = letter.to.to_string().parse().map_err(|error| ComposeError(format!("{error}")))?;
         let seconds = u64::try_from(letter.date.unix_secs()).unwrap_or(0);
         let header = |name: &'static str, value: &str| HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned());
+        // Near the top: some servers cut the headers that they return.
         let mut builder = Message::builder()
+            .message_id(Some(letter.message_id.clone()))
+            .raw_header(header(MAIL_ID_HEADER, &letter.mail_id.to_string()))
             .date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
             .subject(&letter.subject)
-            .message_id(Some(letter.message_id.clone()))
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .raw_header(header("X-Auto-Response-Suppress", "OOF, AutoReply"))
             .raw_header(header("Content-Language", letter.languages));

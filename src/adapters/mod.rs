@@ -5,6 +5,7 @@ pub mod clock;
 pub mod dns;
 pub mod entropy;
 pub mod mail_out;
+pub mod maildir;
 pub mod rdap;
 pub mod webhook;
 pub mod whois;

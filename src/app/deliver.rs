@@ -14,8 +14,8 @@ use crate::dcv::id::{EventId, MailId, OrderId};
 use crate::dcv::method;
 use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::Delivery;
-use crate::dcv::retry;
 use crate::dcv::timestamp::Timestamp;
+use crate::dcv::{retry, return_path};
 use crate::ports::SendFailure;
 use crate::store::{ClaimedEffect, EffectKind, MailRow, ON_RELEASE, Outcome, StoreError};
 
@@ -111,22 +111,29 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
             });
         }
     }
-    Ok(match app.ports.mail_out.send(&return_path(&app.settings.bounce_address, &mail.reference), &to, body).await {
-        Ok(detail) => Attempt {
-            outcome: Outcome::Done,
-            news: Some((
-                Delivery::Accepted,
-                Event::new(EventType::MailSent, app.now(), "system", data(json!({"reply": detail}))),
-            )),
-            detail,
-            hold: None,
+    Ok(
+        match app
+            .ports
+            .mail_out
+            .send(&return_path::address(&app.settings.bounce_address, app.settings.bounce_delimiter, &mail.reference), &to, body)
+            .await
+        {
+            Ok(detail) => Attempt {
+                outcome: Outcome::Done,
+                news: Some((
+                    Delivery::Accepted,
+                    Event::new(EventType::MailSent, app.now(), "system", data(json!({"reply": detail}))),
+                )),
+                detail,
+                hold: None,
+            },
+            Err(SendFailure::Permanent(detail)) => failed("refused", detail),
+            Err(SendFailure::Transient(detail)) => match again(app, effect, None) {
+                Outcome::Dead => failed("gave-up", detail),
+                outcome => Attempt { outcome, detail, news: None, hold: None },
+            },
         },
-        Err(SendFailure::Permanent(detail)) => failed("refused", detail),
-        Err(SendFailure::Transient(detail)) => match again(app, effect, None) {
-            Outcome::Dead => failed("gave-up", detail),
-            outcome => Attempt { outcome, detail, news: None, hold: None },
-        },
-    })
+    )
 }
 
 enum Confirmed {
@@ -291,7 +298,7 @@ fn subject(effect: &ClaimedEffect) -> Result<[u8; 16], StoreError> {
     effect.subject_id.as_slice().try_into().map_err(|_| StoreError::inconsistent("effects", "subject_id", &effect.id))
 }
 
-fn mail_data(mail: &MailRow, extra: Value) -> Value {
+pub(super) fn mail_data(mail: &MailRow, extra: Value) -> Value {
     let mut data = json!({
         "mail_id": mail.id().map(|id| id.to_string()).unwrap_or_default(),
         "to": mail.recipient,
@@ -303,21 +310,4 @@ fn mail_data(mail: &MailRow, extra: Value) -> Value {
         data.extend(extra);
     }
     data
-}
-
-/// `bounce@example.net` with a mail's reference: `bounce+<ref>@example.net`.
-fn return_path(bounce_address: &str, reference: &str) -> String {
-    bounce_address
-        .split_once('@')
-        .map_or_else(|| bounce_address.to_owned(), |(local, domain)| format!("{local}+{reference}@{domain}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_return_path_carries_the_reference() {
-        assert_eq!(return_path("bounce@dcv.example.net", "01abc"), "bounce+01abc@dcv.example.net");
-    }
 }

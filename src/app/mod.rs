@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod deliver;
 pub mod expire;
+pub mod ingest;
 pub mod list_approvers;
 pub mod lookups;
 pub mod open_link;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub public_base: String,
     /// Return path; the mail's reference is added to its local part.
     pub bounce_address: String,
+    /// What stands between the two.
+    pub bounce_delimiter: char,
     /// The host in Message-IDs: the sender's domain.
     pub message_id_host: String,
     /// Whose mail it is.

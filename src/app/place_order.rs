@@ -18,6 +18,7 @@ use crate::dcv::order::{
     self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderState, PlannedMail, ValidationState,
 };
 use crate::dcv::profile::Versioned;
+use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Letter;
 use crate::render::{ApprovalMail, NameView};
@@ -270,8 +271,8 @@ fn write_mail(
     let id = MailId::new(now, ids());
     let random = RandomValue::new(app.random());
     let approver = &planned.approver;
-    // The reference stands in the return path: lower case survives every relay, and it tells nothing of the Random Value.
-    let reference = id.to_string().trim_start_matches(MailId::PREFIX).to_owned();
+    // The reference stands in the return path; it tells nothing of the Random Value.
+    let reference = return_path::reference(&app.keys, id);
     let mut row = MailRow {
         id: id.as_bytes().to_vec(),
         order_id: order.id.clone(),
@@ -312,6 +313,7 @@ fn write_mail(
         subject,
         text,
         message_id: row.message_id.clone(),
+        mail_id: id,
         date: now,
         languages: if new.locale == Locale::Ja { "ja, en" } else { "en, ja" },
     };

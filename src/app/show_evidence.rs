@@ -8,10 +8,10 @@ use super::App;
 use super::show_order::{EventView, OrderView, show_order, timeline};
 use crate::dcv::contact::Contact;
 use crate::dcv::evidence::{Dnssec, Exchange, Lookup};
-use crate::dcv::id::{LookupId, MailId, OrderId};
+use crate::dcv::id::{LookupId, MailId, OrderId, ReturnedId};
 use crate::dcv::method::{self, BR_VERSION, Method, Quorum, Rule};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{AnswerRow, AttemptRow, MailRow, StoreError};
+use crate::store::{AnswerRow, AttemptRow, MailRow, ReturnedRow, StoreError};
 
 /// The bundle. No link and no Random Value is in it.
 #[derive(Debug, Serialize)]
@@ -25,6 +25,20 @@ pub struct Evidence {
     pub answers: Vec<AnswerEvidence>,
     pub events: Vec<EventView>,
     pub attempts: Vec<AttemptEvidence>,
+    pub returned: Vec<ReturnedEvidence>,
+}
+
+/// One message that came back.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the table's columns document each")]
+pub struct ReturnedEvidence {
+    pub id: ReturnedId,
+    pub mail: MailId,
+    pub at: Timestamp,
+    pub kind: String,
+    pub findings: Box<RawValue>,
+    pub sha256: String,
+    pub raw: String,
 }
 
 /// The rules the order was placed under, whole.
@@ -114,6 +128,7 @@ pub async fn show_evidence(app: &App, id: OrderId, client: &str) -> Result<Optio
         answers: app.store.answers(id).await?.into_iter().map(answer).collect(),
         events: timeline(app, id).await?,
         attempts: app.store.attempts(id).await?.into_iter().map(attempt).collect(),
+        returned: app.store.returned_mails(id).await?.into_iter().map(returned).collect::<Result<_, _>>()?,
     }))
 }
 
@@ -148,6 +163,20 @@ fn mail(row: &MailRow) -> Result<MailEvidence, StoreError> {
         ballot: method.ballot(),
         rule: method::rule(method, initiated),
         quorum: method::quorum(method, initiated),
+    })
+}
+
+fn returned(row: ReturnedRow) -> Result<ReturnedEvidence, StoreError> {
+    let bad = |column| StoreError::inconsistent("returned_mails", column, &row.id);
+    let id = |bytes: &[u8], column| <[u8; 16]>::try_from(bytes).map_err(|_| bad(column));
+    Ok(ReturnedEvidence {
+        id: ReturnedId::from_bytes(id(&row.id, "id")?),
+        mail: MailId::from_bytes(id(row.mail_id.as_deref().unwrap_or_default(), "mail_id")?),
+        at: Timestamp::from_unix_micros(row.at),
+        kind: row.kind.clone(),
+        findings: RawValue::from_string(row.findings.clone()).map_err(|_| bad("findings"))?,
+        sha256: HEXLOWER.encode(&row.sha256),
+        raw: String::from_utf8_lossy(&row.raw).into_owned(),
     })
 }
 

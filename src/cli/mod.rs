@@ -4,6 +4,7 @@
 mod approvers;
 #[cfg(feature = "demo")]
 mod demo;
+mod ingest;
 mod key;
 mod migrate;
 mod parse;
@@ -58,6 +59,14 @@ enum Command {
     Parse {
         #[command(subcommand)]
         what: parse::What,
+    },
+    /// Takes a returned message on standard input, for a mail server's pipe. Exit code 75: keep it and try again.
+    Ingest {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The address that the mail server delivers it for.
+        #[arg(long, value_name = "ADDRESS")]
+        recipient: Option<String>,
     },
     /// Brings the database's schema up to date.
     Migrate {
@@ -114,6 +123,15 @@ pub fn main() -> ExitCode {
             match config.load().and_then(|config| runtime()?.block_on(approvers::run(config, look))) {
                 Ok(code) => return code,
                 Err(error) => Err(error),
+            }
+        }
+        Command::Ingest { config, recipient } => {
+            match config.load().and_then(|config| runtime()?.block_on(ingest::run(config, recipient.as_deref()))) {
+                Ok(code) => return code,
+                Err(error) => {
+                    eprintln!("dcvd: {error:#}");
+                    return ExitCode::from(ingest::TRY_AGAIN);
+                }
             }
         }
         Command::Parse { what } => return parse::run(what),

@@ -19,6 +19,7 @@ use crate::adapters::dns::HickoryDns;
 use crate::adapters::dns::anchor::Anchor;
 use crate::adapters::entropy::SystemEntropy;
 use crate::adapters::mail_out::{Smtp, SmtpSettings};
+use crate::adapters::maildir::Maildir;
 use crate::adapters::rdap::HttpRdap;
 use crate::adapters::webhook::{Endpoint, StandardWebhooks};
 use crate::adapters::whois::PortFortyThree;
@@ -31,10 +32,11 @@ use crate::dcv::method::{self, RuleStatus};
 use crate::dcv::name::SuffixList;
 use crate::dcv::policy::{NameList, Policy};
 use crate::dcv::profile::Compliance;
+use crate::dcv::return_path;
 use crate::http::{HttpSettings, HttpState, Routes, router};
 use crate::jobs::{self, JobSettings};
 use crate::lifecycle;
-use crate::ports::{Clock as _, Entropy as _, Ports};
+use crate::ports::{Clock as _, Entropy as _, MailIn, Ports};
 use crate::render::{Renderer, ServiceView};
 use crate::store::{Migrate, Store};
 use crate::telemetry;
@@ -229,6 +231,12 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
         mails_per_connection: config.smtp.mails_per_connection,
         connection_age: config.smtp.connection_age,
     })?;
+    let mail_in: Option<Arc<dyn MailIn>> = match given(&config.inbound.maildir) {
+        None => None,
+        Some(path) => {
+            Some(Arc::new(Maildir::open(path.to_owned()).with_context(|| format!("inbound.maildir: {}", path.display()))?))
+        }
+    };
     let endpoints = config
         .webhooks
         .iter()
@@ -245,6 +253,7 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
         whois: Arc::new(whois),
         rdap: Arc::new(rdap),
         mail_out: Arc::new(mail_out),
+        mail_in,
         webhook: Arc::new(webhook),
     })
 }
@@ -252,10 +261,16 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
 /// The use cases' part of the configuration.
 fn settings(config: &Config) -> anyhow::Result<Settings> {
     let bounce = EmailAddress::parse(&config.smtp.bounce_address).context("smtp.bounce_address")?;
+    anyhow::ensure!(
+        return_path::has_room(&bounce.to_string()),
+        "smtp.bounce_address: its local part is too long; with the delimiter and a reference of 42 characters it may have 64"
+    );
+    anyhow::ensure!("+-=".contains(config.smtp.bounce_delimiter), "smtp.bounce_delimiter: must be one of + - =");
     let service = &config.service;
     Ok(Settings {
         public_base: config.server.public_base().to_owned(),
         bounce_address: bounce.to_string(),
+        bounce_delimiter: config.smtp.bounce_delimiter,
         message_id_host: bounce.ascii_domain().to_owned(),
         service: ServiceView {
             name_ja: service.name_ja.clone(),
@@ -390,8 +405,10 @@ fn warn(config: &Config, app: &App) {
     if config.clients.is_empty() {
         tracing::warn!("there is no [[clients]] entry: no ordering system can call");
     }
-    if !config.inbound.maildir.as_os_str().is_empty() {
-        tracing::warn!("inbound.maildir is set, but returned mail is not read yet: a bounce does not end a mail");
+    if config.inbound.maildir.as_os_str().is_empty() {
+        tracing::info!(
+            "inbound.maildir is empty: unless the mail server pipes returned mail to `dcvd ingest`, a bounce is not noticed"
+        );
     }
     let now = app.now();
     for one in app.profiles.iter() {

@@ -167,6 +167,7 @@ pub struct Smtp {
     pub from: String,
     pub reply_to: String,
     pub bounce_address: String,
+    pub bounce_delimiter: char,
     pub password_file: PathBuf,
     #[serde(with = "span")]
     pub timeout: Duration,

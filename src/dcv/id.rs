@@ -9,7 +9,7 @@ use super::timestamp::Timestamp;
 /// Random bytes that a new id takes.
 pub const ID_RANDOM_BYTES: usize = 10;
 
-fn base32() -> Encoding {
+pub(super) fn base32() -> Encoding {
     let mut spec = Specification::new();
     spec.symbols.push_str("0123456789abcdefghjkmnpqrstvwxyz");
     spec.encoding().expect("Crockford's alphabet has 32 distinct symbols")
@@ -94,6 +94,10 @@ id!(
 id!(
     /// One message to one approver for one ADN.
     MailId, "mail_"
+);
+id!(
+    /// A message that came back.
+    ReturnedId, "ret_"
 );
 id!(
     /// One entry of an order's timeline; a webhook's `webhook-id`.

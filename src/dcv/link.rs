@@ -94,6 +94,16 @@ impl KeyRing {
         if keys.is_empty() { Err(NoKey) } else { Ok(Self { keys }) }
     }
 
+    /// A MAC over `data` by the signing key, under a label of its own.
+    pub(super) fn tag(&self, label: &[u8], data: &[u8]) -> [u8; 32] {
+        self.signing().mac(label).chain_update(data).finalize().into_bytes().into()
+    }
+
+    /// Whether `tag` is the beginning of such a MAC by any of the keys; in constant time for each.
+    pub(super) fn is_tag(&self, label: &[u8], data: &[u8], tag: &[u8]) -> bool {
+        self.keys.iter().any(|key| key.mac(label).chain_update(data).verify_truncated_left(tag).is_ok())
+    }
+
     fn signing(&self) -> &LinkKey {
         &self.keys[0]
     }

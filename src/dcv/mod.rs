@@ -17,5 +17,6 @@ pub mod order;
 pub mod policy;
 pub mod profile;
 pub mod retry;
+pub mod return_path;
 pub mod returned_mail;
 pub mod timestamp;

@@ -1,5 +1,7 @@
 //! Workers: lease what is due, let [`app`](crate::app) do it, keep the lease alive meanwhile. Decides nothing.
 
+mod ingest_mail;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +38,9 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     let mut workers = JoinSet::new();
     workers.spawn(worker(Arc::clone(&app), EffectKind::Mail, settings.mail_concurrency, settings, stop.clone()));
     workers.spawn(worker(Arc::clone(&app), EffectKind::Webhook, settings.webhook_concurrency, settings, stop.clone()));
+    if let Some(mail_in) = app.ports.mail_in.clone() {
+        workers.spawn(ingest_mail::run(Arc::clone(&app), mail_in, stop.clone()));
+    }
     workers.spawn(expirer(app, stop));
     while let Some(ended) = workers.join_next().await {
         ended?;

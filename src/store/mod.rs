@@ -11,6 +11,7 @@ mod lookups;
 mod mails;
 mod orders;
 mod profiles;
+mod returned_mails;
 mod secrets;
 mod sqlite_writer;
 mod validations;
@@ -29,6 +30,7 @@ pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, 
 pub use events::EventRow;
 pub use mails::{MailRow, MailValidation};
 pub use orders::{OrderFilter, OrderRow};
+pub use returned_mails::ReturnedRow;
 pub use validations::ValidationRow;
 
 use sqlite_writer::Writer;

@@ -8,6 +8,7 @@ mod listing;
 mod mail;
 mod policy;
 mod process;
+mod returned;
 mod store;
 mod support;
 mod webhooks;

@@ -148,6 +148,23 @@ pub fn read(raw: &[u8]) -> Returned {
     Returned { original_message_id, mail_id, ..returned }
 }
 
+/// The addresses that a message was delivered for, by what mail servers put before it, and the ones it is addressed to.
+#[must_use]
+pub fn sent_to(raw: &[u8]) -> Vec<String> {
+    let raw = &raw[..raw.len().min(MESSAGE_MAX_OCTETS)];
+    let unix = text::with_line_feeds(raw);
+    let Some(message) = MessageParser::default().parse(&unix[..]) else { return Vec::new() };
+    ["Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To"]
+        .into_iter()
+        .flat_map(|name| message.headers_raw().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+        .flat_map(|value| text::addresses(value).into_iter().map(|found| found.address.to_owned()).collect::<Vec<_>>())
+        .take(ADDRESSES_MAX)
+        .collect()
+}
+
+/// Most addresses looked at for whose a message is.
+const ADDRESSES_MAX: usize = 50;
+
 impl<'m> Material<'m> {
     fn of(message: &'m Message<'m>) -> Self {
         let mut material = Self {

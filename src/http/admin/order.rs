@@ -14,6 +14,7 @@ use crate::dcv::evidence::{Exchange, Lookup};
 use crate::dcv::id::{EffectId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, HttpState, Problem};
+use crate::store::ReturnedRow;
 
 /// `admin/order.html`
 #[derive(Serialize)]
@@ -25,6 +26,15 @@ struct OrderPage<'a> {
     attempts: Vec<AttemptLine>,
     dead: Vec<DeadLine>,
     lookups: Vec<LookupLine>,
+    returned: Vec<ReturnedLine>,
+}
+
+#[derive(Serialize)]
+struct ReturnedLine {
+    at: String,
+    kind: String,
+    words: Vec<String>,
+    raw: String,
 }
 
 #[derive(Serialize)]
@@ -120,9 +130,25 @@ pub(in crate::http) async fn get(
                 })
             })
             .collect(),
+        returned: state.app.store.returned_mails(id).await?.into_iter().map(returned_line).collect(),
         lookups: state.app.store.order_lookups(id).await?.into_iter().map(lookup_line).collect(),
     };
     html(&state, "admin/order.html", &page)
+}
+
+fn returned_line(row: ReturnedRow) -> ReturnedLine {
+    let findings: Value = serde_json::from_str(&row.findings).unwrap_or_default();
+    let recipients = findings["recipients"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let words = recipients.iter().map(|one| {
+        [text(&one["address"]), text(&one["action"]), text(&one["status"]), text(&one["diagnostic"])].join(" ").trim().to_owned()
+    });
+    ReturnedLine {
+        at: utc(Timestamp::from_unix_micros(row.at)),
+        kind: row.kind,
+        words: words.collect(),
+        raw: String::from_utf8_lossy(&row.raw).into_owned(),
+    }
 }
 
 fn lookup_line(lookup: Lookup) -> LookupLine {

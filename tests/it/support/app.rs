@@ -107,6 +107,7 @@ impl TestApp {
             whois: whois.clone(),
             rdap: Arc::new(HttpRdap::new(&bootstrap.to_string_lossy(), true, Duration::from_secs(5), clock.clone()).unwrap()),
             mail_out: Arc::new(mail_out),
+            mail_in: None,
             webhook: Arc::new(StandardWebhooks::new(vec![endpoint], Duration::from_secs(5)).unwrap()),
         };
         std::fs::write(dir.path().join("standard.toml"), include_str!("../../../config/profiles/standard.toml")).unwrap();
@@ -119,6 +120,7 @@ impl TestApp {
             settings: Settings {
                 public_base: base.clone(),
                 bounce_address: "bounce@dcv.example.net".to_owned(),
+                bounce_delimiter: '+',
                 message_id_host: "dcv.example.net".to_owned(),
                 service: ServiceView {
                     name_ja: "審査サービス".to_owned(),

@@ -1,0 +1,63 @@
+//! A Maildir that a mail server delivers to. Spec: maildir(5): `new/` holds what nobody has seen, `cur/` what has been.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use tokio::fs;
+use tokio::io::AsyncReadExt as _;
+
+use crate::ports::MailIn;
+
+/// Longest message read, in octets; the rest of a longer one is left out.
+const MESSAGE_MAX_OCTETS: u64 = 10 * 1024 * 1024;
+
+/// Messages told at a time.
+const WAITING_MAX: usize = 100;
+
+/// One Maildir.
+pub struct Maildir {
+    path: PathBuf,
+}
+
+impl Maildir {
+    /// Takes a Maildir by its path.
+    ///
+    /// # Errors
+    /// It has no `new` and `cur` folders, or they cannot be read.
+    pub fn open(path: PathBuf) -> std::io::Result<Self> {
+        for folder in ["new", "cur"] {
+            std::fs::read_dir(path.join(folder))?;
+        }
+        Ok(Self { path })
+    }
+}
+
+#[async_trait]
+impl MailIn for Maildir {
+    async fn waiting(&self) -> std::io::Result<Vec<String>> {
+        let mut folder = fs::read_dir(self.path.join("new")).await?;
+        let mut names = Vec::new();
+        while let Some(entry) = folder.next_entry().await? {
+            // A name that is no text, or hidden, was put there by nobody who delivers mail.
+            if let Ok(name) = entry.file_name().into_string()
+                && !name.starts_with('.')
+            {
+                names.push(name);
+            }
+        }
+        // Names begin with the time of delivery.
+        names.sort_unstable();
+        names.truncate(WAITING_MAX);
+        Ok(names)
+    }
+
+    async fn read(&self, name: &str) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(self.path.join("new").join(name)).await?.take(MESSAGE_MAX_OCTETS).read_to_end(&mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn done(&self, name: &str) -> std::io::Result<()> {
+        fs::rename(self.path.join("new").join(name), self.path.join("cur").join(format!("{name}:2,S"))).await
+    }
+}

@@ -1,0 +1,121 @@
+//! Takes a message that came back: says whose it is, what became of the mail, and keeps it as evidence.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::App;
+use crate::dcv::event::{Event, EventType};
+use crate::dcv::id::{MailId, ReturnedId};
+use crate::dcv::order::Delivery;
+use crate::dcv::returned_mail::{self, Kind, Returned};
+use crate::dcv::{return_path, timestamp::Timestamp};
+use crate::store::{MailRow, ReturnedRow, StoreError};
+
+/// Longest part of a message that is kept, in octets.
+const KEPT_MAX_OCTETS: usize = 64 * 1024;
+
+/// What was done with a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ingested {
+    /// It came before; nothing was done.
+    Again,
+    /// It belongs to no mail of ours by its return path; it was kept and touched nothing.
+    Stray(Kind),
+    /// It belongs to this mail.
+    Of(MailId, Kind),
+}
+
+/// Takes a message. `recipient` is the address that the mail server delivered it for, where it tells.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; then nothing was kept, and the message must be offered again.
+pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<Ingested, StoreError> {
+    let now = app.now();
+    // The content says what happened, never to which mail: anybody can write that.
+    let addressed: Vec<String> = recipient.map(str::to_owned).into_iter().chain(returned_mail::sent_to(raw)).collect();
+    let referred = addressed.into_iter().find_map(|address| return_path::mail_of(&app.keys, &address));
+    let mail = match referred {
+        None => None,
+        Some(id) => app.store.mail(id).await?,
+    };
+    let returned = returned_mail::read(raw);
+    let row = ReturnedRow {
+        id: ReturnedId::new(now, app.random()).as_bytes().to_vec(),
+        mail_id: mail.as_ref().map(|mail| mail.id.clone()),
+        at: now.unix_micros(),
+        kind: returned.kind.as_str().to_owned(),
+        findings: json!(returned).to_string(),
+        raw: raw[..raw.len().min(KEPT_MAX_OCTETS)].to_vec(),
+        sha256: Sha256::digest(raw).to_vec(),
+    };
+    metrics::counter!("dcvd_returned_mails_total", "kind" => returned.kind.as_str(), "ours" => if mail.is_some() { "yes" } else { "no" })
+        .increment(1);
+    let Some(mail) = mail else {
+        let kept: Result<bool, StoreError> =
+            app.store.write("ingest_stray", move |tx| Box::pin(async move { tx.insert_returned(&row).await })).await;
+        return Ok(if kept? { Ingested::Stray(returned.kind) } else { Ingested::Again });
+    };
+    let (id, order_id) = (mail.id()?, mail.order_id()?);
+    let missing = || StoreError::inconsistent("mails", "order_id", &mail.id);
+    let order = app.store.order(order_id).await?.ok_or_else(missing)?;
+    let (fate, kind) = (fate(&returned), returned.kind);
+    let event = fate.and_then(|fate| event(fate, &mail, &returned, now));
+    let why = why(&returned);
+    let (mut ids, routes) = (app.id_source(), app.routes(&order.client));
+    let kept: Result<bool, StoreError> = app
+        .store
+        .write("ingest", move |tx| {
+            Box::pin(async move {
+                tx.lock(order_id).await?;
+                if !tx.insert_returned(&row).await? {
+                    return Ok(false);
+                }
+                if let Some(fate) = fate
+                    && tx.returned_delivery(id, fate, &why).await?
+                    && let Some(event) = event
+                {
+                    tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
+                }
+                Ok(true)
+            })
+        })
+        .await;
+    if !kept? {
+        return Ok(Ingested::Again);
+    }
+    app.wake.webhook.notify_one();
+    tracing::info!(mail = %id, kind = kind.as_str(), "returned mail");
+    Ok(Ingested::Of(id, kind))
+}
+
+/// What a message says of the mail's fate; `None` where it says nothing of it.
+fn fate(returned: &Returned) -> Option<Delivery> {
+    match returned.kind {
+        Kind::Bounce => Some(Delivery::Bounced),
+        Kind::Delay => Some(Delivery::Delayed),
+        // A success notice names whom it reached.
+        Kind::Other if !returned.recipients.is_empty() => Some(Delivery::Delivered),
+        Kind::Other | Kind::AutoReply | Kind::Reply | Kind::Complaint => None,
+    }
+}
+
+/// Why, in a line: the code and the server's words.
+fn why(returned: &Returned) -> String {
+    let first = returned.recipients.first();
+    let code = first.and_then(|one| one.status.as_deref()).unwrap_or_default();
+    let words = first.and_then(|one| one.diagnostic.as_deref()).unwrap_or_default();
+    if words.contains(code) { words.to_owned() } else { format!("{code} {words}").trim().to_owned() }
+}
+
+fn event(fate: Delivery, mail: &MailRow, returned: &Returned, now: Timestamp) -> Option<Event> {
+    let kind = match fate {
+        Delivery::Bounced => EventType::MailBounced,
+        Delivery::Delayed => EventType::MailDelayed,
+        _ => return None,
+    };
+    let data = super::deliver::mail_data(
+        mail,
+        json!({"permanent": returned.permanent, "reason": why(returned), "recipients": returned.recipients}),
+    );
+    Some(Event::new(kind, now, "system", data))
+}

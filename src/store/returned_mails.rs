@@ -1,0 +1,74 @@
+//! Table `returned_mails`: what came back.
+
+use sqlx::FromRow;
+
+use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use crate::dcv::id::{MailId, OrderId};
+use crate::dcv::order::Delivery;
+
+/// One message that came back, as stored.
+#[derive(Clone, Debug, FromRow)]
+pub struct ReturnedRow {
+    /// Its id.
+    pub id: Vec<u8>,
+    /// Whose it is; `None` where its return path does not say.
+    pub mail_id: Option<Vec<u8>>,
+    /// Unix microseconds.
+    pub at: i64,
+    /// A kind of returned mail.
+    pub kind: String,
+    /// What was read of it, JSON.
+    pub findings: String,
+    /// The message, cut at 64 KiB.
+    pub raw: Vec<u8>,
+    /// SHA-256 of the whole message.
+    pub sha256: Vec<u8>,
+}
+
+impl Tx<'_> {
+    /// Keeps a message; `false` when it was kept before.
+    pub async fn insert_returned(&mut self, row: &ReturnedRow) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO returned_mails (id, mail_id, at, kind, findings, raw, sha256)
+            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (sha256) DO NOTHING";
+        let rows = exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&row.id)
+                .bind(&row.mail_id)
+                .bind(row.at)
+                .bind(&row.kind)
+                .bind(&row.findings)
+                .bind(&row.raw)
+                .bind(&row.sha256)
+        );
+        Ok(rows == 1)
+    }
+
+    /// Records what a returned message says of a mail's fate; `false` when its fate is another already.
+    ///
+    /// A bounce stands against everything but a mail that was never handed over; a delay only while nothing else is known.
+    pub async fn returned_delivery(&mut self, id: MailId, delivery: Delivery, why: &str) -> Result<bool, StoreError> {
+        const BOUNCED: &str =
+            "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1 AND delivery NOT IN ('bounced', 'failed')";
+        const OTHERS: &str = "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1 AND delivery NOT IN ('bounced', 'failed', 'delivered', $2)";
+        let sql = if delivery == Delivery::Bounced { BOUNCED } else { OTHERS };
+        let failure = (delivery != Delivery::Delivered).then_some(why);
+        Ok(exec!(self, sqlx::query(sql).bind(&id.as_bytes()[..]).bind(delivery.as_str()).bind(failure)) == 1)
+    }
+}
+
+impl Store {
+    /// What came back for an order's mails, oldest first.
+    pub async fn returned_mails(&self, order: OrderId) -> Result<Vec<ReturnedRow>, StoreError> {
+        const SQL: &str = "SELECT r.id, r.mail_id, r.at, r.kind, r.findings, r.raw, r.sha256 FROM returned_mails r
+            JOIN mails m ON m.id = r.mail_id WHERE m.order_id = $1 ORDER BY r.id";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// The latest messages that belong to no mail, newest first.
+    pub async fn stray_mails(&self, limit: u32) -> Result<Vec<ReturnedRow>, StoreError> {
+        const SQL: &str = "SELECT id, mail_id, at, kind, findings, raw, sha256 FROM returned_mails
+            WHERE mail_id IS NULL ORDER BY at DESC LIMIT $1";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(i64::from(limit)).fetch_all(db).await?))
+    }
+}

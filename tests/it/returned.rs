@@ -1,0 +1,91 @@
+//! Returned mail: whose it is, what it does to the mail's fate, and what it never does.
+
+use serde_json::Value;
+
+use dcvd::app::ingest::{Ingested, ingest};
+use dcvd::dcv::id::MailId;
+use dcvd::dcv::returned_mail::Kind;
+
+use crate::support::app::TestApp;
+use crate::support::on_both;
+
+on_both!(a_bounce_ends_the_wait_for_a_mail_once, late_then_lost_and_delivered_then_lost, what_is_not_ours_touches_nothing);
+
+async fn sent(app: &TestApp) -> (Value, MailId, String) {
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    let id = MailId::parse(order["mails"][0]["id"].as_str().unwrap()).unwrap();
+    let path = app.last_mail().mail_from;
+    (order, id, path)
+}
+
+fn report(to: &str, action: &str, status: &str) -> String {
+    format!(
+        "From: MAILER-DAEMON@mx.example.jp\nTo: {to}\nSubject: Undelivered Mail Returned to Sender\nMIME-Version: 1.0\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\nContent-Type: text/plain\n\nSorry.\n\n\
+         --b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example.jp\n\nFinal-Recipient: rfc822; admin@example.jp\n\
+         Action: {action}\nStatus: {status}\nDiagnostic-Code: smtp; 550 {status} said so\n\n--b--\n"
+    )
+}
+
+async fn a_bounce_ends_the_wait_for_a_mail_once(app: TestApp) {
+    let (order, id, path) = sent(&app).await;
+    assert!(path.starts_with("bounce+") && path.split('@').next().unwrap().len() <= 64, "{path}");
+    let raw = report(&path, "failed", "5.1.1");
+    assert_eq!(ingest(&app.app, raw.as_bytes(), None).await.unwrap(), Ingested::Of(id, Kind::Bounce));
+    assert_eq!(ingest(&app.app, raw.as_bytes(), None).await.unwrap(), Ingested::Again);
+    app.run_jobs().await;
+    let mail = app.order(&order).await["mails"][0].clone();
+    assert_eq!((mail["delivery"].as_str(), mail["failure"].as_str()), (Some("bounced"), Some("550 5.1.1 said so")));
+    assert_eq!(mail["state"], "sent", "the link stays: who forwarded the mail may still have it");
+    let told = app.hooks.taken("mail.bounced");
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].body["data"]["permanent"], true);
+    assert_eq!(told[0].body["data"]["recipients"][0]["status"], "5.1.1");
+    let (_, evidence) = app.get(&format!("/v1/orders/{}/evidence", order["id"].as_str().unwrap())).await;
+    assert!(evidence["returned"][0]["raw"].as_str().unwrap().contains("said so"), "{evidence}");
+    let page = app.client.get(format!("{}/admin/orders/{}", app.base, order["id"].as_str().unwrap())).send().await.unwrap();
+    assert!(page.text().await.unwrap().contains("550 5.1.1 said so"));
+}
+
+async fn late_then_lost_and_delivered_then_lost(app: TestApp) {
+    let (order, id, path) = sent(&app).await;
+    for (action, status, delivery) in [
+        ("delayed", "4.4.1", "delayed"),
+        ("delivered", "2.1.5", "delivered"),
+        ("delayed", "4.4.2", "delivered"),
+        ("failed", "5.0.0", "bounced"),
+        ("delivered", "2.0.0", "bounced"),
+    ] {
+        assert!(
+            matches!(ingest(&app.app, report(&path, action, status).as_bytes(), None).await.unwrap(), Ingested::Of(of, _) if of == id)
+        );
+        assert_eq!(app.order(&order).await["mails"][0]["delivery"], delivery, "{action} {status}");
+    }
+    app.run_jobs().await;
+    assert_eq!((app.hooks.taken("mail.delayed").len(), app.hooks.taken("mail.bounced").len()), (1, 1));
+}
+
+async fn what_is_not_ours_touches_nothing(app: TestApp) {
+    let (order, id, path) = sent(&app).await;
+    let forged = format!("bounce+{}@dcv.example.net", "0".repeat(42));
+    let named = report(&forged, "failed", "5.1.1").replace("Sorry.", &format!("X-Approval-Id: {id}"));
+    assert_eq!(ingest(&app.app, named.as_bytes(), None).await.unwrap(), Ingested::Stray(Kind::Bounce));
+    assert_eq!(app.order(&order).await["mails"][0]["delivery"], "accepted");
+    let reply = format!("From: admin@example.jp\nTo: {path}\nSubject: Re: x\nIn-Reply-To: <x@dcv.example.net>\n\n承認します\n");
+    assert_eq!(ingest(&app.app, reply.as_bytes(), None).await.unwrap(), Ingested::Of(id, Kind::Reply));
+    app.run_jobs().await;
+    let shown = app.order(&order).await;
+    assert_eq!(
+        (shown["mails"][0]["delivery"].as_str(), shown["validations"][0]["state"].as_str()),
+        (Some("accepted"), Some("pending")),
+        "a reply approves nothing"
+    );
+    assert_eq!(app.app.store.stray_mails(10).await.unwrap().len(), 1, "and is kept");
+    let envelope = report("somebody@example.net", "failed", "5.1.1");
+    assert_eq!(
+        ingest(&app.app, envelope.as_bytes(), Some(&path)).await.unwrap(),
+        Ingested::Of(id, Kind::Bounce),
+        "by what the mail server says"
+    );
+}
