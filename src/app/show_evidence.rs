@@ -128,7 +128,7 @@ pub async fn show_evidence(app: &App, id: OrderId, client: &str) -> Result<Optio
         answers: app.store.answers(id).await?.into_iter().map(answer).collect(),
         events: timeline(app, id).await?,
         attempts: app.store.attempts(id).await?.into_iter().map(attempt).collect(),
-        returned: app.store.returned_mails(id).await?.into_iter().map(returned).collect::<Result<_, _>>()?,
+        returned: app.store.returned_mails(id).await?.iter().map(returned).collect::<Result<_, _>>()?,
     }))
 }
 
@@ -166,7 +166,7 @@ fn mail(row: &MailRow) -> Result<MailEvidence, StoreError> {
     })
 }
 
-fn returned(row: ReturnedRow) -> Result<ReturnedEvidence, StoreError> {
+fn returned(row: &ReturnedRow) -> Result<ReturnedEvidence, StoreError> {
     let bad = |column| StoreError::inconsistent("returned_mails", column, &row.id);
     let id = |bytes: &[u8], column| <[u8; 16]>::try_from(bytes).map_err(|_| bad(column));
     Ok(ReturnedEvidence {

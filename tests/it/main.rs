@@ -7,6 +7,7 @@ mod dns;
 mod listing;
 mod mail;
 mod policy;
+mod postfix;
 mod process;
 mod returned;
 mod store;

@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use crate::support::postgres;
 use crate::support::process::{Daemon, address, run, wait};
 
-struct Setup {
-    world: World,
-    config: PathBuf,
-    base: String,
-    client: Client,
+pub struct Setup {
+    pub world: World,
+    pub config: PathBuf,
+    pub base: String,
+    pub client: Client,
     database: Option<String>,
     _dir: tempfile::TempDir,
 }
 
 impl Setup {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::on(None).await
     }
 
@@ -39,11 +39,11 @@ impl Setup {
         Self { world, config, base: format!("http://{listen}"), client, database, _dir: dir }
     }
 
-    async fn serve(&self) -> Daemon {
+    pub async fn serve(&self) -> Daemon {
         Daemon::start(&self.config, &self.base, self.database.as_deref()).await
     }
 
-    async fn place(&self, order_ref: &str) -> Value {
+    pub async fn place(&self, order_ref: &str) -> Value {
         let body = json!({"order_ref": order_ref, "names": ["www.sample-shop.co.jp"], "approvers": ["admin@sample-shop.co.jp"]});
         let request = self.client.post(format!("{}/v1/orders", self.base)).bearer_auth(&self.world.token);
         let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
@@ -51,7 +51,7 @@ impl Setup {
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
 
-    async fn approve(&self, link: &str) -> u16 {
+    pub async fn approve(&self, link: &str) -> u16 {
         let page = self.client.get(link).send().await.unwrap().text().await.unwrap();
         let nonce = page.split("name=\"nonce\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
         let body = url::form_urlencoded::Serializer::new(String::new())

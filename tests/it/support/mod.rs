@@ -3,6 +3,7 @@
 pub mod app;
 pub mod bind;
 pub mod fakes;
+pub mod postfix;
 pub mod postgres;
 pub mod process;
 
