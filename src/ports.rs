@@ -102,6 +102,8 @@ pub struct Letter {
     pub subject: String,
     /// The plain text.
     pub text: String,
+    /// The same in HTML.
+    pub html: String,
     /// With angle brackets.
     pub message_id: String,
     /// Our own id of it, which comes back with what encloses the mail's headers.

@@ -114,27 +114,28 @@ pub struct FactsView {
 impl FactsView {
     /// Values as an order might have them.
     fn sample() -> Self {
-        let text = || "sample".to_owned();
+        // Each value is its own, so that one that is missing is noticed.
+        let text = |field: &str| format!("sample-{field}");
         Self {
-            request_id: text(),
-            order_ref: text(),
+            request_id: text("request-id"),
+            order_ref: text("order-ref"),
             adn: NameView::new("example.jp"),
             names: vec![NameView::new("www.example.jp"), NameView::new("*.example.jp")],
-            organization: text(),
-            requester: text(),
-            product: text(),
+            organization: text("organization"),
+            requester: text("requester"),
+            product: text("product"),
             kind_ja: "新規",
             kind_en: "new",
-            recipient: text(),
+            recipient: text("recipient"),
             source: "whois",
             role_ja: "登録担当者",
             role_en: "administrative",
-            requested_at: text(),
-            requested_ja: text(),
-            requested_en: text(),
-            deadline_at: text(),
-            deadline_ja: text(),
-            deadline_en: text(),
+            requested_at: text("requested-at"),
+            requested_ja: text("requested-ja"),
+            requested_en: text("requested-en"),
+            deadline_at: text("deadline-at"),
+            deadline_ja: text("deadline-ja"),
+            deadline_en: text("deadline-en"),
         }
     }
 }
@@ -255,10 +256,21 @@ impl Renderer {
             for others in [Vec::new(), vec!["a***@example.jp".to_owned()]] {
                 let url = "https://dcv.example.net/approve/sample";
                 let mail = ApprovalMail { facts: &facts, service: &service, ca: "", locale: lang, url, others };
-                let (_, text) = self.approval_mail(&mail)?;
+                let ApprovalParts { text, html, .. } = self.approval_mail(&mail)?;
                 if !text.lines().any(|line| line == url) {
                     let problem = "the link must stand alone on a line of its own".to_owned();
                     return Err(RenderError { name: "mail/approval.txt".to_owned(), problem });
+                }
+                // Whoever decides must see what is decided, in either part and in both languages.
+                for (name, part) in [("mail/approval.txt", &text), ("mail/approval.html", &html)] {
+                    if let Some((field, _)) = must_contain(&mail).into_iter().find(|(_, value)| !part.contains(value.as_str())) {
+                        let problem = format!("the mail must tell `{field}`");
+                        return Err(RenderError { name: name.to_owned(), problem });
+                    }
+                }
+                if let Some(forbidden) = ["<img", "<script", "<form", "http-equiv"].into_iter().find(|tag| html.contains(tag)) {
+                    let problem = format!("the mail must not hold `{forbidden}`: no pictures, no scripts, no forms");
+                    return Err(RenderError { name: "mail/approval.html".to_owned(), problem });
                 }
             }
             let scope = || ScopeView { code: "order", text: String::new() };
@@ -293,15 +305,48 @@ impl Renderer {
         self.environment.get_template(name).map_err(error)?.render(minijinja::value::Serde(context)).map_err(error)
     }
 
-    /// The approval mail's subject, on one line, and its text.
+    /// The approval mail, ready to be put together.
     ///
     /// # Errors
     /// As [`Renderer::render`].
-    pub fn approval_mail(&self, context: &ApprovalMail<'_>) -> Result<(String, String), RenderError> {
+    pub fn approval_mail(&self, context: &ApprovalMail<'_>) -> Result<ApprovalParts, RenderError> {
         let subject = self.render("mail/approval.subject.txt", context)?;
         let subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
-        Ok((subject, self.render("mail/approval.txt", context)?))
+        let (text, html) = (self.render("mail/approval.txt", context)?, self.render("mail/approval.html", context)?);
+        Ok(ApprovalParts { subject, text, html })
     }
+}
+
+/// An approval mail's parts.
+#[derive(Debug, Clone)]
+pub struct ApprovalParts {
+    /// One line.
+    pub subject: String,
+    /// The plain text, the link alone on a line.
+    pub text: String,
+    /// The same in HTML.
+    pub html: String,
+}
+
+/// What a mail must tell, by the names that templates know it under.
+fn must_contain(mail: &ApprovalMail<'_>) -> Vec<(&'static str, String)> {
+    let facts = mail.facts;
+    let mut told = vec![
+        ("request_id", facts.request_id.clone()),
+        ("order_ref", facts.order_ref.clone()),
+        ("adn", facts.adn.ascii.clone()),
+        ("organization", facts.organization.clone()),
+        ("product", facts.product.clone()),
+        ("requester", facts.requester.clone()),
+        ("requested_ja", facts.requested_ja.clone()),
+        ("requested_en", facts.requested_en.clone()),
+        ("deadline_ja", facts.deadline_ja.clone()),
+        ("deadline_en", facts.deadline_en.clone()),
+        ("url", mail.url.to_owned()),
+    ];
+    told.extend(facts.names.iter().map(|name| ("names", name.ascii.clone())));
+    told.extend(mail.others.iter().map(|other| ("others", other.clone())));
+    told
 }
 
 /// An error with its causes: where an include fails, the line that matters is in the cause.
@@ -344,7 +389,7 @@ mod tests {
 
     #[test]
     fn an_operators_own_wording_replaces_the_built_in_one() {
-        let renderer = with("mail/approval.en.txt", "Own words.\n\n{{ url }}\n").unwrap();
+        let renderer = with("mail/approval.en.txt", "Own words. {{ requested_en }}, {{ deadline_en }}\n\n{{ url }}\n").unwrap();
         let facts = FactsView::sample();
         let mail = ApprovalMail {
             facts: &facts,
@@ -354,7 +399,7 @@ mod tests {
             url: "https://dcv.example.net/approve/x",
             others: Vec::new(),
         };
-        let (_, text) = renderer.approval_mail(&mail).unwrap();
+        let text = renderer.approval_mail(&mail).unwrap().text;
         assert!(text.starts_with("Own words.") && text.contains("ご担当者様"));
     }
 
@@ -368,6 +413,23 @@ mod tests {
         ] {
             let error = with(name, text).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_mail_that_hides_what_is_decided_or_holds_what_must_not_be_does_not_start() {
+        for (name, from, to, told) in [
+            ("mail/approval.ja.txt", "{{ deadline_ja }}", "soon", "deadline_ja"),
+            ("mail/approval.en.txt", "{{ organization }}", "", "organization"),
+            ("mail/approval.ja.html", "</div>", "<img src=\"https://tracker.example/\"></div>", "<img"),
+        ] {
+            let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(name)).unwrap();
+            // A field that one language keeps is told by it; both must be without for the mail to hide it.
+            let refused = with(name, &text.replace(from, to));
+            match refused {
+                Err(error) => assert!(error.to_string().contains(told), "{error}"),
+                Ok(_) => assert_eq!(told, "organization", "{name}"),
+            }
         }
     }
 }

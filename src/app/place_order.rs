@@ -21,7 +21,7 @@ use crate::dcv::profile::Versioned;
 use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Letter;
-use crate::render::{ApprovalMail, NameView};
+use crate::render::{ApprovalMail, ApprovalParts, NameView};
 use crate::store::{EffectKind, MailRow, NewEffect, OrderRow, StoreError, ValidationRow};
 
 /// An order as an ordering system submits it, parsed.
@@ -285,7 +285,8 @@ fn write_mail(
         looked_up_at: approver.looked_up_at.unix_micros(),
         valid_until: valid_until(new, approver.source, approver.looked_up_at, approver.valid_until).map(Timestamp::unix_micros),
         random_hash: random.hash().to_vec(),
-        message_id: format!("<{reference}@{}>", app.settings.message_id_host),
+        // Without the return path's MAC: Message-IDs travel far.
+        message_id: format!("<{}@{}>", id.to_string().trim_start_matches(MailId::PREFIX), app.settings.message_id_host),
         reference,
         content_hash: Vec::new(),
         link: LinkState::Queued.as_str().to_owned(),
@@ -307,11 +308,13 @@ fn write_mail(
         url: &url,
         others,
     };
-    let (subject, text) = app.renderer.approval_mail(&context).map_err(|error| PlaceError::Mail(error.to_string()))?;
+    let ApprovalParts { subject, text, html } =
+        app.renderer.approval_mail(&context).map_err(|error| PlaceError::Mail(error.to_string()))?;
     let letter = Letter {
         to: approver.email.clone(),
         subject,
         text,
+        html,
         message_id: row.message_id.clone(),
         mail_id: id,
         date: now,
