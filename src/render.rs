@@ -119,7 +119,7 @@ impl FactsView {
         Self {
             request_id: text("request-id"),
             order_ref: text("order-ref"),
-            adn: NameView::new("example.jp"),
+            adn: NameView::new("sample-adn.example"),
             names: vec![NameView::new("www.example.jp"), NameView::new("*.example.jp")],
             organization: text("organization"),
             requester: text("requester"),
@@ -268,7 +268,7 @@ impl Renderer {
                         return Err(RenderError { name: name.to_owned(), problem });
                     }
                 }
-                if let Some(forbidden) = ["<img", "<script", "<form", "http-equiv"].into_iter().find(|tag| html.contains(tag)) {
+                if let Some(forbidden) = FORBIDDEN_HTML.into_iter().find(|tag| html.to_ascii_lowercase().contains(tag)) {
                     let problem = format!("the mail must not hold `{forbidden}`: no pictures, no scripts, no forms");
                     return Err(RenderError { name: "mail/approval.html".to_owned(), problem });
                 }
@@ -327,6 +327,10 @@ pub struct ApprovalParts {
     /// The same in HTML.
     pub html: String,
 }
+
+/// What a mail's HTML must not hold: anything that is fetched, that runs, or that could be answered without the page.
+const FORBIDDEN_HTML: [&str; 10] =
+    ["<img", "<script", "<form", "<iframe", "<link", "<svg", "<object", "http-equiv", "background=", "url("];
 
 /// What a mail must tell, by the names that templates know it under.
 fn must_contain(mail: &ApprovalMail<'_>) -> Vec<(&'static str, String)> {

@@ -1,5 +1,7 @@
 //! Takes a message that came back: says whose it is, what became of the mail, and keeps it as evidence.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -7,12 +9,21 @@ use super::App;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{MailId, ReturnedId};
 use crate::dcv::order::Delivery;
-use crate::dcv::returned_mail::{self, Kind, Returned};
+use crate::dcv::returned_mail::{self, Action, Kind, Returned};
 use crate::dcv::{return_path, timestamp::Timestamp};
 use crate::store::{MailRow, ReturnedRow, StoreError};
 
 /// Longest part of a message that is kept, in octets.
 const KEPT_MAX_OCTETS: usize = 64 * 1024;
+
+/// Longest part kept of a message that is nobody's, in octets.
+const STRAY_MAX_OCTETS: usize = 4 * 1024;
+
+/// Messages that are nobody's, kept at most; the oldest go.
+const STRAYS_MAX: u32 = 1000;
+
+/// Time for reading one message; none takes a hundredth of it.
+const READING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was done with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,27 +43,36 @@ pub enum Ingested {
 pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<Ingested, StoreError> {
     let now = app.now();
     // The content says what happened, never to which mail: anybody can write that.
-    let addressed: Vec<String> = recipient.map(str::to_owned).into_iter().chain(returned_mail::sent_to(raw)).collect();
+    let (addresses, returned) = read(raw).await;
+    let addressed: Vec<String> = recipient.map(str::to_owned).into_iter().chain(addresses).collect();
     let referred = addressed.into_iter().find_map(|address| return_path::mail_of(&app.keys, &address));
     let mail = match referred {
         None => None,
         Some(id) => app.store.mail(id).await?,
     };
-    let returned = returned_mail::read(raw);
+    let kept_octets = if mail.is_some() { KEPT_MAX_OCTETS } else { STRAY_MAX_OCTETS };
     let row = ReturnedRow {
         id: ReturnedId::new(now, app.random()).as_bytes().to_vec(),
         mail_id: mail.as_ref().map(|mail| mail.id.clone()),
         at: now.unix_micros(),
         kind: returned.kind.as_str().to_owned(),
         findings: json!(returned).to_string(),
-        raw: raw[..raw.len().min(KEPT_MAX_OCTETS)].to_vec(),
-        sha256: Sha256::digest(raw).to_vec(),
+        raw: raw[..raw.len().min(kept_octets)].to_vec(),
+        digest: Sha256::new_with_prefix(raw).chain_update(mail.as_ref().map_or(&[][..], |mail| &mail.id)).finalize().to_vec(),
     };
     metrics::counter!("dcvd_returned_mails_total", "kind" => returned.kind.as_str(), "ours" => if mail.is_some() { "yes" } else { "no" })
         .increment(1);
     let Some(mail) = mail else {
-        let kept: Result<bool, StoreError> =
-            app.store.write("ingest_stray", move |tx| Box::pin(async move { tx.insert_returned(&row).await })).await;
+        let kept: Result<bool, StoreError> = app
+            .store
+            .write("ingest_stray", move |tx| {
+                Box::pin(async move {
+                    let kept = tx.insert_returned(&row).await?;
+                    tx.drop_old_strays(STRAYS_MAX).await?;
+                    Ok(kept)
+                })
+            })
+            .await;
         return Ok(if kept? { Ingested::Stray(returned.kind) } else { Ingested::Again });
     };
     let (id, order_id) = (mail.id()?, mail.order_id()?);
@@ -88,13 +108,30 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     Ok(Ingested::Of(id, kind))
 }
 
+/// Reads a message away from the workers: whatever is wrong with it, it is kept, and nothing else waits for it.
+async fn read(raw: &[u8]) -> (Vec<String>, Returned) {
+    let raw = raw.to_vec();
+    let reading = tokio::task::spawn_blocking(move || (returned_mail::sent_to(&raw), returned_mail::read(&raw)));
+    match tokio::time::timeout(READING_TIMEOUT, reading).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a returned message cannot be read; it is kept as it is");
+            (Vec::new(), returned_mail::unreadable())
+        }
+        Err(_) => {
+            tracing::error!("a returned message takes too long to read; it is kept as it is");
+            (Vec::new(), returned_mail::unreadable())
+        }
+    }
+}
+
 /// What a message says of the mail's fate; `None` where it says nothing of it.
 fn fate(returned: &Returned) -> Option<Delivery> {
     match returned.kind {
         Kind::Bounce => Some(Delivery::Bounced),
         Kind::Delay => Some(Delivery::Delayed),
-        // A success notice names whom it reached.
-        Kind::Other if !returned.recipients.is_empty() => Some(Delivery::Delivered),
+        // A success notice; "relayed" only says that no report will come from there.
+        Kind::Other if returned.recipients.iter().any(|one| one.action == Action::Delivered) => Some(Delivery::Delivered),
         Kind::Other | Kind::AutoReply | Kind::Reply | Kind::Complaint => None,
     }
 }

@@ -37,7 +37,6 @@ pub struct ReturnedEvidence {
     pub at: Timestamp,
     pub kind: String,
     pub findings: Box<RawValue>,
-    pub sha256: String,
     pub raw: String,
 }
 
@@ -175,7 +174,6 @@ fn returned(row: &ReturnedRow) -> Result<ReturnedEvidence, StoreError> {
         at: Timestamp::from_unix_micros(row.at),
         kind: row.kind.clone(),
         findings: RawValue::from_string(row.findings.clone()).map_err(|_| bad("findings"))?,
-        sha256: HEXLOWER.encode(&row.sha256),
         raw: String::from_utf8_lossy(&row.raw).into_owned(),
     })
 }

@@ -40,6 +40,8 @@ async fn take(app: &App, mail_in: &dyn MailIn, names: Vec<String>, unreadable: &
     for name in names {
         let raw = match mail_in.read(&name).await {
             Ok(raw) => raw,
+            // Another daemon took it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => {
                 // Told once: it stays where it is for a person to look at.
                 if unreadable.insert(name.clone()) {
@@ -49,8 +51,8 @@ async fn take(app: &App, mail_in: &dyn MailIn, names: Vec<String>, unreadable: &
             }
         };
         if let Err(error) = ingest(app, &raw, None).await {
-            tracing::error!(%error, "a returned message could not be kept; trying again");
-            return taken;
+            tracing::error!(name, %error, "a returned message could not be kept; trying again");
+            continue;
         }
         match mail_in.done(&name).await {
             Ok(()) => taken += 1,

@@ -169,9 +169,10 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
-    /// Records what became of a mail on its way.
+    /// Records what became of a mail on its way; what came back for it meanwhile says more.
     pub async fn set_delivery(&mut self, id: MailId, delivery: Delivery, failure: Option<&str>) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1";
+        const SQL: &str =
+            "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1 AND delivery NOT IN ('delayed', 'delivered', 'bounced')";
         exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(delivery.as_str()).bind(failure));
         Ok(())
     }
@@ -183,9 +184,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Records that the relay took a mail.
+    /// Records that the relay took a mail; a report may have come back before that was known.
     pub async fn mail_accepted(&mut self, id: MailId, at: Timestamp) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE mails SET delivery = 'accepted', failure = NULL, sent_at = $2,
+        const SQL: &str = "UPDATE mails SET sent_at = $2,
+            failure = CASE WHEN delivery IN ('delayed', 'delivered', 'bounced') THEN failure ELSE NULL END,
+            delivery = CASE WHEN delivery IN ('delayed', 'delivered', 'bounced') THEN delivery ELSE 'accepted' END,
             link = CASE WHEN link = 'queued' THEN 'sent' ELSE link END WHERE id = $1";
         exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(at.unix_micros()));
         Ok(())

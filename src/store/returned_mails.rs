@@ -21,15 +21,15 @@ pub struct ReturnedRow {
     pub findings: String,
     /// The message, cut at 64 KiB.
     pub raw: Vec<u8>,
-    /// SHA-256 of the whole message.
-    pub sha256: Vec<u8>,
+    /// SHA-256 of the whole message and its mail's id.
+    pub digest: Vec<u8>,
 }
 
 impl Tx<'_> {
     /// Keeps a message; `false` when it was kept before.
     pub async fn insert_returned(&mut self, row: &ReturnedRow) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO returned_mails (id, mail_id, at, kind, findings, raw, sha256)
-            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (sha256) DO NOTHING";
+        const SQL: &str = "INSERT INTO returned_mails (id, mail_id, at, kind, findings, raw, digest)
+            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING";
         let rows = exec!(
             self,
             sqlx::query(SQL)
@@ -39,9 +39,17 @@ impl Tx<'_> {
                 .bind(&row.kind)
                 .bind(&row.findings)
                 .bind(&row.raw)
-                .bind(&row.sha256)
+                .bind(&row.digest)
         );
         Ok(rows == 1)
+    }
+
+    /// Drops the oldest of the messages that belong to no mail, beyond `kept`.
+    pub async fn drop_old_strays(&mut self, kept: u32) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM returned_mails WHERE mail_id IS NULL AND at <=
+            (SELECT at FROM returned_mails WHERE mail_id IS NULL ORDER BY at DESC LIMIT 1 OFFSET $1)";
+        exec!(self, sqlx::query(SQL).bind(i64::from(kept)));
+        Ok(())
     }
 
     /// Records what a returned message says of a mail's fate; `false` when its fate is another already.
@@ -60,14 +68,14 @@ impl Tx<'_> {
 impl Store {
     /// What came back for an order's mails, oldest first.
     pub async fn returned_mails(&self, order: OrderId) -> Result<Vec<ReturnedRow>, StoreError> {
-        const SQL: &str = "SELECT r.id, r.mail_id, r.at, r.kind, r.findings, r.raw, r.sha256 FROM returned_mails r
+        const SQL: &str = "SELECT r.id, r.mail_id, r.at, r.kind, r.findings, r.raw, r.digest FROM returned_mails r
             JOIN mails m ON m.id = r.mail_id WHERE m.order_id = $1 ORDER BY r.id";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
     /// The latest messages that belong to no mail, newest first.
     pub async fn stray_mails(&self, limit: u32) -> Result<Vec<ReturnedRow>, StoreError> {
-        const SQL: &str = "SELECT id, mail_id, at, kind, findings, raw, sha256 FROM returned_mails
+        const SQL: &str = "SELECT id, mail_id, at, kind, findings, raw, digest FROM returned_mails
             WHERE mail_id IS NULL ORDER BY at DESC LIMIT $1";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(i64::from(limit)).fetch_all(db).await?))
     }

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
-use dcvd::dcv::contact::rdap;
 use dcvd::dcv::contact::whois::{WhoisStatus, read_domain};
+use dcvd::dcv::contact::{list, rdap};
 use dcvd::dcv::name::{Adn, CertificateName, SuffixList};
+use dcvd::dcv::policy::Policy;
+use dcvd::dcv::returned_mail;
+use dcvd::dcv::timestamp::Timestamp;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
@@ -98,6 +101,30 @@ fn rdap_domain(bencher: Bencher<'_, '_>) {
     let (raw, base) = (rdap_answer(), base("example.com"));
     assert_eq!(rdap::read(&raw, &base).contacts.len(), 3);
     bencher.counter(ItemsCount::new(1_usize)).bench(|| rdap::read(black_box(&raw), &base));
+}
+
+/// The constructed part of a listing, as `GET /v1/approvers` makes it for each request.
+#[divan::bench(sample_size = 1000)]
+fn listing(bencher: Bencher<'_, '_>) {
+    let profiles =
+        dcvd::config::load_profiles(std::path::Path::new("config/profiles"), "standard").expect("the shipped profiles");
+    let profile = &profiles.get(None).expect("the default profile").profile;
+    let (policy, now) = (Policy::default(), Timestamp::from_unix_secs(1_795_305_600));
+    let CertificateName::Fqdn(name) = CertificateName::parse("www.example.co.jp", &SuffixList::BuiltIn).expect("a good name")
+    else {
+        return;
+    };
+    bencher.counter(ItemsCount::new(1_usize)).bench(|| list(black_box(&name), profile, &policy, &[], now));
+}
+
+/// One returned mail with a delivery report.
+#[divan::bench(sample_size = 200)]
+fn returned_mail(bencher: Bencher<'_, '_>) {
+    let raw = "From: MAILER-DAEMON@mx.example.jp\r\nTo: bounce@dcv.example.net\r\nSubject: Undelivered Mail Returned to Sender\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nSorry.\r\n\r\n\
+        --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.jp\r\n\r\nFinal-Recipient: rfc822; admin@example.jp\r\n\
+        Action: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 unknown\r\n\r\n--b--\r\n";
+    bencher.counter(ItemsCount::new(1_usize)).bench(|| returned_mail::read(black_box(raw.as_bytes())));
 }
 
 #[divan::bench(sample_size = 1000, args = ["www.example.co.jp", "*.日本語.jp", "a.b.c.d.example.com"])]

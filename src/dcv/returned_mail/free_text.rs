@@ -12,7 +12,6 @@ const MACHINES: &[&str] = &[
     "maildaemon",
     "mail-daemon",
     "mail.daemon",
-    "postmaster",
     "mdaemon",
     "daemon",
     "mailer",
@@ -414,6 +413,11 @@ fn says(text: &str, phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| text.contains(phrase))
 }
 
+/// Whether a subject says that a mail came back or is late.
+pub(super) fn subject_says(subject: &str) -> bool {
+    says(&subject.to_lowercase(), SUBJECTS)
+}
+
 /// Whether a report says that trying has ended.
 pub(super) fn gave_up(text: &str, subject: &str) -> bool {
     let lower = text.to_lowercase();
@@ -430,9 +434,18 @@ pub(super) fn read(material: &Material<'_>) -> Option<Returned> {
     let failed_header = material.header("X-Failed-Recipients");
     let by_machine = is_machine(material);
     let (subject_says, text_says) = (says(&subject, SUBJECTS), says(&report_lower, FAILURES) || says(&report_lower, DELAYS));
-    let by_person = !by_machine && (material.is_reply() || material.is_automatic());
+    let answers = material.is_reply() || material.is_automatic();
+    let by_person = !by_machine && answers;
+    // The mailboxes we write to are called like machines: postmaster who answers is a person until the subject says otherwise.
+    let doubtful = !is_named_machine(material);
+    let plain = !answers
+        && (code(report).is_some()
+            || says(
+                &report_lower,
+                &["be deliver", "undeliver", "did not reach", "delivery fail", "unable to deliver", "not deliver", "returned"],
+            ));
     let bounced = !failed_header.is_empty()
-        || (by_machine && (subject_says || text_says))
+        || (by_machine && if doubtful { text_says && (subject_says || plain) } else { subject_says || text_says })
         || (!by_person && subject_says && text_says)
         || (subject_says && says(&subject, &["(delivery failed)", "non remis", "undeliverable:"]) && text_says)
         || (!by_person
@@ -478,7 +491,7 @@ pub(super) fn read(material: &Material<'_>) -> Option<Returned> {
     if addresses.is_empty() {
         addresses = of_copy(material, after);
     }
-    let code = code(report).or_else(|| code(after.get(..after.len().min(2000)).unwrap_or("")).filter(|_| addresses.is_empty()));
+    let code = code(report).or_else(|| code(&after[..after.floor_char_boundary(2000)]).filter(|_| addresses.is_empty()));
     let permanent = match (kind, &code) {
         (Kind::Delay, _) => false,
         (_, Some(code)) => code.starts_with('5'),
@@ -493,19 +506,26 @@ pub(super) fn read(material: &Material<'_>) -> Option<Returned> {
     Some(Returned { kind, permanent: Some(permanent), recipients, original_message_id: None, mail_id: None })
 }
 
-/// Whether the sender is a machine: by its name, or by having none.
-fn is_machine(material: &Material<'_>) -> bool {
-    let raw_from = material.header("From").to_lowercase();
+/// Whether the sender is a machine beyond doubt: by a name that no person has, or by having none.
+fn is_named_machine(material: &Material<'_>) -> bool {
     let local = material.from.split('@').next().unwrap_or_default();
-    let null_sender = material.header("Return-Path").trim() == "<>";
+    let return_path = material.header("Return-Path").to_lowercase();
     material.from.is_empty()
-        || null_sender
+        || return_path.trim() == "<>"
+        || return_path.contains("mailer-daemon")
         || MACHINES.iter().any(|name| {
             local == *name
                 || local.starts_with(&format!("{name}-"))
                 || local.starts_with(&format!("{name}."))
                 || (name.len() > 6 && local.contains(name))
         })
+}
+
+/// Whether the sender is a machine: by its name, or by having none.
+pub(super) fn is_machine(material: &Material<'_>) -> bool {
+    let raw_from = material.header("From").to_lowercase();
+    is_named_machine(material)
+        || material.from.starts_with("postmaster@")
         || says(
             &raw_from,
             &[
@@ -567,7 +587,7 @@ fn named(material: &Material<'_>, report: &str) -> Vec<String> {
         let lower = line.to_lowercase();
         let helps = says(&lower, HELPERS);
         for found in text::addresses(line) {
-            let before = lower
+            let before = line
                 .get(..found.at)
                 .unwrap_or_default()
                 .trim_start_matches([' ', '\t', '<', '>', '"', '\'', '*', '-', '+', '|', '[', '(', ':']);

@@ -12,7 +12,7 @@ use mail_parser::{Address, HeaderName, HeaderValue, Message, MessageParser, Mime
 use serde::Serialize;
 
 /// Longest message read, in octets; the rest is not looked at. Reports are a few KiB, what they enclose may be anything.
-pub const MESSAGE_MAX_OCTETS: usize = 1024 * 1024;
+pub const MESSAGE_MAX_OCTETS: usize = 256 * 1024;
 
 /// Most parts looked at, nested ones included.
 const PARTS_MAX: usize = 200;
@@ -21,10 +21,10 @@ const PARTS_MAX: usize = 200;
 const DEPTH_MAX: usize = 8;
 
 /// Most text looked at, in characters.
-const TEXT_MAX_CHARS: usize = 64 * 1024;
+const TEXT_MAX_CHARS: usize = 16 * 1024;
 
 /// Most recipients told.
-const RECIPIENTS_MAX: usize = 50;
+pub(super) const RECIPIENTS_MAX: usize = 50;
 
 /// Longest diagnostic told, in characters.
 const DIAGNOSTIC_MAX_CHARS: usize = 500;
@@ -121,10 +121,37 @@ struct Material<'m> {
     text: String,
     /// `message/delivery-status` parts.
     reports: Vec<Vec<u8>>,
+    /// They stood within an enclosed message.
+    reports_are_enclosed: bool,
     is_complaint: bool,
     is_disposition: bool,
     /// The headers of what is enclosed.
     originals: Vec<Vec<(String, String)>>,
+}
+
+/// Words of MIME structure after which a message is no mail that anybody's server sends.
+const STRUCTURE_MAX: usize = 100;
+
+/// Parses a message, or only its headers where its structure is a trap: parts within parts without end, or enclosed messages
+/// that are encoded, cost the parser time, memory and stack out of proportion.
+fn parse(unix: &[u8]) -> Option<Message<'_>> {
+    let lower = String::from_utf8_lossy(unix).to_ascii_lowercase();
+    let structure: usize = ["boundary", "message/", "multipart/", "rfc822"].iter().map(|word| lower.matches(word).count()).sum();
+    let encoded = |block: &str| {
+        block.contains("message/")
+            && block.contains("content-transfer-encoding")
+            && (block.contains("base64") || block.contains("quoted-printable"))
+    };
+    if structure > STRUCTURE_MAX || lower.split("\n\n").any(encoded) {
+        return MessageParser::default().parse_headers(unix);
+    }
+    MessageParser::default().parse(unix)
+}
+
+/// What is told of a message that could not be read at all.
+#[must_use]
+pub fn unreadable() -> Returned {
+    Returned { kind: Kind::Other, permanent: None, recipients: Vec::new(), original_message_id: None, mail_id: None }
 }
 
 /// Reads a message.
@@ -132,19 +159,21 @@ struct Material<'m> {
 pub fn read(raw: &[u8]) -> Returned {
     let raw = &raw[..raw.len().min(MESSAGE_MAX_OCTETS)];
     let unix = text::with_line_feeds(raw);
-    let nothing =
-        Returned { kind: Kind::Other, permanent: None, recipients: Vec::new(), original_message_id: None, mail_id: None };
-    let Some(message) = MessageParser::default().parse(&unix[..]) else { return nothing };
+    let Some(message) = parse(&unix) else { return unreadable() };
     let material = Material::of(&message);
     let (original_message_id, mail_id) = material.original();
     let mut returned = material.classify();
+    // What goes on into a database and a log is one line of plain characters.
+    returned.recipients.retain(|recipient| !recipient.address.chars().any(char::is_control));
     returned.recipients.truncate(RECIPIENTS_MAX);
     for recipient in &mut returned.recipients {
         if let Some(diagnostic) = &mut recipient.diagnostic {
-            *diagnostic =
-                diagnostic.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(DIAGNOSTIC_MAX_CHARS).collect();
+            let line = diagnostic.split_whitespace().collect::<Vec<_>>().join(" ");
+            *diagnostic = line.chars().filter(|c| !c.is_control()).take(DIAGNOSTIC_MAX_CHARS).collect();
         }
     }
+    let plain = |id: Option<String>| id.filter(|id| !id.chars().any(char::is_control));
+    let (original_message_id, mail_id) = (plain(original_message_id), plain(mail_id));
     Returned { original_message_id, mail_id, ..returned }
 }
 
@@ -153,7 +182,7 @@ pub fn read(raw: &[u8]) -> Returned {
 pub fn sent_to(raw: &[u8]) -> Vec<String> {
     let raw = &raw[..raw.len().min(MESSAGE_MAX_OCTETS)];
     let unix = text::with_line_feeds(raw);
-    let Some(message) = MessageParser::default().parse(&unix[..]) else { return Vec::new() };
+    let Some(message) = MessageParser::default().parse_headers(&unix[..]) else { return Vec::new() };
     ["Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To"]
         .into_iter()
         .flat_map(|name| message.headers_raw().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value))
@@ -174,6 +203,7 @@ impl<'m> Material<'m> {
             message,
             text: String::new(),
             reports: Vec::new(),
+            reports_are_enclosed: false,
             is_complaint: false,
             is_disposition: false,
             originals: Vec::new(),
@@ -194,7 +224,10 @@ impl<'m> Material<'m> {
                 |kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap_or_default()).to_ascii_lowercase(),
             );
             match kind.as_str() {
-                "message/delivery-status" | "message/global-delivery-status" => self.reports.push(part.contents().to_vec()),
+                "message/delivery-status" | "message/global-delivery-status" => {
+                    self.reports_are_enclosed |= depth > 0;
+                    self.reports.push(part.contents().to_vec());
+                }
                 "message/feedback-report" => self.is_complaint = true,
                 "message/disposition-notification" | "message/global-disposition-notification" => self.is_disposition = true,
                 "text/rfc822-headers" | "message/global-headers" => {
@@ -235,13 +268,15 @@ impl<'m> Material<'m> {
         if self.is_complaint || self.reads_as_complaint() {
             return plain(Kind::Complaint);
         }
+        // A report that a person encloses or quotes is somebody else's.
+        let by_machine = free_text::is_machine(self) && (!self.is_reply() || free_text::subject_says(&self.subject));
         let groups = self.reports.iter().map(|report| report::recipients(&String::from_utf8_lossy(report)));
-        let reported: Vec<Recipient> = groups.flatten().collect();
-        if !reported.is_empty() {
+        let reported: Vec<Recipient> = groups.flatten().take(RECIPIENTS_MAX).collect();
+        if !reported.is_empty() && (!self.reports_are_enclosed || by_machine) {
             return self.by_report(reported);
         }
         // A report whose recipients cannot be read: its text may name them.
-        if let Some(mut returned) = free_text::read(self).filter(|_| !self.reports.is_empty()) {
+        if let Some(mut returned) = free_text::read(self).filter(|_| !self.reports.is_empty() && !self.reports_are_enclosed) {
             let status = self.reports.iter().find_map(|one| report::status(&String::from_utf8_lossy(one)));
             if let (Kind::Bounce, Some(status)) = (returned.kind, status) {
                 returned.permanent = Some(status.starts_with('5'));
@@ -252,7 +287,7 @@ impl<'m> Material<'m> {
             return plain(Kind::Other);
         }
         // A report written into the text, as some services send it.
-        if self.text.contains("Final-Recipient:") && self.text.contains("Action:") {
+        if by_machine && self.text.contains("Final-Recipient:") && self.text.contains("Action:") {
             let reported = report::recipients(&self.text);
             if !reported.is_empty() {
                 return self.by_report(reported);
@@ -506,6 +541,27 @@ mod tests {
                 Kind::AutoReply,
             ),
             ("From: shop@example.jp\nSubject: Sale", "Buy now", Kind::Other),
+            // The mailboxes that we write to are called like machines.
+            (
+                "From: postmaster@example.jp\nSubject: Re: [Domain approval] example.jp\nIn-Reply-To: <x@dcv.example.net>",
+                "We refused this: the company does not exist.",
+                Kind::Reply,
+            ),
+            (
+                "From: System Administrator <admin@example.jp>\nSubject: example.jp",
+                "承認しません。この組織は存在しません。",
+                Kind::Other,
+            ),
+            (
+                "From: postmaster@example.jp\nSubject: Out of office\nAuto-Submitted: auto-replied",
+                "Mail to disabled accounts is blocked.",
+                Kind::AutoReply,
+            ),
+            (
+                "From: a@example.jp\nSubject: Re: x\nIn-Reply-To: <x@dcv.example.net>",
+                "They sent me:\nFinal-Recipient: rfc822; a@example.jp\nAction: failed\nStatus: 5.1.1",
+                Kind::Reply,
+            ),
             (
                 "From: feedback@example.net\nSubject: x\nContent-Type: multipart/report; report-type=feedback-report; boundary=b",
                 "--b\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\n\n--b--",
@@ -522,6 +578,35 @@ mod tests {
         assert_eq!(told(&raw.replace("\r\n", "\r")), told(&raw));
         assert_eq!(told(&raw.replace("\r\n", "\n")), told(&raw));
         assert_eq!(read(b"").kind, Kind::Other);
+    }
+
+    #[test]
+    fn a_message_made_to_cost_is_cheap() {
+        let nested = "Content-Type:message/rfc822\n\n".repeat(36_000);
+        let encoded = format!(
+            "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n{}",
+            data_encoding::BASE64.encode(nested.as_bytes())
+        );
+        let parts = format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n{}",
+            "--b\nContent-Type:multipart/x;boundary=Z\n\n".repeat(23_000)
+        );
+        let addresses = format!("From: mailer-daemon@x.example\nSubject: failure notice\n\n{}", "a@b.cc ".repeat(9_000));
+        let groups = format!(
+            "From: mailer-daemon@x.example\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\
+             Content-Type: message/delivery-status\n\n{}\n--b--\n",
+            "\n\nStatus:5\nFinal-Recipient:00001@a".repeat(30_000)
+        );
+        for raw in [nested, encoded, parts, addresses, groups] {
+            assert!(read(raw.as_bytes()).recipients.len() <= RECIPIENTS_MAX);
+            let _ = sent_to(raw.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_goes_into_the_database_is_one_line_of_plain_characters() {
+        let returned = read(report("failed", "5.1.1", "550 x\0y\u{7}").as_bytes());
+        assert_eq!(returned.recipients[0].diagnostic.as_deref(), Some("550 xy"));
     }
 
     proptest! {

@@ -1,6 +1,9 @@
 //! The fields of a delivery report. Spec: RFC 3464 §2, RFC 6533 §3 (`utf-8` addresses).
 
-use super::{Action, Recipient, text};
+use super::{Action, RECIPIENTS_MAX, Recipient, text};
+
+/// Most groups of fields looked at.
+const GROUPS_MAX: usize = 500;
 
 /// Splits header-like lines into names and values; folded lines belong to the one before.
 pub(super) fn fields(text: &str) -> Vec<(String, String)> {
@@ -22,7 +25,10 @@ pub(super) fn fields(text: &str) -> Vec<(String, String)> {
 pub(super) fn recipients(report: &str) -> Vec<Recipient> {
     let mut recipients: Vec<Recipient> = Vec::new();
     let report = report.replace("\r\n", "\n");
-    for group in report.split("\n\n") {
+    for group in report.split("\n\n").take(GROUPS_MAX) {
+        if recipients.len() >= RECIPIENTS_MAX {
+            break;
+        }
         let fields = fields(group);
         let of = |name: &str| fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
         let Some(action) = action(of("Action"), of("Status")) else { continue };

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::RECIPIENTS_MAX;
 use encoding_rs::{EUC_JP, ISO_2022_JP, SHIFT_JIS};
 use mail_parser::{HeaderName, Message, MessagePart, PartType};
 
@@ -133,13 +134,17 @@ pub(super) struct Found<'t> {
 /// Every address in a line, in its order.
 pub(super) fn addresses(line: &str) -> Vec<Found<'_>> {
     let is_local = |c: char| !c.is_whitespace() && !"<>()[]{}:;,\"'`@\\|「」【】（）、。".contains(c) && !c.is_control();
-    let is_domain = |c: char| c.is_alphanumeric() || c == '-' || c == '.';
+    // Japanese goes on without a blank after an address: only a domain that begins outside ASCII goes on there.
+    let is_domain =
+        |c: char, ascii: bool| (if ascii { c.is_ascii_alphanumeric() } else { c.is_alphanumeric() }) || c == '-' || c == '.';
     let mut found = Vec::new();
-    for (at, _) in line.match_indices('@') {
+    for (at, _) in line.match_indices('@').take(RECIPIENTS_MAX) {
         let before = &line[..at];
         let begin = before.char_indices().rev().take_while(|(_, c)| is_local(*c)).last().map_or(at, |(place, _)| place);
         let after = &line[at + 1..];
-        let end = after.char_indices().take_while(|(_, c)| is_domain(*c)).last().map_or(0, |(place, c)| place + c.len_utf8());
+        let ascii = after.chars().next().is_some_and(|c| c.is_ascii());
+        let end =
+            after.char_indices().take_while(|(_, c)| is_domain(*c, ascii)).last().map_or(0, |(place, c)| place + c.len_utf8());
         let domain = after[..end].trim_end_matches(['.', '-']);
         let mut local = before[begin..].trim_start_matches(['=', '.', '*', '-', '+', '#', '/']).trim_start_matches("3D");
         for key in ["SMTP=", "smtp="] {
