@@ -357,6 +357,24 @@ async fn a_whois_server_that_refuses_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_source_that_hangs_ends_with_the_deadline_and_hides_no_other() {
+    let app = TestApp::sqlite().await;
+    app.whois.answers("whois.iana.org", "jp", "refer: whois.jprs.jp\n");
+    app.whois.hangs("whois.jprs.jp");
+    app.dns.txt_is("example.jp", &["owner@elsewhere.example"]);
+    let (status, listing) = app.get("/v1/approvers?name=example.jp").await;
+    assert_eq!(status, 200);
+    assert_eq!((emails(&listing, "constructed").len(), emails(&listing, "dns_txt").len()), (5, 1));
+    let whois = source(&listing, "whois");
+    assert_eq!((whois["status"].as_str(), &whois["reasons"]), (Some("failed"), &json!(["deadline"])));
+    let kept = app.app.store.latest_lookup(Source::Whois, "example.jp").await.unwrap().unwrap();
+    assert!(
+        kept.exchanges.last().unwrap().error.as_deref().unwrap().contains("the time was over"),
+        "the failure is evidence too"
+    );
+}
+
+#[tokio::test]
 async fn a_slip_of_the_keyboard_and_a_mailbox_that_is_none_of_the_five_are_refused_with_a_hint() {
     let app = TestApp::sqlite().await;
     jp_world(&app);

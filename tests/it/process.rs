@@ -276,6 +276,44 @@ fn parse_prints_one_object_and_tells_by_its_exit_code() {
     assert_eq!(parse("txt", "\"a@b.example ").0, 1);
 }
 
+#[test]
+fn parse_reads_saved_answers_as_the_daemon_would() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name).to_str().unwrap().to_owned()
+    };
+    let parse = |arguments: &[&str]| {
+        let output = run(&[&["parse"], arguments].concat());
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let domain = file(
+        "domain.txt",
+        "Domain Information:\na. [Domain Name]  EXAMPLE.CO.JP\nm. [Administrative Contact]  AB1234JP\nn. [Technical Contact]  CD5678JP\n",
+    );
+    let contact = file("contact.txt", "Contact Information:\na. [JPNIC Handle]  AB1234JP\nd. [E-Mail]  a@example.co.jp\n");
+    assert_eq!(
+        parse(&["whois", "--name", "example.co.jp", &domain, &contact]),
+        json!({"name": "example.co.jp", "status": "found", "handles_to_query": ["CD5678JP"], "referral": null, "reasons": [],
+               "contacts": [{"role": "administrative", "label": "登録担当者", "handle": "AB1234JP", "email": "a@example.co.jp", "usable": true, "reason": null}]})
+    );
+    let card = r#"{"objectClassName":"domain","ldhName":"example.com","entities":[{"roles":["technical"],"vcardArray":["vcard",[["email",{},"text","t@example.com"]]]}]}"#;
+    let rdap = parse(&["rdap", "--name", "example.com", &file("rdap.json", card)]);
+    assert_eq!(
+        (rdap["contacts"][0]["role"].as_str(), rdap["contacts"][0]["email"].as_str()),
+        (Some("technical"), Some("t@example.com"))
+    );
+    let mail = file(
+        "mail.eml",
+        "From: MAILER-DAEMON@mx.example\nSubject: failure notice\n\nUnable to deliver your message.\n<a@example.jp>:\n550 5.1.1 no such user\n",
+    );
+    assert_eq!(
+        parse(&["mail", &mail]),
+        json!({"kind": "bounce", "permanent": true, "original_message_id": null, "mail_id": null,
+               "recipients": [{"address": "a@example.jp", "action": "failed", "status": "5.1.1", "diagnostic": "550 5.1.1 no such user"}]})
+    );
+}
+
 #[tokio::test]
 async fn approvers_are_listed_on_the_command_line() {
     let setup = Setup::new().await;

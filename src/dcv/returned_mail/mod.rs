@@ -137,8 +137,9 @@ const STRUCTURE_MAX: usize = 100;
 fn parse(unix: &[u8]) -> Option<Message<'_>> {
     let lower = String::from_utf8_lossy(unix).to_ascii_lowercase();
     let structure: usize = ["boundary", "message/", "multipart/", "rfc822"].iter().map(|word| lower.matches(word).count()).sum();
+    // A report may be encoded; what is enclosed as a message may not (RFC 2046 section 5.2.1).
     let encoded = |block: &str| {
-        block.contains("message/")
+        (block.contains("message/rfc822") || (block.contains("message/global") && !block.contains("message/global-")))
             && block.contains("content-transfer-encoding")
             && (block.contains("base64") || block.contains("quoted-printable"))
     };

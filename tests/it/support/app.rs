@@ -131,7 +131,7 @@ impl TestApp {
                 subscriptions: vec![Subscription { endpoint: "hook".to_owned(), kinds: None, clients: None }],
                 whois_root: "whois.iana.org".to_owned(),
                 whois_server_ttl: Duration::from_secs(86_400),
-                lookup_deadline: Duration::from_secs(25),
+                lookup_deadline: Duration::from_secs(2),
                 rdap_allow_http: true,
             },
             profiles: load_profiles(dir.path(), "standard").unwrap(),

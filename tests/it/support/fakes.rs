@@ -109,6 +109,7 @@ pub struct FakeWhois {
     answers: Mutex<HashMap<(String, String), Result<String, HopError>>>,
     asked: Mutex<Vec<Question>>,
     refused: Mutex<Vec<String>>,
+    hanging: Mutex<Vec<String>>,
 }
 
 impl FakeWhois {
@@ -118,6 +119,11 @@ impl FakeWhois {
 
     pub fn fails(&self, server: &str, query: &str, error: HopError) {
         self.set(server, query, Err(error));
+    }
+
+    /// A server that takes questions and never answers.
+    pub fn hangs(&self, server: &str) {
+        self.hanging.lock().unwrap_or_else(PoisonError::into_inner).push(server.to_owned());
     }
 
     pub fn refused(&self) -> Vec<String> {
@@ -142,6 +148,10 @@ impl Whois for FakeWhois {
 
     async fn ask(&self, question: &Question) -> WhoisAnswer {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(question.clone());
+        let hangs = self.hanging.lock().unwrap_or_else(PoisonError::into_inner).contains(&question.server);
+        if hangs {
+            std::future::pending::<()>().await;
+        }
         let key = (question.server.clone(), question.query.clone());
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let result = answers.get(&key).cloned().unwrap_or_else(|| Err(HopError::Broken(format!("nobody answers {key:?}"))));
