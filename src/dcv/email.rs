@@ -120,7 +120,7 @@ impl EmailAddress {
             return Err(EmailError::AddressLiteral);
         }
         let domain = name::mail_domain_to_ascii(domain).map_err(EmailError::BadDomain)?;
-        Ok(Self::join(local, &domain))
+        Self::join(local, &domain).ok_or(EmailError::TooLong)
     }
 
     /// Reads the value of a TXT or CAA record: the whole of it must be one address.
@@ -131,17 +131,21 @@ impl EmailAddress {
         Self::parse(std::str::from_utf8(value).map_err(|_| EmailError::NotUtf8)?)
     }
 
-    /// Joins a local part fixed in code and a host name.
-    pub(super) fn at(local: &'static str, adn: &name::Adn) -> Self {
+    /// Joins a local part fixed in code and a host name; `None` where no address that long can be written.
+    pub(super) fn at(local: &'static str, adn: &name::Adn) -> Option<Self> {
         Self::join(local, adn.as_str())
     }
 
-    fn join(local: &str, domain: &str) -> Self {
+    /// The length is counted here, as A-labels may be longer than what was typed.
+    fn join(local: &str, domain: &str) -> Option<Self> {
+        if local.len() + 1 + domain.len() > ADDRESS_MAX_OCTETS {
+            return None;
+        }
         let mut text = String::with_capacity(local.len() + 1 + domain.len());
         text.push_str(local);
         text.push('@');
         text.push_str(domain);
-        Self { text, at: local.len() }
+        Some(Self { text, at: local.len() })
     }
 
     /// The part before the at sign, as given.
@@ -260,6 +264,14 @@ mod tests {
         }
         assert_eq!(EmailAddress::parse("A@例え.jp").unwrap().to_string(), "A@xn--r8jz45g.jp");
         assert_eq!(code("Admin@EXAMPLE.CO.JP"), Ok("Admin@example.co.jp".into()));
+    }
+
+    #[test]
+    fn the_length_is_that_of_the_address_as_written_with_a_labels() {
+        let domain = format!("{}example", "aaa\u{225}a.".repeat(18));
+        let typed = format!("{}@{domain}", "a".repeat(40));
+        assert!(typed.len() <= ADDRESS_MAX_OCTETS && EmailAddress::parse(&format!("a@{domain}")).is_ok());
+        assert_eq!(EmailAddress::parse(&typed), Err(EmailError::TooLong));
     }
 
     #[test]

@@ -36,6 +36,21 @@ fn source<'l>(listing: &'l Value, source: &str) -> &'l Value {
     listing["sources"].as_array().unwrap().iter().find(|one| one["source"] == source).unwrap()
 }
 
+/// A name may hold 253 octets and an address 254: what does not fit is left out with its reason, and never stored.
+#[tokio::test]
+async fn at_a_very_long_name_only_the_addresses_that_fit_are_offered() {
+    let app = TestApp::sqlite().await;
+    let long = format!("{}.example.jp", [&*"a".repeat(63), &"b".repeat(63), &"c".repeat(63), &"d".repeat(48)].join("."));
+    assert_eq!(long.len(), 251);
+    let (status, listing) = app.get(&format!("/v1/approvers?name={long}&profile=standard")).await;
+    assert_eq!(status, 200, "{listing}");
+    assert!(emails(&listing, "constructed").iter().all(|email| email.len() <= 254));
+    assert!(emails(&listing, "constructed").contains(&"administrator@example.jp".to_owned()));
+    assert!(!emails(&listing, "constructed").contains(&format!("admin@{long}")));
+    assert_eq!(source(&listing, "constructed")["reasons"], json!(["too-long"]));
+    assert_eq!(source(&listing, "dns_txt")["status"], "empty", "a name that cannot exist has no record");
+}
+
 async fn the_listing_is_as_the_contract_says(app: TestApp) {
     jp_world(&app);
     app.dns.txt_is("example.co.jp", &["owner@elsewhere.example"]);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Approver, Source, refusal};
-use crate::dcv::email::EmailAddress;
+use crate::dcv::email::{ADDRESS_MAX_OCTETS, EmailAddress};
 use crate::dcv::method;
 use crate::dcv::name::Adn;
 use crate::dcv::policy::Policy;
@@ -43,25 +43,34 @@ impl LocalPart {
 /// The reason that says that policy refuses constructed addresses at an ADN.
 pub const ADN_REFUSED: &str = "adn-refused";
 
-/// Every constructed address the profile offers at `adns`, nearest ADN first.
+/// Every constructed address the profile offers at `adns`, nearest ADN first. At an ADN of nearly 253 octets some local
+/// parts make no address (RFC 5321 §4.5.3.1.3): those are left out, and [`some_too_long`] says so.
 pub(super) fn approvers(adns: &[Adn], profile: &Profile, policy: &Policy, now: Timestamp) -> Vec<Approver> {
     let rule = method::rule(Source::Constructed.method(), now);
     let refused = refusal(Source::Constructed, rule, profile);
     adns.iter()
         .map(|adn| (adn, refused.or_else(|| policy.refuse_adn.find(adn.fqdn()).map(|_| ADN_REFUSED))))
         .flat_map(|(adn, reason)| profile.addresses.local_parts.iter().map(move |part| (adn, reason, part)))
-        .map(|(adn, reason, part)| Approver {
-            email: EmailAddress::at(part.as_str(), adn),
-            adn: adn.clone(),
-            source: Source::Constructed,
-            role: None,
-            usable: reason.is_none(),
-            reason: reason.map(str::to_owned),
-            rule,
-            lookup: None,
-            looked_up_at: now,
-            valid_until: None,
-            also: Vec::new(),
+        .filter_map(|(adn, reason, part)| {
+            Some(Approver {
+                email: EmailAddress::at(part.as_str(), adn)?,
+                adn: adn.clone(),
+                source: Source::Constructed,
+                role: None,
+                usable: reason.is_none(),
+                reason: reason.map(str::to_owned),
+                rule,
+                lookup: None,
+                looked_up_at: now,
+                valid_until: None,
+                also: Vec::new(),
+            })
         })
         .collect()
+}
+
+/// Whether an ADN is too long for one of the profile's local parts.
+pub(super) fn some_too_long(adns: &[Adn], profile: &Profile) -> bool {
+    let longest = profile.addresses.local_parts.iter().map(|part| part.as_str().len()).max().unwrap_or(0);
+    adns.iter().any(|adn| longest + 1 + adn.as_str().len() > ADDRESS_MAX_OCTETS)
 }

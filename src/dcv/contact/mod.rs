@@ -302,7 +302,7 @@ pub fn list(name: &Fqdn, profile: &Profile, policy: &Policy, lookups: &[Lookup],
         }
     }
     refuse_disagreeing(&mut approvers);
-    let sources = Source::ALL.into_iter().map(|source| report(source, profile, &base, &ours)).collect();
+    let sources = Source::ALL.into_iter().map(|source| report(source, profile, &base, &adns, &ours)).collect();
     Listing { name: name.clone(), approvers: if ours.is_empty() { approvers } else { merged(approvers) }, sources }
 }
 
@@ -426,13 +426,16 @@ pub fn refusal(source: Source, rule: Rule, profile: &Profile) -> Option<&'static
 }
 
 /// Folds the look-ups of one source into one entry: a failure anywhere hides nothing but is told.
-fn report(source: Source, profile: &Profile, base: &Adn, lookups: &[Cow<'_, Lookup>]) -> SourceReport {
+fn report(source: Source, profile: &Profile, base: &Adn, adns: &[Adn], lookups: &[Cow<'_, Lookup>]) -> SourceReport {
     let mut report = SourceReport { source, status: SourceStatus::Off, server: None, dnssec: None, reasons: Vec::new() };
     if !profile.addresses.sources.contains(&source) {
         return report;
     }
     if source == Source::Constructed {
         report.status = SourceStatus::Ok;
+        if constructed::some_too_long(adns, profile) {
+            report.reasons.push("too-long".to_owned());
+        }
         return report;
     }
     let rdap = lookups.iter().find(|lookup| lookup.source == Source::Rdap).map(Cow::as_ref);
