@@ -2,6 +2,7 @@
 //!
 //! A port returns evidence, not just an answer: what was asked of whom, when, and what came back, also on failure.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -149,11 +150,11 @@ pub trait MailOut: Send + Sync {
 /// Where returned mail arrives. A message stays until it is said to be done with.
 #[async_trait]
 pub trait MailIn: Send + Sync {
-    /// The names of messages that wait, oldest first, some at a time.
+    /// The names of messages that wait, some at a time: oldest first, and those in `last` after all others.
     ///
     /// # Errors
     /// The place cannot be read.
-    async fn waiting(&self) -> std::io::Result<Vec<String>>;
+    async fn waiting(&self, last: &HashSet<String>) -> std::io::Result<Vec<String>>;
 
     /// Reads one, up to the implementation's limit in size.
     ///

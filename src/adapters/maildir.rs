@@ -1,5 +1,6 @@
 //! A Maildir that a mail server delivers to. Spec: maildir(5): `new/` holds what nobody has seen, `cur/` what has been.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -34,7 +35,7 @@ impl Maildir {
 
 #[async_trait]
 impl MailIn for Maildir {
-    async fn waiting(&self) -> std::io::Result<Vec<String>> {
+    async fn waiting(&self, last: &HashSet<String>) -> std::io::Result<Vec<String>> {
         let mut folder = fs::read_dir(self.path.join("new")).await?;
         let mut names = Vec::new();
         while let Some(entry) = folder.next_entry().await? {
@@ -47,6 +48,7 @@ impl MailIn for Maildir {
         }
         // Names begin with the time of delivery.
         names.sort_unstable();
+        names.sort_by_key(|name| last.contains(name));
         names.truncate(WAITING_MAX);
         Ok(names)
     }
@@ -59,5 +61,29 @@ impl MailIn for Maildir {
 
     async fn done(&self, name: &str) -> std::io::Result<()> {
         fs::rename(self.path.join("new").join(name), self.path.join("cur").join(format!("{name}:2,S"))).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_could_not_be_read_stands_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["new", "cur"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        // A folder cannot be read as a message, not even by root.
+        let unreadable: HashSet<String> = (0..WAITING_MAX).map(|n| format!("1.{n}")).collect();
+        for name in &unreadable {
+            std::fs::create_dir(dir.path().join("new").join(name)).unwrap();
+        }
+        std::fs::write(dir.path().join("new/2.mail"), "Subject: x\r\n\r\n").unwrap();
+        let maildir = Maildir::open(dir.path().to_owned()).unwrap();
+        assert!(maildir.read("1.0").await.is_err());
+        assert!(!maildir.waiting(&HashSet::new()).await.unwrap().contains(&"2.mail".to_owned()));
+        let names = maildir.waiting(&unreadable).await.unwrap();
+        assert_eq!((names.len(), names[0].as_str()), (WAITING_MAX, "2.mail"));
     }
 }

@@ -10,15 +10,16 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::app::ingest::ingest;
 use crate::ports::MailIn;
+use crate::store::StoreError;
 
 /// How often the mailbox is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(app: Arc<App>, mail_in: Arc<dyn MailIn>, stop: CancellationToken) {
-    let mut unreadable = HashSet::new();
+    let mut stuck = HashSet::new();
     loop {
-        let taken = match mail_in.waiting().await {
-            Ok(names) => take(&app, &*mail_in, names, &mut unreadable).await,
+        let taken = match mail_in.waiting(&stuck).await {
+            Ok(names) => take(&app, &*mail_in, names, &mut stuck).await,
             Err(error) => {
                 tracing::error!(%error, "inbound.maildir cannot be read; trying again");
                 0
@@ -34,30 +35,48 @@ pub(super) async fn run(app: Arc<App>, mail_in: Arc<dyn MailIn>, stop: Cancellat
     }
 }
 
-/// Takes what waits; how many messages were put away.
-async fn take(app: &App, mail_in: &dyn MailIn, names: Vec<String>, unreadable: &mut HashSet<String>) -> usize {
+/// Takes what waits; how many messages were put away. What fails is told once, stays where it is, and is tried again after all
+/// others, so that no message stands in another's way.
+async fn take(app: &App, mail_in: &dyn MailIn, names: Vec<String>, stuck: &mut HashSet<String>) -> usize {
     let mut taken = 0;
     for name in names {
-        let raw = match mail_in.read(&name).await {
-            Ok(raw) => raw,
-            // Another daemon took it.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                // Told once: it stays where it is for a person to look at.
-                if unreadable.insert(name.clone()) {
-                    tracing::error!(name, %error, "a returned message cannot be read");
-                }
-                continue;
+        match take_one(app, mail_in, &name).await {
+            Ok(done) => {
+                stuck.remove(&name);
+                taken += usize::from(done);
             }
-        };
-        if let Err(error) = ingest(app, &raw, None).await {
-            tracing::error!(name, %error, "a returned message could not be kept; trying again");
-            continue;
-        }
-        match mail_in.done(&name).await {
-            Ok(()) => taken += 1,
-            Err(error) => tracing::error!(name, %error, "a returned message that was kept cannot be put away"),
+            Err(error) => {
+                if stuck.insert(name.clone()) {
+                    tracing::error!(name, %error, "a returned message is not taken; trying again");
+                }
+            }
         }
     }
     taken
+}
+
+/// Keeps one message and puts it away; `false` if another daemon took it first.
+async fn take_one(app: &App, mail_in: &dyn MailIn, name: &str) -> Result<bool, TakeError> {
+    let raw = match mail_in.read(name).await {
+        Ok(raw) => raw,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(TakeError::Read(error)),
+    };
+    ingest(app, &raw, None).await.map_err(TakeError::Keep)?;
+    match mail_in.done(name).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(TakeError::PutAway(error)),
+    }
+}
+
+/// Why a returned message still waits.
+#[derive(Debug, thiserror::Error)]
+enum TakeError {
+    #[error("it cannot be read: {0}")]
+    Read(std::io::Error),
+    #[error("it could not be kept: {0}")]
+    Keep(StoreError),
+    #[error("it was kept and cannot be put away: {0}")]
+    PutAway(std::io::Error),
 }
