@@ -54,8 +54,13 @@ impl MailIn for Maildir {
     }
 
     async fn read(&self, name: &str) -> std::io::Result<Vec<u8>> {
+        let path = self.path.join("new").join(name);
+        // Opening a pipe would wait for whoever writes to it.
+        if !fs::symlink_metadata(&path).await?.is_file() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file"));
+        }
         let mut bytes = Vec::new();
-        fs::File::open(self.path.join("new").join(name)).await?.take(MESSAGE_MAX_OCTETS).read_to_end(&mut bytes).await?;
+        fs::File::open(path).await?.take(MESSAGE_MAX_OCTETS).read_to_end(&mut bytes).await?;
         Ok(bytes)
     }
 
@@ -74,7 +79,7 @@ mod tests {
         for folder in ["new", "cur"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
         }
-        // A folder cannot be read as a message, not even by root.
+        // A folder is no message, nor is a pipe or a link.
         let unreadable: HashSet<String> = (0..WAITING_MAX).map(|n| format!("1.{n}")).collect();
         for name in &unreadable {
             std::fs::create_dir(dir.path().join("new").join(name)).unwrap();
@@ -82,6 +87,11 @@ mod tests {
         std::fs::write(dir.path().join("new/2.mail"), "Subject: x\r\n\r\n").unwrap();
         let maildir = Maildir::open(dir.path().to_owned()).unwrap();
         assert!(maildir.read("1.0").await.is_err());
+        std::os::unix::net::UnixListener::bind(dir.path().join("new/3.socket")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("new/4.link")).unwrap();
+        for name in ["3.socket", "4.link"] {
+            assert!(maildir.read(name).await.is_err(), "{name}");
+        }
         assert!(!maildir.waiting(&HashSet::new()).await.unwrap().contains(&"2.mail".to_owned()));
         let names = maildir.waiting(&unreadable).await.unwrap();
         assert_eq!((names.len(), names[0].as_str()), (WAITING_MAX, "2.mail"));

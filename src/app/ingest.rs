@@ -19,6 +19,9 @@ const KEPT_MAX_OCTETS: usize = 64 * 1024;
 /// Longest part kept of a message that is nobody's, in octets.
 const STRAY_MAX_OCTETS: usize = 4 * 1024;
 
+/// Messages kept for one mail: whoever saw its return path may send any number there. Later ones still tell its fate.
+const KEPT_PER_MAIL_MAX: i64 = 100;
+
 /// Messages that are nobody's, kept at most; the oldest go.
 const STRAYS_MAX: u32 = 1000;
 
@@ -87,7 +90,9 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
         .write("ingest", move |tx| {
             Box::pin(async move {
                 tx.lock(order_id).await?;
-                if !tx.insert_returned(&row).await? {
+                if tx.returned_of(id).await? >= KEPT_PER_MAIL_MAX {
+                    tracing::warn!(mail = %id, "too much came back for this mail; its fate is read, the message is not kept");
+                } else if !tx.insert_returned(&row).await? {
                     return Ok(false);
                 }
                 if let Some(fate) = fate

@@ -44,6 +44,12 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
+    /// How many messages are kept for a mail.
+    pub async fn returned_of(&mut self, mail: MailId) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM returned_mails WHERE mail_id = $1";
+        Ok(in_tx!(self, |db| sqlx::query_scalar(SQL).bind(&mail.as_bytes()[..]).fetch_one(db).await?))
+    }
+
     /// Drops the oldest of the messages that belong to no mail, beyond `kept`.
     pub async fn drop_old_strays(&mut self, kept: u32) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM returned_mails WHERE mail_id IS NULL AND at <=

@@ -9,7 +9,12 @@ use dcvd::dcv::returned_mail::Kind;
 use crate::support::app::TestApp;
 use crate::support::on_both;
 
-on_both!(a_bounce_ends_the_wait_for_a_mail_once, late_then_lost_and_delivered_then_lost, what_is_not_ours_touches_nothing);
+on_both!(
+    a_bounce_ends_the_wait_for_a_mail_once,
+    late_then_lost_and_delivered_then_lost,
+    what_is_not_ours_touches_nothing,
+    a_flood_to_one_return_path_is_bounded_and_hides_no_bounce
+);
 
 async fn sent(app: &TestApp) -> (Value, MailId, String) {
     let order = app.place_plain("A-1").await;
@@ -89,4 +94,20 @@ async fn what_is_not_ours_touches_nothing(app: TestApp) {
         Ingested::Of(id, Kind::Bounce),
         "by what the mail server says"
     );
+}
+
+async fn a_flood_to_one_return_path_is_bounded_and_hides_no_bounce(app: TestApp) {
+    let (order, id, path) = sent(&app).await;
+    for n in 0..102 {
+        let reply = format!("From: admin@example.jp\nTo: {path}\nSubject: Re: {n}\nIn-Reply-To: <x@dcv.example.net>\n\nhello\n");
+        assert_eq!(ingest(&app.app, reply.as_bytes(), None).await.unwrap(), Ingested::Of(id, Kind::Reply));
+    }
+    for _ in 0..2 {
+        ingest(&app.app, report(&path, "failed", "5.1.1").as_bytes(), None).await.unwrap();
+    }
+    app.run_jobs().await;
+    assert_eq!(app.order(&order).await["mails"][0]["delivery"], "bounced");
+    assert_eq!(app.hooks.taken("mail.bounced").len(), 1);
+    let (_, evidence) = app.get(&format!("/v1/orders/{}/evidence", order["id"].as_str().unwrap())).await;
+    assert_eq!(evidence["returned"].as_array().unwrap().len(), 100);
 }

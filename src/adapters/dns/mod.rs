@@ -1,4 +1,4 @@
-//! DNS by hickory-resolver, validating DNSSEC itself, with a second validator where it says bogus.
+//! DNS by hickory-resolver, validating DNSSEC itself, with a second validator where it is in doubt.
 
 pub mod anchor;
 mod second_opinion;
