@@ -42,11 +42,14 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| name.as_str() == "forwarded" || name.as_str().starts_with("x-forwarded-"))
 }
 
-/// Whether a browser says the form came from the page's own origin.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+/// Takes a form only where the browser says that it came from the page's own origin.
+fn from_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = text(ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    origin.is_some() && origin == text(HOST)
+    if origin.is_some() && origin == text(HOST) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Forbidden).detail("the form must be sent from the status page itself"))
 }
 
 fn lang(query: &HashMap<String, String>) -> &'static str {

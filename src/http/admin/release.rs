@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::is_same_origin;
+use super::from_same_origin;
 use crate::app::release::release;
 use crate::dcv::id::OrderId;
 use crate::http::{Code, HttpState, Problem};
@@ -14,9 +14,7 @@ pub(in crate::http) async fn post(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !is_same_origin(&headers) {
-        return Err(Problem::new(Code::Forbidden).detail("the form must be sent from the status page itself"));
-    }
+    from_same_origin(&headers)?;
     let id = OrderId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
     if !release(&state.app, id, "operator").await? {
         return Err(Problem::new(Code::NotFound).detail("there is no such order, or nothing holds it"));

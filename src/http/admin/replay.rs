@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
-use super::is_same_origin;
+use super::from_same_origin;
 use crate::app::replay::replay;
 use crate::dcv::id::EffectId;
 use crate::http::{Code, HttpState, Problem};
@@ -14,9 +14,7 @@ pub(in crate::http) async fn post(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !is_same_origin(&headers) {
-        return Err(Problem::new(Code::Forbidden).detail("the form must be sent from the status page itself"));
-    }
+    from_same_origin(&headers)?;
     let id = EffectId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
     if !replay(&state.app, id).await? {
         return Err(Problem::new(Code::NotFound).detail("there is no such effect, or it was not given up"));
