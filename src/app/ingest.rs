@@ -10,7 +10,7 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{MailId, ReturnedId};
 use crate::dcv::order::Delivery;
 use crate::dcv::returned_mail::{self, Action, Kind, Returned};
-use crate::dcv::{return_path, timestamp::Timestamp};
+use crate::dcv::{redact, return_path, timestamp::Timestamp};
 use crate::store::{MailRow, ReturnedRow, StoreError};
 
 /// Longest part of a message that is kept, in octets.
@@ -46,7 +46,7 @@ pub enum Ingested {
 pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<Ingested, StoreError> {
     let now = app.now();
     // The content says what happened, never to which mail: anybody can write that.
-    let (addresses, returned) = read(raw).await;
+    let Read { addresses, returned, clean } = read(app, raw).await;
     let addressed: Vec<String> = recipient.map(str::to_owned).into_iter().chain(addresses).collect();
     let referred = addressed.into_iter().find_map(|address| return_path::mail_of(&app.keys, &address));
     let mail = match referred {
@@ -60,7 +60,7 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
         at: now.unix_micros(),
         kind: returned.kind.as_str().to_owned(),
         findings: json!(returned).to_string(),
-        raw: raw[..raw.len().min(kept_octets)].to_vec(),
+        raw: clean[..clean.len().min(kept_octets)].to_vec(),
         digest: Sha256::new_with_prefix(raw).chain_update(mail.as_ref().map_or(&[][..], |mail| &mail.id)).finalize().to_vec(),
     };
     metrics::counter!("dcvd_returned_mails_total", "kind" => returned.kind.as_str(), "ours" => if mail.is_some() { "yes" } else { "no" })
@@ -113,21 +113,35 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     Ok(Ingested::Of(id, kind))
 }
 
+/// A message as far as it can be read.
+struct Read {
+    /// The addresses it was sent to.
+    addresses: Vec<String>,
+    returned: Returned,
+    /// The message without our link: whoever may see what came back must not get it with that.
+    clean: Vec<u8>,
+}
+
 /// Reads a message away from the workers: whatever is wrong with it, it is kept, and nothing else waits for it.
-async fn read(raw: &[u8]) -> (Vec<String>, Returned) {
-    let raw = raw.to_vec();
-    let reading = tokio::task::spawn_blocking(move || (returned_mail::sent_to(&raw), returned_mail::read(&raw)));
-    match tokio::time::timeout(READING_TIMEOUT, reading).await {
-        Ok(Ok(read)) => read,
-        Ok(Err(error)) => {
-            tracing::error!(%error, "a returned message cannot be read; it is kept as it is");
-            (Vec::new(), returned_mail::unreadable())
+async fn read(app: &App, raw: &[u8]) -> Read {
+    let (raw, keys) = (raw.to_vec(), app.keys.clone());
+    let clean = redact::without_tokens(&keys, &raw[..raw.len().min(returned_mail::MESSAGE_MAX_OCTETS)]);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut returned = returned_mail::read(&raw);
+        for recipient in &mut returned.recipients {
+            for text in [Some(&mut recipient.address), recipient.diagnostic.as_mut()].into_iter().flatten() {
+                *text = String::from_utf8_lossy(&redact::without_tokens(&keys, text.as_bytes())).into_owned();
+            }
         }
-        Err(_) => {
-            tracing::error!("a returned message takes too long to read; it is kept as it is");
-            (Vec::new(), returned_mail::unreadable())
-        }
-    }
+        (returned_mail::sent_to(&raw), returned)
+    });
+    let problem = match tokio::time::timeout(READING_TIMEOUT, reading).await {
+        Ok(Ok((addresses, returned))) => return Read { addresses, returned, clean },
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it takes too long".to_owned(),
+    };
+    tracing::error!(problem, "a returned message cannot be read; it is kept as it is");
+    Read { addresses: Vec::new(), returned: returned_mail::unreadable(), clean }
 }
 
 /// What a message says of the mail's fate; `None` where it says nothing of it.

@@ -107,6 +107,19 @@ impl KeyRing {
     fn signing(&self) -> &LinkKey {
         &self.keys[0]
     }
+
+    /// Characters of a token that hold its version and key id, in whole groups of base64.
+    pub(super) const HEAD_CHARS: usize = 8;
+
+    /// Whether a token of one of these keys begins so.
+    pub(super) fn begins_token(&self, head: &[u8; Self::HEAD_CHARS]) -> bool {
+        let mut bytes = [0; Self::HEAD_CHARS / 4 * 3];
+        // The version's bits alone sort out nearly everything.
+        head[0] == b'A'
+            && URL_SAFE_NO_PAD.decode_slice(head, &mut bytes).is_ok()
+            && bytes[0] == VERSION
+            && self.keys.iter().any(|key| key.id == bytes[1..5])
+    }
 }
 
 /// A mail's Random Value. Spec: BR v2.2.6 §3.2.2.4.4. It never appears in a log; the database holds [`RandomValue::hash`].

@@ -16,6 +16,7 @@ pub mod name;
 pub mod order;
 pub mod policy;
 pub mod profile;
+pub mod redact;
 pub mod retry;
 pub mod return_path;
 pub mod returned_mail;

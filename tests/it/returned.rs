@@ -13,7 +13,8 @@ on_both!(
     a_bounce_ends_the_wait_for_a_mail_once,
     late_then_lost_and_delivered_then_lost,
     what_is_not_ours_touches_nothing,
-    a_flood_to_one_return_path_is_bounded_and_hides_no_bounce
+    a_flood_to_one_return_path_is_bounded_and_hides_no_bounce,
+    what_is_kept_holds_no_link
 );
 
 async fn sent(app: &TestApp) -> (Value, MailId, String) {
@@ -110,4 +111,25 @@ async fn a_flood_to_one_return_path_is_bounded_and_hides_no_bounce(app: TestApp)
     assert_eq!(app.hooks.taken("mail.bounced").len(), 1);
     let (_, evidence) = app.get(&format!("/v1/orders/{}/evidence", order["id"].as_str().unwrap())).await;
     assert_eq!(evidence["returned"].as_array().unwrap().len(), 100);
+}
+
+async fn what_is_kept_holds_no_link(app: TestApp) {
+    let (order, id, path) = sent(&app).await;
+    let mail = app.last_mail();
+    let token = mail.link().unwrap().rsplit_once('/').unwrap().1.to_owned();
+    // The whole mail enclosed as it was, and an answer that quotes its text.
+    let enclosed = report(&path, "failed", "5.1.1")
+        .replace("\n--b--", &format!("\n--b\nContent-Type: message/rfc822\n\n{}\n--b--", String::from_utf8_lossy(&mail.raw)));
+    let quoted = mail.text().lines().map(|line| format!("> {line}\n")).collect::<String>();
+    let reply = format!("From: admin@example.jp\nTo: {path}\nSubject: Re: x\nIn-Reply-To: <x@dcv.example.net>\n\nok\n{quoted}");
+    for raw in [enclosed, reply] {
+        assert!(matches!(ingest(&app.app, raw.as_bytes(), None).await.unwrap(), Ingested::Of(of, _) if of == id));
+    }
+    let rows = app.app.store.returned_mails(dcvd::dcv::id::OrderId::parse(order["id"].as_str().unwrap()).unwrap()).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let raw = String::from_utf8_lossy(&row.raw).into_owned();
+        let again = dcvd::dcv::redact::without_tokens(&app.app.keys, &row.raw);
+        assert!(!raw.contains(&token) && raw.contains("link]") && again == row.raw, "{raw}");
+    }
 }
