@@ -49,6 +49,12 @@ pub trait Dns: Send + Sync {
 
     /// Asks for the CAA records at `name` itself, without climbing.
     async fn caa(&self, name: &str) -> DnsAnswer<CaaRecord>;
+
+    /// Asks for the names of a domain's mail exchangers, for advice.
+    async fn mx(&self, name: &str) -> DnsOutcome<String>;
+
+    /// Asks whether a name has an address of either family, for advice.
+    async fn addresses(&self, name: &str) -> DnsOutcome<()>;
 }
 
 /// One WHOIS answer.
@@ -103,12 +109,14 @@ pub struct Letter {
     pub subject: String,
     /// The plain text.
     pub text: String,
-    /// The same in HTML.
-    pub html: String,
+    /// The same in HTML, where it has that.
+    pub html: Option<String>,
     /// With angle brackets.
     pub message_id: String,
-    /// Our own id of it, which comes back with what encloses the mail's headers.
-    pub mail_id: MailId,
+    /// Our own id of an approval mail, which comes back with what encloses the mail's headers.
+    pub mail_id: Option<MailId>,
+    /// What kind of mail it is, in a word; providers tell complaints apart by it.
+    pub kind: &'static str,
     /// The Date header.
     pub date: Timestamp,
     /// The languages of the text, as in Content-Language.
@@ -120,15 +128,62 @@ pub struct Letter {
 #[error("the mail cannot be composed: {0}")]
 pub struct ComposeError(pub String);
 
+/// A message on its way out.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'m> {
+    /// The envelope's sender.
+    pub return_path: &'m str,
+    /// The envelope's recipient.
+    pub to: &'m EmailAddress,
+    /// What reports name the mail by. Spec: RFC 3461 section 4.4 (ENVID).
+    pub envelope_id: &'m str,
+}
+
+/// How a message was taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handover {
+    /// Which relay took it, as host and port.
+    pub relay: String,
+    /// It went over TLS.
+    pub tls: bool,
+    /// The relay's name for it, where it tells.
+    pub queue_id: Option<String>,
+    /// The relay's words.
+    pub reply: String,
+    /// What was said, a step a line, without the message.
+    pub dialogue: Vec<String>,
+}
+
+/// What went wrong with a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// In a line.
+    pub detail: String,
+    /// What was said, a step a line, without the message.
+    pub dialogue: Vec<String>,
+    /// The relay may have taken the message all the same.
+    pub may_be_taken: bool,
+}
+
+impl Trouble {
+    /// This trouble after that of another relay.
+    #[must_use]
+    pub fn after(self, before: Option<Self>) -> Self {
+        let Some(mut before) = before else { return self };
+        before.dialogue.extend(self.dialogue);
+        Self { detail: format!("{}; {}", before.detail, self.detail), dialogue: before.dialogue, may_be_taken: self.may_be_taken }
+    }
+}
+
 /// Why a mail was not handed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendFailure {
     /// Try again: a 4xx answer, a time-out, a broken connection, TLS trouble.
-    #[error("{0}")]
-    Transient(String),
+    #[error("{}", .0.detail)]
+    Transient(Trouble),
     /// The relay refuses for good: a 5xx answer.
-    #[error("{0}")]
-    Permanent(String),
+    #[error("{}", .0.detail)]
+    Permanent(Trouble),
 }
 
 /// The way out for mail.
@@ -140,11 +195,11 @@ pub trait MailOut: Send + Sync {
     /// [`ComposeError`] for an address the mail library refuses.
     fn compose(&self, letter: &Letter) -> Result<Vec<u8>, ComposeError>;
 
-    /// Hands a message to the relay and returns the relay's words.
+    /// Hands a message to the first relay that takes it.
     ///
     /// # Errors
-    /// [`SendFailure`], which says whether to try again. After a failure the mail may have been taken all the same.
-    async fn send(&self, return_path: &str, to: &EmailAddress, message: &[u8]) -> Result<String, SendFailure>;
+    /// [`SendFailure`], which says whether to try again, and whether the mail may have been taken all the same.
+    async fn send(&self, mail: &Outgoing<'_>, message: &[u8]) -> Result<Handover, SendFailure>;
 }
 
 /// Where returned mail arrives. A message stays until it is said to be done with.

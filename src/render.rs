@@ -8,6 +8,8 @@ use include_dir::{Dir, include_dir};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use crate::dcv::notice::NoticeKind;
+
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
 /// Work one rendering may do; the longest of ours takes a few thousand steps for 250 names.
@@ -158,6 +160,110 @@ pub struct ApprovalMail<'a> {
     pub others: Vec<String>,
 }
 
+/// How often something happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct CountView {
+    /// An event type.
+    pub kind: String,
+    /// How often.
+    pub count: i64,
+}
+
+/// `mail/notice/*`: what any notice may tell; what a kind does not tell is empty.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "each field is what the notices tell under its name")]
+pub struct NoticeView<'a> {
+    pub locale: &'static str,
+    pub service: &'a ServiceView,
+    pub sender: &'a str,
+    pub recipient: &'a str,
+    pub request_id: String,
+    pub order_ref: String,
+    pub organization: String,
+    pub requester: String,
+    pub product: String,
+    pub kind_ja: &'static str,
+    pub kind_en: &'static str,
+    pub names: Vec<NameView>,
+    pub adn: NameView,
+    pub recipients: Vec<String>,
+    pub answered: String,
+    pub scope: String,
+    pub signer: String,
+    pub by: String,
+    pub to: String,
+    pub reason: String,
+    pub from: String,
+    pub subject: String,
+    pub quoted: Vec<String>,
+    pub about: String,
+    pub at_ja: String,
+    pub at_en: String,
+    pub deadline_ja: String,
+    pub deadline_en: String,
+    pub sent_ja: String,
+    pub sent_en: String,
+    pub from_ja: String,
+    pub from_en: String,
+    pub to_ja: String,
+    pub to_en: String,
+    pub counts: Vec<CountView>,
+    pub held: i64,
+    pub awaiting: i64,
+    pub given_up: i64,
+    pub strays: i64,
+    pub canary: String,
+}
+
+impl<'a> NoticeView<'a> {
+    /// Values as a notice might have them.
+    fn sample(service: &'a ServiceView, locale: &'static str) -> Self {
+        let text = |field: &str| format!("sample-{field}");
+        Self {
+            locale,
+            service,
+            sender: "sample-sender",
+            recipient: "sample-recipient",
+            request_id: text("request-id"),
+            order_ref: text("order-ref"),
+            organization: text("organization"),
+            requester: text("requester"),
+            product: text("product"),
+            kind_ja: "新規",
+            kind_en: "new",
+            names: vec![NameView::new("www.example.jp")],
+            adn: NameView::new("example.jp"),
+            recipients: vec![text("recipients")],
+            answered: "approved".to_owned(),
+            scope: "order".to_owned(),
+            signer: text("signer"),
+            by: text("by"),
+            to: text("to"),
+            reason: text("reason"),
+            from: text("from"),
+            subject: text("subject"),
+            quoted: vec![text("quoted")],
+            about: text("about"),
+            at_ja: text("at-ja"),
+            at_en: text("at-en"),
+            deadline_ja: text("deadline-ja"),
+            deadline_en: text("deadline-en"),
+            sent_ja: text("sent-ja"),
+            sent_en: text("sent-en"),
+            from_ja: text("from-ja"),
+            from_en: text("from-en"),
+            to_ja: text("to-ja"),
+            to_en: text("to-en"),
+            counts: vec![CountView { kind: "order.created".to_owned(), count: 3 }],
+            held: 1,
+            awaiting: 1,
+            given_up: 1,
+            strays: 1,
+            canary: "well".to_owned(),
+        }
+    }
+}
+
 /// What was typed into the form, to show it again.
 #[derive(Debug, Clone, Default, Serialize)]
 #[expect(missing_docs, reason = "each field is the form field of its name")]
@@ -273,6 +379,12 @@ impl Renderer {
                     return Err(RenderError { name: "mail/approval.html".to_owned(), problem });
                 }
             }
+            for kind in NoticeKind::ALL {
+                for answered in ["approved", "rejected", "reported"] {
+                    let view = NoticeView { answered: answered.to_owned(), ..NoticeView::sample(&service, lang) };
+                    self.notice(*kind, &view)?;
+                }
+            }
             let scope = || ScopeView { code: "order", text: String::new() };
             let form = ApproveForm {
                 facts: &facts,
@@ -305,6 +417,23 @@ impl Renderer {
         self.environment.get_template(name).map_err(error)?.render(minijinja::value::Serde(context)).map_err(error)
     }
 
+    /// A notice, ready to be put together: the template's first line is the subject, a blank line follows.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`], and where there is no subject line.
+    pub fn notice(&self, kind: NoticeKind, view: &NoticeView<'_>) -> Result<NoticeParts, RenderError> {
+        let name = format!("mail/notice/{}.txt", kind.as_str());
+        let whole = self.render(&name, view)?;
+        let (subject, text) = whole
+            .split_once("\n\n")
+            .and_then(|(head, text)| Some((head.trim().strip_prefix("Subject: ")?, text)))
+            .filter(|(subject, _)| !subject.contains('\n'))
+            .ok_or_else(|| RenderError {
+                name, problem: "must begin with one line `Subject: …` and a blank line".to_owned()
+            })?;
+        Ok(NoticeParts { subject: subject.to_owned(), text: format!("{}\n", text.trim_end()) })
+    }
+
     /// The approval mail, ready to be put together.
     ///
     /// # Errors
@@ -315,6 +444,15 @@ impl Renderer {
         let (text, html) = (self.render("mail/approval.txt", context)?, self.render("mail/approval.html", context)?);
         Ok(ApprovalParts { subject, text, html })
     }
+}
+
+/// A notice's parts.
+#[derive(Debug, Clone)]
+pub struct NoticeParts {
+    /// One line.
+    pub subject: String,
+    /// The text.
+    pub text: String,
 }
 
 /// An approval mail's parts.

@@ -24,13 +24,15 @@ pub fn start(filter: &str, json: bool) -> Result<(), TryInitError> {
 }
 
 /// Everything that is counted: name, unit where there is one, meaning.
-const GAUGES: [(&str, Option<Unit>, &str); 3] = [
+const GAUGES: [(&str, Option<Unit>, &str); 5] = [
     (
         "dcvd_public_suffix_list_age_seconds",
         Some(Unit::Seconds),
         "Age of the Public Suffix List in use; absent where the list does not say when it was made",
     ),
     ("dcvd_orders_held", None, "Pending orders that wait for an operator's release"),
+    ("dcvd_canary_missed", None, "1 where the mail to ourselves did not come back in time; absent where none was sent"),
+    ("dcvd_canary_round_trip_seconds", Some(Unit::Seconds), "Time of the last canary, out and back"),
     ("dcvd_policy_entries", None, "Entries of the operators' lists of names, by list"),
 ];
 const COUNTERS: [(&str, &str); 2] = [

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::App;
 use super::open_link::{Opened, asked_mail};
+use super::{App, notify};
 use crate::dcv::contact::Source;
 use crate::dcv::decision::{self, Answer, Decision, REASON_MAX_CHARS, Refusal, SIGNER_MAX_CHARS};
 use crate::dcv::event::{Basis, Event, EventType, validation_ended};
 use crate::dcv::id::{EffectId, OrderId};
+use crate::dcv::notice::Answered;
 use crate::dcv::order::{LinkState, OrderState, ValidationState};
 use crate::dcv::profile::{Corroboration, Versioned};
 use crate::dcv::timestamp::Timestamp;
@@ -65,6 +66,12 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 };
                 let open: Vec<&ValidationRow> = asked.into_iter().filter(|one| one.state == "pending").collect();
                 let mut events = Vec::new();
+                let names: Vec<EndedName<'_>> = open.iter().map(|one| EndedName::new(&one.name, &decision)).collect();
+                let asked: Vec<&MailRow> = mails.iter().filter(|mail| open.iter().any(|one| asks(mail, one))).collect();
+                let answered = Answered::new(decision.state, decision.reported);
+                let receipts = profile.profile.mail.decision_receipt;
+                let notices = notify::of_answer(&order, receipts, answered, mail, &names, &asked, now)?;
+                notify::enqueue(tx, notices, now, &mut ids).await?;
                 for one in &open {
                     if !tx
                         .decide_validation(&one.id, mail.id()?, answer.as_str(), mail.source()?.method(), &decision, now)
@@ -88,7 +95,21 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
         })
         .await?;
     app.wake.webhook.notify_one();
+    app.wake.notice.notify_one();
     Ok(outcome)
+}
+
+/// A name that an answer ended, as notices tell it.
+pub(super) struct EndedName<'n> {
+    pub(super) name: &'n str,
+    pub(super) scope: Option<&'static str>,
+    pub(super) signer: Option<&'n str>,
+}
+
+impl<'n> EndedName<'n> {
+    fn new(name: &'n str, decision: &'n Decision) -> Self {
+        Self { name, scope: decision.scope.map(decision::Scope::as_str), signer: decision.signer.as_deref() }
+    }
 }
 
 /// Ends an order whose names have all ended, and says so.

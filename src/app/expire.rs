@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::App;
 use super::answer::complete;
+use super::{App, notify};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::dcv::order::{LinkState, ValidationState};
@@ -32,12 +32,14 @@ pub async fn expire_due(app: &App) -> Result<usize, StoreError> {
     }
     if !due.is_empty() {
         app.wake.webhook.notify_one();
+        app.wake.notice.notify_one();
     }
     Ok(due.len())
 }
 
 async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), StoreError> {
     let Some(order) = app.store.order(id).await? else { return Ok(()) };
+    let notices = app.profile_of(&order).await?.profile.mail.expiry_notice;
     let (mut ids, routes) = (app.id_source(), app.routes(&order.client));
     app.store
         .write("expire", move |tx| {
@@ -55,11 +57,12 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                         open.push(&mail.id);
                     }
                 }
-                let mut events = Vec::new();
+                let (mut events, mut names) = (Vec::new(), Vec::new());
                 for one in &validations {
                     if over(one, &open, &pairs, now)?
                         && tx.end_validation(&one.id, one.state()?, ValidationState::Expired, now).await?
                     {
+                        names.push(one.name.as_str());
                         events.push(Event::new(
                             EventType::ValidationExpired,
                             now,
@@ -67,6 +70,9 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                             json!({"name": one.name, "state": "expired"}),
                         ));
                     }
+                }
+                if notices {
+                    notify::enqueue(tx, notify::of_expiry(&order, &names, now)?, now, &mut ids).await?;
                 }
                 events.extend(complete(tx, id, now).await?);
                 tx.record_events(id, &order.order_ref, &events, &routes, &mut ids).await

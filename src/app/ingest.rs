@@ -6,12 +6,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::App;
+use super::notify::{self, NewNotice};
 use crate::dcv::event::{Event, EventType};
-use crate::dcv::id::{MailId, ReturnedId};
-use crate::dcv::order::Delivery;
+use crate::dcv::id::{MailId, NoticeId, ReturnedId};
+use crate::dcv::notice::NoticeKind;
+use crate::dcv::order::{Delivery, Locale};
 use crate::dcv::returned_mail::{self, Action, Kind, Returned};
-use crate::dcv::{redact, return_path, timestamp::Timestamp};
-use crate::store::{MailRow, ReturnedRow, StoreError};
+use crate::dcv::timestamp::{DAY_SECS, Timestamp};
+use crate::dcv::{redact, return_path};
+use crate::store::{MailRow, NoticeRow, OrderRow, ReturnedRow, StoreError};
 
 /// Longest part of a message that is kept, in octets.
 const KEPT_MAX_OCTETS: usize = 64 * 1024;
@@ -37,6 +40,8 @@ pub enum Ingested {
     Stray(Kind),
     /// It belongs to this mail.
     Of(MailId, Kind),
+    /// It belongs to this notice.
+    OfNotice(NoticeId, Kind),
 }
 
 /// Takes a message. `recipient` is the address that the mail server delivered it for, where it tells.
@@ -48,15 +53,19 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     // The content says what happened, never to which mail: anybody can write that.
     let Read { addresses, returned, clean } = read(app, raw).await;
     let addressed: Vec<String> = recipient.map(str::to_owned).into_iter().chain(addresses).collect();
-    let referred = addressed.into_iter().find_map(|address| return_path::mail_of(&app.keys, &address));
-    let mail = match referred {
-        None => None,
-        Some(id) => app.store.mail(id).await?,
-    };
+    let referred = addressed.into_iter().find_map(|address| return_path::subject_of(&app.keys, &address));
+    let (mut mail, mut notice) = (None, None);
+    if let Some(id) = referred {
+        mail = app.store.mail(MailId::from_bytes(id)).await?;
+        if mail.is_none() {
+            notice = app.store.notice(NoticeId::from_bytes(id)).await?;
+        }
+    }
     let kept_octets = if mail.is_some() { KEPT_MAX_OCTETS } else { STRAY_MAX_OCTETS };
     let row = ReturnedRow {
         id: ReturnedId::new(now, app.random()).as_bytes().to_vec(),
         mail_id: mail.as_ref().map(|mail| mail.id.clone()),
+        notice_id: notice.as_ref().map(|notice| notice.id.clone()),
         at: now.unix_micros(),
         kind: returned.kind.as_str().to_owned(),
         findings: json!(returned).to_string(),
@@ -65,19 +74,7 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     };
     metrics::counter!("dcvd_returned_mails_total", "kind" => returned.kind.as_str(), "ours" => if mail.is_some() { "yes" } else { "no" })
         .increment(1);
-    let Some(mail) = mail else {
-        let kept: Result<bool, StoreError> = app
-            .store
-            .write("ingest_stray", move |tx| {
-                Box::pin(async move {
-                    let kept = tx.insert_returned(&row).await?;
-                    tx.drop_old_strays(STRAYS_MAX).await?;
-                    Ok(kept)
-                })
-            })
-            .await;
-        return Ok(if kept? { Ingested::Stray(returned.kind) } else { Ingested::Again });
-    };
+    let Some(mail) = mail else { return without_mail(app, row, notice, &returned, &clean, now).await };
     let (id, order_id) = (mail.id()?, mail.order_id()?);
     let missing = || StoreError::inconsistent("mails", "order_id", &mail.id);
     let order = app.store.order(order_id).await?.ok_or_else(missing)?;
@@ -85,6 +82,10 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     let event = fate.and_then(|fate| event(fate, &mail, &returned, now));
     let why = why(&returned);
     let (mut ids, routes) = (app.id_source(), app.routes(&order.client));
+    // Told once for each mail, since its fate changes to this once.
+    let lost = fate == Some(Delivery::Bounced) && returned.permanent == Some(true);
+    let told = if lost { notify::of_bounce(app, &order, &mail, &why, now)? } else { Vec::new() };
+    let replied = if kind == Kind::Reply { forwarded(app, &clean, Some((&order, &mail)), now)? } else { Vec::new() };
     let kept: Result<bool, StoreError> = app
         .store
         .write("ingest", move |tx| {
@@ -92,7 +93,9 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
                 tx.lock(order_id).await?;
                 if tx.returned_of(id).await? >= KEPT_PER_MAIL_MAX {
                     tracing::warn!(mail = %id, "too much came back for this mail; its fate is read, the message is not kept");
-                } else if !tx.insert_returned(&row).await? {
+                } else if tx.insert_returned(&row).await? {
+                    notify::enqueue(tx, replied, now, &mut ids).await?;
+                } else {
                     return Ok(false);
                 }
                 if let Some(fate) = fate
@@ -100,6 +103,7 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
                     && let Some(event) = event
                 {
                     tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
+                    notify::enqueue(tx, told, now, &mut ids).await?;
                 }
                 Ok(true)
             })
@@ -109,8 +113,88 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
         return Ok(Ingested::Again);
     }
     app.wake.webhook.notify_one();
+    app.wake.notice.notify_one();
     tracing::info!(mail = %id, kind = kind.as_str(), "returned mail");
     Ok(Ingested::Of(id, kind))
+}
+
+/// Keeps a message that belongs to no approval mail: a canary that came back, what came back for a notice, or a stray.
+async fn without_mail(
+    app: &App,
+    row: ReturnedRow,
+    notice: Option<NoticeRow>,
+    returned: &Returned,
+    clean: &[u8],
+    now: Timestamp,
+) -> Result<Ingested, StoreError> {
+    let kind = returned.kind;
+    let mine = notice.as_ref().map(|notice| Ok::<_, StoreError>((notice.id()?, notice.kind()?))).transpose()?;
+    let (fate, why) = (fate(returned), why(returned));
+    // The canary itself; a report about it says what it says.
+    let is_canary = matches!(mine, Some((_, NoticeKind::Canary))) && fate.is_none();
+    let replied = if kind == Kind::Reply && !is_canary { forwarded(app, clean, None, now)? } else { Vec::new() };
+    let mut ids = app.id_source();
+    let kept: Result<bool, StoreError> = app
+        .store
+        .write("ingest_other", move |tx| {
+            Box::pin(async move {
+                if let (Some((id, _)), true) = (mine, is_canary) {
+                    return tx.canary_returned(id, now).await;
+                }
+                if !tx.insert_returned(&row).await? {
+                    return Ok(false);
+                }
+                tx.drop_old_strays(STRAYS_MAX).await?;
+                if let (Some((id, _)), Some(fate)) = (mine, fate) {
+                    let failure = (fate != Delivery::Delivered).then_some(why.as_str());
+                    tx.set_notice_delivery(id, fate, failure, now).await?;
+                }
+                let day = Duration::from_secs(DAY_SECS);
+                // Anybody can write there, and each would reach the operators' mailbox.
+                if tx.count_notices(NoticeKind::Reply, now - day).await? < FORWARDED_PER_DAY_MAX {
+                    notify::enqueue(tx, replied, now, &mut ids).await?;
+                }
+                Ok(true)
+            })
+        })
+        .await;
+    if !kept? {
+        return Ok(Ingested::Again);
+    }
+    app.wake.notice.notify_one();
+    Ok(match mine {
+        None => Ingested::Stray(kind),
+        Some((id, _)) => Ingested::OfNotice(id, kind),
+    })
+}
+
+/// Messages from people that belong to no mail and are passed on, within a day.
+const FORWARDED_PER_DAY_MAX: i64 = 100;
+
+/// What a person wrote, for the operators.
+fn forwarded(
+    app: &App,
+    clean: &[u8],
+    about: Option<(&OrderRow, &MailRow)>,
+    now: Timestamp,
+) -> Result<Vec<NewNotice>, StoreError> {
+    let written = returned_mail::written(clean);
+    let data = json!({
+        "reply_from": written.from,
+        "subject": written.subject,
+        "text": written.text,
+        "about": about.map(|(_, mail)| &mail.recipient),
+        "at": now,
+    });
+    let order = about.map(|(order, _)| order.id()).transpose()?;
+    let notice = |recipient: &String| NewNotice {
+        kind: NoticeKind::Reply,
+        order,
+        recipient: recipient.clone(),
+        locale: Locale::Ja,
+        data: data.clone(),
+    };
+    Ok(app.settings.operators.iter().map(notice).collect())
 }
 
 /// A message as far as it can be read.

@@ -1,15 +1,21 @@
 //! The use cases, one file each, named for what they do: gather, decide, commit.
 
 pub mod answer;
+pub mod canary;
 pub mod deliver;
+pub mod digest;
 pub mod expire;
 pub mod ingest;
 pub mod list_approvers;
 pub mod lookups;
+mod notify;
 pub mod open_link;
+pub mod pace;
 pub mod place_order;
+pub mod preflight;
 pub mod release;
 pub mod replay;
+pub mod resend;
 pub mod show_evidence;
 pub mod show_order;
 
@@ -20,6 +26,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use self::pace::Pace;
 use crate::dcv::event::{Event, Subscription};
 use crate::dcv::id::ID_RANDOM_BYTES;
 use crate::dcv::link::KeyRing;
@@ -41,6 +48,16 @@ pub struct Settings {
     pub bounce_address: String,
     /// What stands between the two.
     pub bounce_delimiter: char,
+    /// The sender of mails, as people see it.
+    pub from: String,
+    /// Who gets notices of trouble, people's replies and the digest.
+    pub operators: Vec<String>,
+    /// When the digest goes, as time since midnight in Japan; `None` = never.
+    pub digest: Option<Duration>,
+    /// How the canary flies; `None` = not.
+    pub canary: Option<canary::CanarySettings>,
+    /// Approval mails to one address within 24 hours; 0 = no limit.
+    pub recipient_daily_cap: u32,
     /// The host in Message-IDs: the sender's domain.
     pub message_id_host: String,
     /// Whose mail it is.
@@ -62,6 +79,8 @@ pub struct Settings {
 pub struct Wake {
     /// A mail waits.
     pub mail: Notify,
+    /// A notice waits.
+    pub notice: Notify,
     /// A webhook waits.
     pub webhook: Notify,
 }
@@ -93,12 +112,29 @@ pub struct App {
     pub renderer: Renderer,
     /// Wakes the workers.
     pub wake: Wake,
+    /// The pace of mail to each recipient domain.
+    pub pace: Mutex<Pace>,
+    /// Whether recipients' domains take mail, as found lately.
+    pub mail_hosts: preflight::Found,
     /// The registries' WHOIS servers as IANA named them.
     pub whois_servers: Mutex<HashMap<String, (String, Timestamp)>>,
     /// IANA's RDAP bootstrap registry as last read.
     pub rdap_bootstrap: Mutex<Option<(Arc<Vec<u8>>, Timestamp)>>,
     /// Profiles of earlier orders that are no longer in force, by hash.
     pub past_profiles: Mutex<HashMap<Vec<u8>, Arc<Versioned>>>,
+}
+
+/// A mail under way to a recipient domain.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    pace: &'a Mutex<Pace>,
+    domain: &'a str,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).end(self.domain);
+    }
 }
 
 impl App {
@@ -112,6 +148,15 @@ impl App {
     #[must_use]
     pub fn lists(&self) -> Arc<Lists> {
         self.lists.load_full()
+    }
+
+    /// A mail's turn to go to a recipient domain, until it is dropped.
+    ///
+    /// # Errors
+    /// The instant at which it may come back.
+    pub fn turn<'a>(&'a self, domain: &'a str, effect: &[u8]) -> Result<Turn<'a>, Timestamp> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).begin(domain, effect, self.now())?;
+        Ok(Turn { pace: &self.pace, domain })
     }
 
     /// Random bytes.
@@ -209,17 +254,22 @@ impl OrderRow {
     }
 }
 
-/// What mail and page tell of an order and a mail.
-fn facts_view(order: &OrderRow, facts: &OrderFacts, mail: &MailRow, names: Vec<NameView>) -> FactsView {
-    let created = Timestamp::from_unix_micros(order.created_at);
-    let deadline = Timestamp::from_unix_micros(mail.expires_at);
-    let (kind_ja, kind_en) = match facts.kind {
+/// What an order is for, in Japanese and in English; empty where it was not told.
+pub(crate) const fn kind_words(kind: Option<OrderKind>) -> (&'static str, &'static str) {
+    match kind {
         None => ("", ""),
         Some(OrderKind::New) => ("新規", "new"),
         Some(OrderKind::Renewal) => ("更新", "renewal"),
         Some(OrderKind::Additional) => ("追加", "additional"),
         Some(OrderKind::Reissue) => ("再発行", "reissue"),
-    };
+    }
+}
+
+/// What mail and page tell of an order and a mail.
+fn facts_view(order: &OrderRow, facts: &OrderFacts, mail: &MailRow, names: Vec<NameView>) -> FactsView {
+    let created = Timestamp::from_unix_micros(order.created_at);
+    let deadline = Timestamp::from_unix_micros(mail.expires_at);
+    let (kind_ja, kind_en) = kind_words(facts.kind);
     let (role_ja, role_en) = match mail.role.as_deref() {
         Some("registrant") => ("登録者", "registrant"),
         Some("administrative") => ("登録担当者", "administrative"),

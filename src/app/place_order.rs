@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::lookups::{self, Freshness};
 use super::show_order::OrderRecord;
-use super::{App, Lists, OrderFacts, facts_view};
+use super::{App, Lists, OrderFacts, facts_view, notify};
 use crate::dcv::contact::{self, Listing, Source, SourceReport, SourceStatus};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::evidence::Lookup;
@@ -15,9 +15,10 @@ use crate::dcv::id::{EffectId, LookupId, MailId, OrderId, ValidationId};
 use crate::dcv::link::{self, RandomValue};
 use crate::dcv::name::{CertificateName, Fqdn};
 use crate::dcv::order::{
-    self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderState, PlannedMail, ValidationState,
+    self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderKind, OrderState, PlannedMail, ValidationState,
 };
-use crate::dcv::profile::Versioned;
+use crate::dcv::profile::{SubjectFields, Versioned};
+use crate::dcv::resend::next_reminder;
 use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Letter;
@@ -75,6 +76,9 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
     let draft = draft(app, &new, &assignment, &missing, now)?;
     let record = draft.record.clone();
     let (mut ids, routes) = (app.id_source(), app.routes(&new.client));
+    // What policy holds must not be announced.
+    let heads_up = new.profile.profile.mail.applicant_heads_up && record.order.held.is_none();
+    let facts = new.facts;
     app.store
         .write("place_order", move |tx| {
             Box::pin(async move {
@@ -96,15 +100,19 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
                     let effect = NewEffect {
                         id: EffectId::new(now, ids()),
                         kind: EffectKind::Mail,
-                        order,
+                        order: Some(order),
                         subject: *mail.id()?.as_bytes(),
                         endpoint: mail.reference.clone(),
                         seq: 0,
+                        recipient: Some(mail.recipient.clone()),
                         body: Some(letter),
                         at: now,
                         held: record.order.held.is_some(),
                     };
                     tx.enqueue(&effect).await?;
+                }
+                if heads_up {
+                    notify::enqueue(tx, notify::of_order(&record.order, &facts, &record.mails)?, now, &mut ids).await?;
                 }
                 tx.record_events(order, &record.order.order_ref, &events, &routes, &mut ids).await?;
                 Ok(())
@@ -113,6 +121,7 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
         .await?;
     app.wake.mail.notify_one();
     app.wake.webhook.notify_one();
+    app.wake.notice.notify_one();
     Ok(record)
 }
 
@@ -270,9 +279,9 @@ fn write_mail(
     let mut ids = app.id_source();
     let id = MailId::new(now, ids());
     let random = RandomValue::new(app.random());
-    let approver = &planned.approver;
+    let (approver, profile) = (&planned.approver, &new.profile.profile);
     // The reference stands in the return path; it tells nothing of the Random Value.
-    let reference = return_path::reference(&app.keys, id);
+    let reference = return_path::reference(&app.keys, id.as_bytes());
     let mut row = MailRow {
         id: id.as_bytes().to_vec(),
         order_id: order.id.clone(),
@@ -293,9 +302,14 @@ fn write_mail(
         delivery: Delivery::Queued.as_str().to_owned(),
         failure: None,
         created_at: now.unix_micros(),
-        expires_at: now.plus_days(new.profile.profile.window.days).unix_micros(),
+        expires_at: now.plus_days(profile.window.days).unix_micros(),
         sent_at: None,
         answered_at: None,
+        resends: 0,
+        reminders: 0,
+        resent_at: None,
+        remind_at: next_reminder(&profile.reminders, now.plus_days(profile.window.days), now).map(Timestamp::unix_micros),
+        mail_host: None,
     };
     let names = asked.iter().map(|validation| NameView::new(&validation.name)).collect();
     let facts = facts_view(order, &new.facts, &row, names);
@@ -303,20 +317,23 @@ fn write_mail(
     let context = ApprovalMail {
         facts: &facts,
         service: &app.settings.service,
-        ca: &new.profile.profile.ca,
+        ca: &profile.ca,
         locale: new.locale.as_str(),
         url: &url,
         others,
     };
     let ApprovalParts { subject, text, html } =
         app.renderer.approval_mail(&context).map_err(|error| PlaceError::Mail(error.to_string()))?;
+    let fields = SubjectFields { domain: &facts.adn.unicode, request_id: &facts.request_id, order_ref: &facts.order_ref };
+    let renewal = new.facts.kind == Some(OrderKind::Renewal);
     let letter = Letter {
         to: approver.email.clone(),
-        subject,
+        subject: profile.mail.subject(new.locale == Locale::Ja, renewal, &fields).unwrap_or(subject),
         text,
-        html,
+        html: Some(html),
         message_id: row.message_id.clone(),
-        mail_id: id,
+        mail_id: Some(id),
+        kind: "approval",
         date: now,
         languages: if new.locale == Locale::Ja { "ja, en" } else { "en, ja" },
     };

@@ -107,6 +107,8 @@ pub struct AttemptEvidence {
     pub ended_at: Timestamp,
     pub outcome: String,
     pub detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dialogue: Vec<String>,
 }
 
 /// Puts an order's evidence together; `None` when there is no such order of this ordering system.
@@ -199,5 +201,6 @@ fn attempt(row: AttemptRow) -> AttemptEvidence {
         ended_at: Timestamp::from_unix_micros(row.ended_at),
         outcome: row.outcome,
         detail: row.detail,
+        dialogue: row.dialogue.iter().flat_map(|dialogue| dialogue.lines()).map(str::to_owned).collect(),
     }
 }

@@ -75,6 +75,11 @@ pub struct MailView {
     pub sent_at: Option<Timestamp>,
     pub answered_at: Option<Timestamp>,
     pub expires_at: Timestamp,
+    pub resends: i64,
+    pub reminders: i64,
+    pub resent_at: Option<Timestamp>,
+    pub next_reminder_at: Option<Timestamp>,
+    pub mail_host: Option<String>,
 }
 
 /// One entry of the timeline as the API tells it.
@@ -136,6 +141,11 @@ impl OrderRecord {
             sent_at: mail.sent_at.map(Timestamp::from_unix_micros),
             answered_at: mail.answered_at.map(Timestamp::from_unix_micros),
             expires_at: Timestamp::from_unix_micros(mail.expires_at),
+            resends: mail.resends,
+            reminders: mail.reminders,
+            resent_at: mail.resent_at.map(Timestamp::from_unix_micros),
+            next_reminder_at: mail.remind_at.map(Timestamp::from_unix_micros),
+            mail_host: mail.mail_host.clone(),
         })
     }
 }

@@ -21,6 +21,7 @@ pub(super) async fn run(config: Config, recipient: Option<&str>) -> anyhow::Resu
     app.store.close().await;
     match ingested {
         Ingested::Of(mail, kind) => println!("{mail} {}", kind.as_str()),
+        Ingested::OfNotice(notice, kind) => println!("{notice} {}", kind.as_str()),
         Ingested::Stray(kind) => println!("- {}", kind.as_str()),
         Ingested::Again => println!("- again"),
     }

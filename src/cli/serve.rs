@@ -23,8 +23,10 @@ use crate::adapters::maildir::Maildir;
 use crate::adapters::rdap::HttpRdap;
 use crate::adapters::webhook::{Endpoint, StandardWebhooks};
 use crate::adapters::whois::PortFortyThree;
-use crate::app::{App, Lists, Settings, Wake};
-use crate::config::{Config, DnssecMode, LogFormat, load_profiles};
+use crate::app::canary::CanarySettings;
+use crate::app::pace::Pace;
+use crate::app::{App, Lists, Settings, Wake, preflight};
+use crate::config::{CanaryMode, Config, DnssecMode, LogFormat, load_profiles};
 use crate::dcv::contact::refusal;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::link::{KEY_OCTETS, KeyRing, LinkKey};
@@ -188,6 +190,12 @@ pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> any
         lists: ArcSwap::from_pointee(lists),
         renderer,
         wake: Wake::default(),
+        pace: Mutex::new(Pace::new(
+            config.smtp.domain_rate.period,
+            config.smtp.domain_burst.get(),
+            config.smtp.domain_concurrency.get(),
+        )),
+        mail_hosts: preflight::Found::default(),
         whois_servers: Mutex::new(HashMap::new()),
         rdap_bootstrap: Mutex::new(None),
         past_profiles: Mutex::new(HashMap::new()),
@@ -223,11 +231,13 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
     let rdap =
         HttpRdap::new(&config.rdap.bootstrap, config.rdap.allow_http, config.whois.timeout, clock.clone()).context("rdap")?;
     let mail_out = Smtp::new(&SmtpSettings {
-        url: config.smtp.url.clone(),
+        urls: std::iter::once(&config.smtp.url).chain(&config.smtp.fallback_urls).cloned().collect(),
         from: config.smtp.from.clone(),
         reply_to: config.smtp.reply_to.clone(),
         password: config.smtp.password().context("smtp.password_file")?,
+        ca_file: config.smtp.ca_file.clone(),
         timeout: config.smtp.timeout,
+        data_timeout: config.smtp.data_timeout,
         mails_per_connection: config.smtp.mails_per_connection,
         connection_age: config.smtp.connection_age,
     })?;
@@ -267,6 +277,11 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
     );
     anyhow::ensure!("+-=".contains(config.smtp.bounce_delimiter), "smtp.bounce_delimiter: must be one of + - =");
     let service = &config.service;
+    let flies = match config.canary.mode {
+        CanaryMode::Auto => given(&config.inbound.maildir).is_some(),
+        CanaryMode::On => true,
+        CanaryMode::Off => false,
+    };
     Ok(Settings {
         public_base: config.server.public_base().to_owned(),
         bounce_address: bounce.to_string(),
@@ -280,12 +295,22 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             contact_hours_ja: service.contact_hours_ja.clone(),
             contact_hours_en: service.contact_hours_en.clone(),
         },
+        from: config.smtp.from.clone(),
+        operators: operators(config)?,
+        digest: config.notices.digest,
+        canary: flies.then_some(CanarySettings { every: config.canary.every, alarm_after: config.canary.alarm_after }),
+        recipient_daily_cap: config.smtp.recipient_daily_cap,
         subscriptions: config.webhooks.iter().map(crate::config::WebhookEndpoint::subscription).collect(),
         whois_root: config.whois.root.to_ascii_lowercase(),
         whois_server_ttl: config.whois.server_ttl,
         lookup_deadline: LOOKUP_DEADLINE,
         rdap_allow_http: config.rdap.allow_http,
     })
+}
+
+fn operators(config: &Config) -> anyhow::Result<Vec<String>> {
+    let address = |text: &String| EmailAddress::parse(text).map(|address| address.to_string());
+    config.notices.operators.iter().map(address).collect::<Result<_, _>>().context("notices.operators")
 }
 
 fn http_settings(config: &Config) -> HttpSettings {

@@ -13,8 +13,8 @@ use toml::{Table, Value};
 pub use profiles::{ProfilesError, load_profiles};
 pub use secret::SecretError;
 pub use sections::{
-    Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, PolicyFiles, Rate, Rdap, Server, Service,
-    Smtp, Webhook, WebhookEndpoint, Whois,
+    Canary, CanaryMode, Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, Notices, PolicyFiles,
+    Rate, Rdap, Server, Service, Smtp, Webhook, WebhookEndpoint, Whois,
 };
 
 /// Every key with its default, embedded.
@@ -52,6 +52,10 @@ pub struct Config {
     pub rdap: Rdap,
     /// Mail out.
     pub smtp: Smtp,
+    /// Mail to the operators.
+    pub notices: Notices,
+    /// The mail to ourselves.
+    pub canary: Canary,
     /// Returned mail.
     pub inbound: Inbound,
     /// Link keys.
@@ -151,6 +155,7 @@ impl Config {
             }
             endpoint.lint().map_err(|(key, problem)| ConfigError::key(format!("webhooks[{at}].{key}"), problem))?;
         }
+        self.canary.lint().map_err(|(key, problem)| ConfigError::key(format!("canary.{key}"), problem))?;
         self.whois.lint().map_err(|(key, problem)| ConfigError::key(format!("whois.{key}"), problem))?;
         self.server.lint().map_err(|(key, problem)| ConfigError::key(format!("server.{key}"), problem))?;
         self.jobs.lint().map_err(|(key, problem)| ConfigError::key(format!("jobs.{key}"), problem))

@@ -164,6 +164,8 @@ pub struct Rdap {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Smtp {
     pub url: SecretString,
+    pub fallback_urls: Vec<SecretString>,
+    pub ca_file: PathBuf,
     pub from: String,
     pub reply_to: String,
     pub bounce_address: String,
@@ -171,9 +173,58 @@ pub struct Smtp {
     pub password_file: PathBuf,
     #[serde(with = "span")]
     pub timeout: Duration,
+    #[serde(with = "span")]
+    pub data_timeout: Duration,
     pub mails_per_connection: u32,
     #[serde(with = "span")]
     pub connection_age: Duration,
+    pub domain_concurrency: std::num::NonZeroU32,
+    pub domain_rate: Rate,
+    pub domain_burst: std::num::NonZeroU32,
+    pub recipient_daily_cap: u32,
+}
+
+/// `[notices]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Notices {
+    pub operators: Vec<String>,
+    #[serde(deserialize_with = "time_of_day")]
+    pub digest: Option<Duration>,
+}
+
+/// Whether the canary flies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CanaryMode {
+    /// Where returned mail is read from a Maildir.
+    Auto,
+    /// It does: a pipe brings it back.
+    On,
+    /// It does not.
+    Off,
+}
+
+/// `[canary]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Canary {
+    pub mode: CanaryMode,
+    #[serde(with = "span")]
+    pub every: Duration,
+    #[serde(with = "span")]
+    pub alarm_after: Duration,
+}
+
+impl Canary {
+    pub(super) fn lint(&self) -> Lint {
+        if self.every < Duration::from_secs(60) {
+            return Err(("every", "must be 1m at least".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 impl Smtp {
@@ -392,6 +443,20 @@ fn sha256_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D:
         .ok()
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| serde::de::Error::custom("must be 64 hexadecimal digits: the SHA-256 of the token"))
+}
+
+/// "09:00" as the time since midnight; empty = never.
+fn time_of_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read = || {
+        let (hours, minutes) = text.split_once(':')?;
+        let (hours, minutes): (u64, u64) = (hours.parse().ok()?, minutes.parse().ok()?);
+        (hours < 24 && minutes < 60).then(|| Duration::from_secs(hours * 3600 + minutes * 60))
+    };
+    read().map(Some).ok_or_else(|| serde::de::Error::custom("must be a time of day such as \"09:00\""))
 }
 
 fn empty_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {

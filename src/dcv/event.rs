@@ -58,13 +58,17 @@ event_types! {
     OrderHeld = "order.held",
     /// An operator released the order.
     OrderReleased = "order.released",
+    /// A mail was put into the outbox once more; `mail.sent` follows.
+    MailResent = "mail.resent",
+    /// An effect that was given up was put back into the outbox.
+    EffectReplayed = "effect.replayed",
 }
 
 impl EventType {
     /// Whether ordering systems are told; the rest stands in the timeline alone, since it is the operators' business; the reason stands on the status page.
     #[must_use]
     pub const fn is_told(self) -> bool {
-        !matches!(self, Self::OrderHeld | Self::OrderReleased)
+        !matches!(self, Self::OrderHeld | Self::OrderReleased | Self::MailResent | Self::EffectReplayed)
     }
 
     /// Reads the contract's spelling.

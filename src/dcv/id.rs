@@ -96,6 +96,10 @@ id!(
     MailId, "mail_"
 );
 id!(
+    /// A mail without a link.
+    NoticeId, "note_"
+);
+id!(
     /// A message that came back.
     ReturnedId, "ret_"
 );

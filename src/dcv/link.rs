@@ -112,7 +112,7 @@ impl KeyRing {
     pub(super) const HEAD_CHARS: usize = 8;
 
     /// Whether a token of one of these keys begins so.
-    pub(super) fn begins_token(&self, head: &[u8; Self::HEAD_CHARS]) -> bool {
+    pub(super) fn begins_token(&self, head: [u8; Self::HEAD_CHARS]) -> bool {
         let mut bytes = [0; Self::HEAD_CHARS / 4 * 3];
         // The version's bits alone sort out nearly everything.
         head[0] == b'A'

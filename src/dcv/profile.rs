@@ -185,6 +185,155 @@ pub enum Concurrency {
     Multiple,
 }
 
+/// What a reminder is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReminderMode {
+    /// The same mail once more.
+    IdenticalResend,
+    /// A notice without a link.
+    NoticeOnly,
+    /// There is none.
+    Off,
+}
+
+/// When recipients who have not answered are reminded.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reminders {
+    /// How long before the deadline.
+    #[serde(with = "spans")]
+    pub at: Vec<Duration>,
+    /// What they get.
+    pub mode: ReminderMode,
+}
+
+impl Reminders {
+    /// How long before the deadline there is a reminder.
+    pub fn offsets(&self) -> impl Iterator<Item = Duration> {
+        self.at.iter().copied().filter(|_| self.mode != ReminderMode::Off)
+    }
+
+    /// Whether a reminder is the mail itself.
+    #[must_use]
+    pub fn is_identical(&self) -> bool {
+        self.mode == ReminderMode::IdenticalResend
+    }
+}
+
+impl Default for Reminders {
+    /// Of orders placed before there were reminders: none.
+    fn default() -> Self {
+        Self { at: Vec::new(), mode: ReminderMode::Off }
+    }
+}
+
+/// How often a mail may be sent once more on somebody's word.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resends {
+    /// Time between one sending and the next.
+    #[serde(with = "span")]
+    pub min_interval: Duration,
+    /// How often.
+    pub max: u32,
+}
+
+impl Default for Resends {
+    fn default() -> Self {
+        Self { min_interval: Duration::ZERO, max: 5 }
+    }
+}
+
+/// The mails' wording, and which notices go.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailRules {
+    /// The approval mail's subject where Japanese stands first; empty = the template's.
+    pub subject_ja: String,
+    /// The same where English stands first.
+    pub subject_en: String,
+    /// The Japanese subject for a renewal; empty = as any other.
+    pub subject_renewal_ja: String,
+    /// The ordering side is told at the order's creation who is asked.
+    pub applicant_heads_up: bool,
+    /// Everyone who was asked is told what was answered.
+    pub decision_receipt: bool,
+    /// The ordering side is told when nobody answered in time.
+    pub expiry_notice: bool,
+}
+
+/// Longest subject, in characters, before its placeholders are filled.
+const SUBJECT_MAX_CHARS: usize = 120;
+
+impl MailRules {
+    /// The approval mail's subject as the profile words it; `None` where it leaves that to the template.
+    #[must_use]
+    pub fn subject(&self, japanese: bool, renewal: bool, fields: &SubjectFields<'_>) -> Option<String> {
+        let wording = match (japanese, renewal && !self.subject_renewal_ja.is_empty()) {
+            (true, true) => &self.subject_renewal_ja,
+            (true, false) => &self.subject_ja,
+            (false, _) => &self.subject_en,
+        };
+        (!wording.is_empty()).then(|| fields.fill(wording))
+    }
+
+    fn lint(&self) -> Result<(), LintError> {
+        let subjects = [
+            ("mail.subject_ja", &self.subject_ja),
+            ("mail.subject_en", &self.subject_en),
+            ("mail.subject_renewal_ja", &self.subject_renewal_ja),
+        ];
+        for (key, wording) in subjects.into_iter().filter(|(_, wording)| !wording.is_empty()) {
+            let err = |problem| Err(LintError { key, problem });
+            if !wording.contains("{domain}") {
+                return err("must hold {domain}, so that the owner sees what is asked");
+            }
+            if SubjectFields::default().fill(wording).contains(['{', '}']) {
+                return err("may hold {domain}, {request_id} and {order_ref} alone");
+            }
+            if ["あと", "残り", "days left"].iter().any(|word| wording.contains(word)) {
+                return err("must not count time: a mail is read when it is read");
+            }
+            if !super::field::is_one_line(wording) || wording.chars().count() > SUBJECT_MAX_CHARS {
+                return err("must be one line of 120 characters at most");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a subject may tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SubjectFields<'f> {
+    /// The ADN in Unicode.
+    pub domain: &'f str,
+    /// The order's id.
+    pub request_id: &'f str,
+    /// The ordering system's reference.
+    pub order_ref: &'f str,
+}
+
+impl SubjectFields<'_> {
+    /// Fills the placeholders of a wording; what is filled in is not looked at again.
+    fn fill(&self, wording: &str) -> String {
+        let known = [("{domain}", self.domain), ("{request_id}", self.request_id), ("{order_ref}", self.order_ref)];
+        let (mut filled, mut rest) = (String::new(), wording);
+        while let Some(at) = rest.find('{') {
+            filled.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let (value, skip) = known
+                .iter()
+                .find(|(name, _)| rest.starts_with(name))
+                .map_or((&rest[..1], 1), |(name, value)| (*value, name.len()));
+            filled.push_str(value);
+            rest = &rest[skip..];
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
 /// The rules of one certificate service at one period.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -209,6 +358,15 @@ pub struct Profile {
     pub window: Window,
     /// What the approve page asks.
     pub page: Page,
+    /// When recipients are reminded.
+    #[serde(default)]
+    pub reminders: Reminders,
+    /// How often a mail may be sent once more.
+    #[serde(default)]
+    pub resend: Resends,
+    /// The mails' wording, and which notices go.
+    #[serde(default)]
+    pub mail: MailRules,
     /// Reuse of approvals.
     pub reuse: Reuse,
     /// What a second order for the same names does.
@@ -284,6 +442,12 @@ pub struct LintError {
     pub problem: &'static str,
 }
 
+/// Most reminders of one mail.
+const REMINDERS_MAX: usize = 10;
+
+/// Most resends of one mail.
+const RESENDS_MAX: u32 = 100;
+
 impl Profile {
     /// Checks what types alone cannot.
     ///
@@ -309,6 +473,15 @@ impl Profile {
         if !(1..=365).contains(&self.window.selection_days) {
             return err("window.selection_days", "must be 1 to 365");
         }
+        let window = Duration::from_secs(u64::from(self.window.days) * super::timestamp::DAY_SECS);
+        if self.reminders.at.len() > REMINDERS_MAX || self.reminders.at.iter().any(|offset| offset.is_zero() || *offset >= window)
+        {
+            return err("reminders.at", "name 10 times at most, each within the window");
+        }
+        if self.resend.max > RESENDS_MAX {
+            return err("resend.max", "must be 100 at most");
+        }
+        self.mail.lint()?;
         if self.page.scope_options.is_empty() || has_repeats(&self.page.scope_options) {
             return err("page.scope_options", "name at least one scope, each once");
         }
@@ -351,5 +524,53 @@ pub mod span {
     /// Those of the serializer.
     pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*span))
+    }
+}
+
+/// Lists of [`span`]s.
+mod spans {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Span(#[serde(with = "super::span")] Duration);
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
+        Ok(Vec::<Span>::deserialize(deserializer)?.into_iter().map(|span| span.0).collect())
+    }
+
+    pub(super) fn serialize<S: Serializer>(spans: &[Duration], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(spans.iter().map(|span| Span(*span)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: SubjectFields<'_> = SubjectFields { domain: "{order_ref}.example", request_id: "ord_1", order_ref: "A-1" };
+
+    fn rules(subject_ja: &str) -> MailRules {
+        MailRules { subject_ja: subject_ja.to_owned(), ..MailRules::default() }
+    }
+
+    #[test]
+    fn a_subject_is_filled_once() {
+        let rules = MailRules {
+            subject_renewal_ja: "【更新】{domain}".to_owned(),
+            ..rules("{order_ref}【{domain}】({request_id})")
+        };
+        assert_eq!(rules.subject(true, false, &FIELDS).unwrap(), "A-1【{order_ref}.example】(ord_1)", "what is filled in stays");
+        assert_eq!(rules.subject(true, true, &FIELDS).unwrap(), "【更新】{order_ref}.example");
+        assert_eq!(rules.subject(false, true, &FIELDS), None, "left to the template");
+    }
+
+    #[test]
+    fn a_subject_must_name_the_domain_and_nothing_unknown() {
+        assert_eq!(rules("確認のお願い: {domain}").lint(), Ok(()));
+        for bad in ["確認のお願い", "{domain} {cn}", "{domain} あと3日", "{domain}\nBcc: x@example.jp", "{domain}}"] {
+            assert_eq!(rules(bad).lint().unwrap_err().key, "mail.subject_ja", "{bad}");
+        }
     }
 }

@@ -66,7 +66,7 @@ fn without_bare_tokens(keys: &KeyRing, message: &[u8]) -> Vec<u8> {
         let run = || squeezed[from..].iter().take(TOKEN_CHARS).map_while(|one| *one);
         let mut head = [0; KeyRing::HEAD_CHARS];
         let read = run().zip(&mut head).map(|((byte, _), place)| *place = byte).count();
-        if read == head.len() && keys.begins_token(&head) {
+        if read == head.len() && keys.begins_token(head) {
             let token: Vec<usize> = run().map(|(_, at)| at).collect();
             from += token.len();
             tokens.push(token);
@@ -188,7 +188,7 @@ mod tests {
             let text = format!("{before} /approve/{token}\n");
             let encoded = if base64 { BASE64.encode(text.as_bytes()) } else { text };
             let end = if soft && !base64 { "=\r\n" } else { "\r\n" };
-            let lines: String = encoded.as_bytes().chunks(width).map(|line| format!("{quote}{}{end}", String::from_utf8_lossy(line))).collect();
+            let lines = encoded.as_bytes().chunks(width).fold(String::new(), |all, line| all + &quote + &String::from_utf8_lossy(line) + end);
             let left = redacted(&lines);
             prop_assert!(left.contains("link]"), "{left}");
             prop_assert!(!squeeze(left.as_bytes()).iter().flatten().map(|(byte, _)| char::from(*byte)).collect::<String>().contains(&token[12..34]));

@@ -4,7 +4,7 @@
 use data_encoding::Encoding;
 
 use super::email::LOCAL_PART_MAX_OCTETS;
-use super::id::{MailId, base32};
+use super::id::base32;
 use super::link::KeyRing;
 
 /// Octets of the MAC: 80 bits, guessed by mail one try at a time.
@@ -20,13 +20,11 @@ fn encoding() -> Encoding {
     base32()
 }
 
-/// A mail's reference: letters and digits in lower case, which every relay leaves as they are.
+/// The reference of a mail or a notice, by its id: letters and digits in lower case, which every relay leaves as they are.
 #[must_use]
-pub fn reference(keys: &KeyRing, mail: MailId) -> String {
-    let mut bytes = mail.as_bytes().to_vec();
-    let tag = keys.tag(LABEL, &bytes);
-    let mut text = encoding().encode(&bytes);
-    bytes.clear();
+pub fn reference(keys: &KeyRing, id: &[u8; 16]) -> String {
+    let tag = keys.tag(LABEL, id);
+    let mut text = encoding().encode(id);
     text.push_str(&encoding().encode(&tag[..MAC_OCTETS]));
     text
 }
@@ -47,16 +45,16 @@ pub fn has_room(bounce_address: &str) -> bool {
     bounce_address.split('@').next().is_some_and(|local| local.len() + 1 + REFERENCE_CHARS <= LOCAL_PART_MAX_OCTETS)
 }
 
-/// The mail that an address is the return path of; `None` where the MAC is not ours. What stands before the reference, and the
+/// The id of the mail or notice that an address is the return path of; `None` where the MAC is not ours. What stands before the reference, and the
 /// delimiter, may have been changed on the way.
 #[must_use]
-pub fn mail_of(keys: &KeyRing, address: &str) -> Option<MailId> {
+pub fn subject_of(keys: &KeyRing, address: &str) -> Option<[u8; 16]> {
     let local = address.trim().trim_start_matches('<').split('@').next()?.to_ascii_lowercase();
     let reference = local.get(local.len().checked_sub(REFERENCE_CHARS)?..)?;
     let (id, tag) = reference.split_at_checked(REFERENCE_CHARS - MAC_OCTETS * 8 / 5)?;
     let id: [u8; 16] = encoding().decode(id.as_bytes()).ok()?.try_into().ok()?;
     let tag = encoding().decode(tag.as_bytes()).ok()?;
-    keys.is_tag(LABEL, &id, &tag).then(|| MailId::from_bytes(id))
+    keys.is_tag(LABEL, &id, &tag).then_some(id)
 }
 
 #[cfg(test)]
@@ -69,32 +67,30 @@ mod tests {
         KeyRing::new(vec![LinkKey::new([secret; 32])]).unwrap()
     }
 
-    fn mail() -> MailId {
-        MailId::from_bytes([7; 16])
-    }
+    const ID: [u8; 16] = [7; 16];
 
     #[test]
     fn what_comes_back_names_its_mail() {
-        let reference = reference(&keys(1), mail());
+        let reference = reference(&keys(1), &ID);
         assert_eq!(reference.len(), REFERENCE_CHARS);
         let path = address("bounce@dcv.example.net", '+', &reference);
         assert!(path.split('@').next().unwrap().len() <= LOCAL_PART_MAX_OCTETS);
-        assert_eq!(mail_of(&keys(1), &path), Some(mail()));
+        assert_eq!(subject_of(&keys(1), &path), Some(ID));
         for changed in [path.to_uppercase(), path.replace('+', "-"), format!("<{path}>"), path.replace("bounce", "b")] {
-            assert_eq!(mail_of(&keys(1), &changed), Some(mail()), "{changed}");
+            assert_eq!(subject_of(&keys(1), &changed), Some(ID), "{changed}");
         }
     }
 
     #[test]
     fn a_forged_reference_names_nothing() {
-        let path = address("bounce@dcv.example.net", '+', &reference(&keys(1), mail()));
-        assert_eq!(mail_of(&keys(2), &path), None);
-        let other = address("bounce@dcv.example.net", '+', &reference(&keys(1), MailId::from_bytes([8; 16])));
+        let path = address("bounce@dcv.example.net", '+', &reference(&keys(1), &ID));
+        assert_eq!(subject_of(&keys(2), &path), None);
+        let other = address("bounce@dcv.example.net", '+', &reference(&keys(1), &[8; 16]));
         let (mine, theirs) = (path.split('@').next().unwrap(), other.split('@').next().unwrap());
         let mixed = format!("{}{}@dcv.example.net", &mine[..mine.len() - 16], &theirs[theirs.len() - 16..]);
-        assert_eq!(mail_of(&keys(1), &mixed), None);
+        assert_eq!(subject_of(&keys(1), &mixed), None);
         let old = KeyRing::new(vec![LinkKey::new([2; 32]), LinkKey::new([1; 32])]).unwrap();
-        assert_eq!(mail_of(&old, &path), Some(mail()), "a key that no longer signs still verifies");
+        assert_eq!(subject_of(&old, &path), Some(ID), "a key that no longer signs still verifies");
     }
 
     #[test]
@@ -106,7 +102,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_address_panics(text in "\\PC{0,90}") {
-            let _ = mail_of(&keys(1), &text);
+            let _ = subject_of(&keys(1), &text);
         }
     }
 }

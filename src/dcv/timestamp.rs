@@ -5,7 +5,7 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::datetime;
 use time::{Date, OffsetDateTime, UtcOffset};
 
@@ -75,6 +75,13 @@ impl Timestamp {
             Err(_) => UtcOffset::UTC,
         };
         self.to_utc().checked_to_offset(JST).unwrap_or_else(|| self.to_utc())
+    }
+
+    /// The instant as a mail's Date. Spec: RFC 5322 section 3.3.
+    #[must_use]
+    pub fn to_rfc5322(self) -> String {
+        // The years that cannot be written so are not reached: to_utc clamps to years of four digits, and these begin in 1900.
+        self.to_utc().replace_microsecond(0).unwrap_or_else(|_| self.to_utc()).format(&Rfc2822).unwrap_or_default()
     }
 
     /// Reads RFC 3339 text.

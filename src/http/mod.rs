@@ -109,6 +109,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/orders/{id}", get(api::show_order::get))
             .route("/v1/orders/{id}/events", get(api::events::get))
             .route("/v1/orders/{id}/evidence", get(api::evidence::get))
+            .route("/v1/orders/{id}/resend", post(api::resend::post))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
         let approve = Router::new().route("/approve/{token}", get(approve::show::get).post(approve::answer::post)).layer(
             ServiceBuilder::new()
@@ -122,6 +123,8 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/admin", get(admin::list::get))
             .route("/admin/orders/{id}", get(admin::order::get))
             .route("/admin/orders/{id}/release", post(admin::release::post))
+            .route("/admin/orders/{id}/mails/{mail}/resend", post(admin::resend::post))
+            .route("/admin/returned", get(admin::returned::get))
             .route("/admin/effects/{id}/replay", post(admin::replay::post))
             .route_layer(from_fn_with_state(state.clone(), admin::only_from_this_host))
             .layer(

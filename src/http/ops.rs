@@ -7,6 +7,7 @@ use metrics::gauge;
 use serde_json::json;
 
 use super::HttpState;
+use crate::app::canary::{self, Canary};
 
 /// The process lives.
 pub(super) async fn healthz() -> Response {
@@ -36,6 +37,15 @@ pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
     match state.app.store.orders_held().await {
         Ok(held) => gauge!("dcvd_orders_held").set(f64::from(i32::try_from(held).unwrap_or(i32::MAX))),
         Err(error) => tracing::warn!(%error, "the held orders cannot be counted"),
+    }
+    match canary::state(&state.app).await {
+        Ok(Canary::Well { round_trip, .. }) => {
+            gauge!("dcvd_canary_missed").set(0.0);
+            gauge!("dcvd_canary_round_trip_seconds").set(round_trip.as_secs_f64());
+        }
+        Ok(Canary::Missed { .. }) => gauge!("dcvd_canary_missed").set(1.0),
+        Ok(Canary::Off | Canary::Waiting) => {}
+        Err(error) => tracing::warn!(%error, "the canaries cannot be read"),
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (StatusCode::OK, kind, (state.settings.metrics)()).into_response()

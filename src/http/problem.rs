@@ -39,12 +39,18 @@ codes! {
     MethodNotAllowed = "method-not-allowed", 405, "This path has other methods";
     /// The client used the reference before.
     DuplicateOrderRef = "duplicate-order-ref", 409, "The order reference was used before";
+    /// The mail's link has ended: it was answered, or its deadline passed, or its order ended.
+    LinkEnded = "link-ended", 409, "The mail's link has ended";
+    /// The mail states a deadline that was moved.
+    ResendWouldStateOldDeadline = "resend-would-state-old-deadline", 409, "The mail would state a deadline that no longer holds";
     /// The body is longer than the limit.
     BodyTooLarge = "body-too-large", 413, "The body is too large";
     /// The body is not said to be JSON.
     WrongContentType = "wrong-content-type", 415, "The body must be application/json";
     /// A field is wrong; the document's own code is that of the first error.
     Invalid = "invalid-request", 422, "The request cannot be accepted";
+    /// The mail was sent a moment ago, or as often as its profile allows.
+    ResendTooSoon = "resend-too-soon", 429, "The mail may not be sent again now";
     /// The caller is too fast.
     TooManyRequests = "too-many-requests", 429, "Too many requests";
     /// Our fault.

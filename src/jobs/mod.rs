@@ -9,9 +9,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
 use crate::app::deliver::{Lease, deliver};
 use crate::app::expire::expire_due;
+use crate::app::resend::remind_due;
+use crate::app::{App, canary, digest};
 use crate::store::{ClaimedEffect, EffectKind, StoreError};
 
 /// How the workers run.
@@ -27,8 +28,11 @@ pub struct JobSettings {
     pub lease: Duration,
 }
 
-/// How often deadlines are looked at.
-const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+/// How often deadlines, reminders, the canary and the digest are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Notices handed over at once: approval mails go before them.
+const NOTICES_AT_ONCE: u32 = 2;
 
 /// Runs every worker until `stop`, then lets what is under way end.
 ///
@@ -37,11 +41,18 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) -> Result<(), JoinError> {
     let mut workers = JoinSet::new();
     workers.spawn(worker(Arc::clone(&app), EffectKind::Mail, settings.mail_concurrency, settings, stop.clone()));
+    workers.spawn(worker(
+        Arc::clone(&app),
+        EffectKind::Notice,
+        settings.mail_concurrency.min(NOTICES_AT_ONCE),
+        settings,
+        stop.clone(),
+    ));
     workers.spawn(worker(Arc::clone(&app), EffectKind::Webhook, settings.webhook_concurrency, settings, stop.clone()));
     if let Some(mail_in) = app.ports.mail_in.clone() {
         workers.spawn(ingest_mail::run(Arc::clone(&app), mail_in, stop.clone()));
     }
-    workers.spawn(expirer(app, stop));
+    workers.spawn(timekeeper(app, stop));
     while let Some(ended) = workers.join_next().await {
         ended?;
     }
@@ -65,6 +76,7 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
         }
         let wake = match kind {
             EffectKind::Mail => &app.wake.mail,
+            EffectKind::Notice => &app.wake.notice,
             EffectKind::Webhook => &app.wake.webhook,
         };
         tokio::select! {
@@ -132,16 +144,28 @@ async fn renew(app: Arc<App>, id: Vec<u8>, lease: Lease, lease_time: Duration) {
     }
 }
 
-async fn expirer(app: Arc<App>, stop: CancellationToken) {
+/// Does what the time brings.
+async fn timekeeper(app: Arc<App>, stop: CancellationToken) {
     loop {
         match expire_due(&app).await {
             Ok(0) => {}
             Ok(orders) => tracing::info!(orders, "expired"),
             Err(error) => tracing::error!(%error, "deadlines cannot be looked at; trying again"),
         }
+        match remind_due(&app).await {
+            Ok(0) => {}
+            Ok(mails) => tracing::info!(mails, "reminders were due"),
+            Err(error) => tracing::error!(%error, "reminders cannot be looked at; trying again"),
+        }
+        if let Err(error) = canary::send_if_due(&app).await {
+            tracing::error!(%error, "the canary cannot be sent; trying again");
+        }
+        if let Err(error) = digest::send_if_due(&app).await {
+            tracing::error!(%error, "the digest cannot be made; trying again");
+        }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = sleep(EXPIRE_EVERY) => {}
+            () = sleep(LOOK_EVERY) => {}
         }
     }
 }

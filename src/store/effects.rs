@@ -11,8 +11,10 @@ use crate::dcv::timestamp::Timestamp;
 /// A kind of effect.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EffectKind {
-    /// A mail to hand to the relay.
+    /// An approval mail to hand to the relay.
     Mail,
+    /// A mail without a link to hand to the relay.
+    Notice,
     /// A webhook to post.
     Webhook,
 }
@@ -23,6 +25,7 @@ impl EffectKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Mail => "mail",
+            Self::Notice => "notice",
             Self::Webhook => "webhook",
         }
     }
@@ -35,14 +38,16 @@ pub struct NewEffect {
     pub id: EffectId,
     /// What it is.
     pub kind: EffectKind,
-    /// The order it belongs to.
-    pub order: OrderId,
-    /// The mail or the event.
+    /// The order it belongs to, if any.
+    pub order: Option<OrderId>,
+    /// The mail, the notice or the event.
     pub subject: [u8; 16],
-    /// The webhook's name; for mails the mail's reference.
+    /// The webhook's name; for mail its reference.
     pub endpoint: String,
     /// Its place among those of the same order and endpoint.
     pub seq: i64,
+    /// To whom mail goes.
+    pub recipient: Option<String>,
     /// A mail's final bytes.
     pub body: Option<Vec<u8>>,
     /// When it was made and is due.
@@ -62,11 +67,11 @@ pub const ON_RELEASE: Timestamp = Timestamp::from_unix_micros(NEVER);
 pub struct ClaimedEffect {
     /// Its id.
     pub id: Vec<u8>,
-    /// The order it belongs to.
-    pub order_id: Vec<u8>,
-    /// The mail or the event.
+    /// The order it belongs to, if any.
+    pub order_id: Option<Vec<u8>>,
+    /// The mail, the notice or the event.
     pub subject_id: Vec<u8>,
-    /// The webhook's name; for mails the mail's reference.
+    /// The webhook's name; for mail its reference.
     pub endpoint: String,
     /// Its place among those of the same order and endpoint.
     pub seq: i64,
@@ -98,6 +103,8 @@ pub enum Outcome {
     Done,
     /// To be tried again.
     Later(Timestamp),
+    /// No attempt was made, since it is not this effect's turn; it does not count as one.
+    Postponed(Timestamp),
     /// Given up; can be replayed.
     Dead,
 }
@@ -119,6 +126,17 @@ pub struct AttemptRow {
     pub outcome: String,
     /// The peer's words, or ours.
     pub detail: String,
+    /// What was said over SMTP, a step a line.
+    pub dialogue: Option<String>,
+}
+
+/// What was said in an attempt.
+#[derive(Clone, Debug, Default)]
+pub struct Said<'s> {
+    /// The peer's words in a line, or ours.
+    pub detail: &'s str,
+    /// The SMTP dialogue.
+    pub dialogue: &'s [String],
 }
 
 /// An effect that was given up.
@@ -150,21 +168,22 @@ impl Tx<'_> {
     /// Puts an effect into the outbox. Behind one that waits for its next attempt it waits as long.
     pub async fn enqueue(&mut self, effect: &NewEffect) -> Result<(), StoreError> {
         const SQL: &str =
-            "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at)
+            "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at, recipient)
             VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, COALESCE(
-                (SELECT MAX(due_at) FROM effects WHERE state = 'due' AND order_id = $3 AND endpoint = $5 AND seq < $6 AND lease IS NULL), $9))";
+                (SELECT MAX(due_at) FROM effects WHERE state = 'due' AND order_id = $3 AND endpoint = $5 AND seq < $6 AND lease IS NULL), $9), $10)";
         exec!(
             self,
             sqlx::query(SQL)
                 .bind(&effect.id.as_bytes()[..])
                 .bind(effect.kind.as_str())
-                .bind(&effect.order.as_bytes()[..])
+                .bind(effect.order.as_ref().map(|order| &order.as_bytes()[..]))
                 .bind(&effect.subject[..])
                 .bind(&effect.endpoint)
                 .bind(effect.seq)
                 .bind(&effect.body)
                 .bind(effect.at.unix_micros())
                 .bind(if effect.held { NEVER } else { effect.at.unix_micros() })
+                .bind(&effect.recipient)
         );
         Ok(())
     }
@@ -220,17 +239,18 @@ impl Tx<'_> {
         effect: &ClaimedEffect,
         lease: [u8; 16],
         outcome: &Outcome,
-        detail: &str,
+        said: &Said<'_>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE effects SET state = $3, due_at = $4, ended_at = $5, last_error = $6, lease = NULL WHERE id = $1 AND lease = $2 AND state = 'due'";
+        const SQL: &str = "UPDATE effects SET state = $3, due_at = $4, ended_at = $5, last_error = $6, lease = NULL, attempts = attempts - $7, tried = tried - $7 WHERE id = $1 AND lease = $2 AND state = 'due'";
         const BEHIND: &str =
             "UPDATE effects SET due_at = $4 WHERE state = 'due' AND order_id = $1 AND endpoint = $2 AND seq > $3 AND due_at < $4";
-        const ATTEMPT: &str = "INSERT INTO attempts (effect_id, number, ended_at, outcome, detail) VALUES ($1, $2, $3, $4, $5)";
-        let detail: String = detail.chars().filter(|c| !c.is_control()).take(DETAIL_MAX_CHARS).collect();
+        const ATTEMPT: &str =
+            "INSERT INTO attempts (effect_id, number, ended_at, outcome, detail, dialogue) VALUES ($1, $2, $3, $4, $5, $6)";
+        let detail: String = said.detail.chars().filter(|c| !c.is_control()).take(DETAIL_MAX_CHARS).collect();
         let (state, due, ended, word) = match outcome {
             Outcome::Done => ("done", now, Some(now), "done"),
-            Outcome::Later(due) => ("due", *due, None, "later"),
+            Outcome::Later(due) | Outcome::Postponed(due) => ("due", *due, None, "later"),
             Outcome::Dead => ("dead", now, Some(now), "dead"),
         };
         let error = (*outcome != Outcome::Done).then_some(&detail);
@@ -243,17 +263,31 @@ impl Tx<'_> {
                 .bind(due.unix_micros())
                 .bind(ended.map(Timestamp::unix_micros))
                 .bind(error)
+                .bind(i64::from(matches!(outcome, Outcome::Postponed(_))))
         );
         if rows != 1 {
             return Ok(false);
         }
-        if let Outcome::Later(due) = outcome {
+        if let Outcome::Later(due) | Outcome::Postponed(due) = outcome {
             exec!(
                 self,
                 sqlx::query(BEHIND).bind(&effect.order_id).bind(&effect.endpoint).bind(effect.seq).bind(due.unix_micros())
             );
         }
-        exec!(self, sqlx::query(ATTEMPT).bind(&effect.id).bind(effect.attempts).bind(now.unix_micros()).bind(word).bind(&detail));
+        if matches!(outcome, Outcome::Postponed(_)) {
+            return Ok(true);
+        }
+        let dialogue = (!said.dialogue.is_empty()).then(|| said.dialogue.join("\n"));
+        exec!(
+            self,
+            sqlx::query(ATTEMPT)
+                .bind(&effect.id)
+                .bind(effect.attempts)
+                .bind(now.unix_micros())
+                .bind(word)
+                .bind(&detail)
+                .bind(dialogue)
+        );
         Ok(true)
     }
 
@@ -283,13 +317,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Puts an effect that was given up back into the outbox; `false` when it was not given up or its bytes are gone.
-    pub async fn replay(&mut self, id: EffectId, now: Timestamp) -> Result<bool, StoreError> {
+    /// Puts an effect that was given up back into the outbox and returns its kind and order; `None` when it was not given up or its
+    /// bytes are gone.
+    pub async fn replay(&mut self, id: EffectId, now: Timestamp) -> Result<Option<(String, Option<Vec<u8>>)>, StoreError> {
         const SQL: &str =
             "UPDATE effects SET state = 'due', due_at = $2, tried = 0, first_tried_at = NULL, ended_at = NULL, lease = NULL
-            WHERE id = $1 AND state = 'dead' AND (kind = 'webhook' OR body IS NOT NULL)";
-        let rows = exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(now.unix_micros()));
-        Ok(rows == 1)
+            WHERE id = $1 AND state = 'dead' AND (kind <> 'mail' OR body IS NOT NULL)
+            RETURNING kind, order_id";
+        Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).bind(now.unix_micros()).fetch_optional(db).await?))
     }
 }
 
@@ -302,10 +337,29 @@ impl Store {
         Ok(found.is_some())
     }
 
+    /// When the approval mails were handed over that a recipient was sent since `since`, latest first, `limit` at most.
+    pub async fn handed_to(&self, recipient: &str, since: Timestamp, limit: u32) -> Result<Vec<i64>, StoreError> {
+        const SQL: &str =
+            "SELECT ended_at FROM effects WHERE recipient = $1 AND kind = 'mail' AND state = 'done' AND ended_at > $2
+            ORDER BY ended_at DESC LIMIT $3";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL)
+            .bind(recipient)
+            .bind(since.unix_micros())
+            .bind(i64::from(limit))
+            .fetch_all(db)
+            .await?))
+    }
+
     /// How many effects of a kind wait for a worker; those of held orders do not.
     pub async fn effects_due(&self, kind: EffectKind) -> Result<i64, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM effects WHERE state = 'due' AND kind = $1 AND due_at < $2";
         Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(kind.as_str()).bind(NEVER).fetch_one(db).await?))
+    }
+
+    /// How many effects were given up since an instant, other than for a link that ended.
+    pub async fn given_up_since(&self, since: Timestamp) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM effects WHERE state = 'dead' AND ended_at > $1 AND last_error <> 'link-ended'";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(since.unix_micros()).fetch_one(db).await?))
     }
 
     /// The effects of an order that were given up.
@@ -317,14 +371,15 @@ impl Store {
 
     /// The tries of an order's effects, oldest first.
     pub async fn attempts(&self, order: OrderId) -> Result<Vec<AttemptRow>, StoreError> {
-        const SQL: &str = "SELECT e.kind, e.subject_id, e.endpoint, a.number, a.ended_at, a.outcome, a.detail FROM attempts a
+        const SQL: &str =
+            "SELECT e.kind, e.subject_id, e.endpoint, a.number, a.ended_at, a.outcome, a.detail, a.dialogue FROM attempts a
             JOIN effects e ON e.id = a.effect_id WHERE e.order_id = $1 ORDER BY a.ended_at, a.number";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
-    /// The bytes of a mail that has not ended, for those who may see them (the demo and tests).
+    /// The bytes of a mail that has not ended, as they were committed with its Random Value.
     pub async fn mail_body(&self, mail: MailId) -> Result<Option<Vec<u8>>, StoreError> {
-        const SQL: &str = "SELECT body FROM effects WHERE subject_id = $1 AND kind = 'mail' ORDER BY id DESC LIMIT 1";
+        const SQL: &str = "SELECT body FROM effects WHERE subject_id = $1 AND kind = 'mail' ORDER BY seq LIMIT 1";
         let body: Option<Option<Vec<u8>>> =
             on_pool!(self, |db| sqlx::query_scalar(SQL).bind(&mail.as_bytes()[..]).fetch_optional(db).await?);
         Ok(body.flatten())

@@ -6,6 +6,7 @@ use sqlx::FromRow;
 use super::{EffectKind, NewEffect, Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::event::Event;
 use crate::dcv::id::{EffectId, EventId, OrderId};
+use crate::dcv::timestamp::Timestamp;
 
 /// One entry of a timeline, as stored.
 #[derive(Clone, Debug, FromRow)]
@@ -68,10 +69,11 @@ impl Tx<'_> {
                 self.enqueue(&NewEffect {
                     id: EffectId::new(event.at, ids()),
                     kind: EffectKind::Webhook,
-                    order,
+                    order: Some(order),
                     subject: *id.as_bytes(),
                     endpoint,
                     seq,
+                    recipient: None,
                     body: None,
                     at: event.at,
                     held: false,
@@ -87,6 +89,17 @@ impl Store {
     /// Reads one event.
     pub async fn event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ID).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
+    }
+
+    /// How many events of each kind happened from `from` on and before `to`; ids are ordered by time.
+    pub async fn count_events(&self, from: Timestamp, to: Timestamp) -> Result<Vec<(String, i64)>, StoreError> {
+        const SQL: &str = "SELECT kind, COUNT(*) FROM events WHERE id >= $1 AND id < $2 GROUP BY kind";
+        let bounds = [EventId::new(from, [0; 10]), EventId::new(to, [0; 10])];
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL)
+            .bind(&bounds[0].as_bytes()[..])
+            .bind(&bounds[1].as_bytes()[..])
+            .fetch_all(db)
+            .await?))
     }
 
     /// Reads an order's timeline.

@@ -6,6 +6,7 @@ use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::contact::Source;
 use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::order::{Delivery, LinkState};
+use crate::dcv::resend::Sent;
 use crate::dcv::timestamp::Timestamp;
 
 /// One mail as stored.
@@ -54,6 +55,16 @@ pub struct MailRow {
     pub sent_at: Option<i64>,
     /// Unix microseconds.
     pub answered_at: Option<i64>,
+    /// Times it was sent once more on somebody's word.
+    pub resends: i64,
+    /// Times it was sent once more as a reminder.
+    pub reminders: i64,
+    /// Unix microseconds of the latest of them.
+    pub resent_at: Option<i64>,
+    /// Unix microseconds; when its recipient is next reminded.
+    pub remind_at: Option<i64>,
+    /// Whether its recipient's domain takes mail, as DNS told when it was sent.
+    pub mail_host: Option<String>,
 }
 
 impl MailRow {
@@ -89,6 +100,22 @@ impl MailRow {
         LinkState::from_text(&self.link).ok_or_else(|| StoreError::inconsistent("mails", "link", &self.id))
     }
 
+    /// What decides whether it may be sent once more. `stated` is the deadline its text states.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] for a row that does not fit the model.
+    pub fn sent(&self, stated: Timestamp) -> Result<Sent, StoreError> {
+        let delivery = Delivery::from_text(&self.delivery);
+        Ok(Sent {
+            link: self.link()?,
+            delivery: delivery.ok_or_else(|| StoreError::inconsistent("mails", "delivery", &self.id))?,
+            resends: u32::try_from(self.resends).unwrap_or(u32::MAX),
+            last_sent_at: Timestamp::from_unix_micros(self.resent_at.or(self.sent_at).unwrap_or(self.created_at)),
+            expires_at: Timestamp::from_unix_micros(self.expires_at),
+            stated_expires_at: stated,
+        })
+    }
+
     /// When the reuse clock started: the earlier of the Random Value's creation and the look-up. Spec: BR v2.2.6 §4.2.1.
     #[must_use]
     pub fn initiated_at(&self) -> Timestamp {
@@ -96,17 +123,22 @@ impl MailRow {
     }
 }
 
-const BY_HASH: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
-    content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE random_hash = $1";
-const BY_ID: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
-    content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE id = $1";
-const BY_ORDER: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
-    content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE order_id = $1 ORDER BY id";
+/// Every column of a mail, and what follows `FROM mails`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
+            content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at, resends, reminders, resent_at, remind_at, mail_host FROM mails ",
+            $rest
+        )
+    };
+}
+
+const BY_ORDER: &str = select!("WHERE order_id = $1 ORDER BY id");
 const PAIRS: &str =
     "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id = $1";
 
-pub(super) const OF_ORDERS: &str = "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
-    content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at FROM mails WHERE order_id IN (";
+pub(super) const OF_ORDERS: &str = select!("WHERE order_id IN (");
 pub(super) const PAIRS_OF_ORDERS: &str =
     "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id IN (";
 
@@ -117,8 +149,8 @@ impl Tx<'_> {
     /// Inserts a mail with the names it asks for.
     pub async fn insert_mail(&mut self, row: &MailRow, validations: &[Vec<u8>]) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO mails (id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash,
-            ref, message_id, content_hash, link, delivery, created_at, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+            ref, message_id, content_hash, link, delivery, created_at, expires_at, remind_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
         const PAIR: &str = "INSERT INTO mail_validations (mail_id, validation_id) VALUES ($1, $2)";
         exec!(
             self,
@@ -141,6 +173,7 @@ impl Tx<'_> {
                 .bind(&row.delivery)
                 .bind(row.created_at)
                 .bind(row.expires_at)
+                .bind(row.remind_at)
         );
         for validation in validations {
             exec!(self, sqlx::query(PAIR).bind(&row.id).bind(validation));
@@ -160,7 +193,8 @@ impl Tx<'_> {
 
     /// Ends a link that is still open; `false` when it was not. The mail's bytes are blanked with it.
     pub async fn end_link(&mut self, id: &[u8], to: LinkState, at: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE mails SET link = $2, answered_at = CASE WHEN $2 = 'answered' THEN $3 ELSE answered_at END
+        const SQL: &str =
+            "UPDATE mails SET link = $2, remind_at = NULL, answered_at = CASE WHEN $2 = 'answered' THEN $3 ELSE answered_at END
             WHERE id = $1 AND link IN ('queued', 'sent')";
         let rows = exec!(self, sqlx::query(SQL).bind(id).bind(to.as_str()).bind(at.unix_micros()));
         if rows == 1 {
@@ -174,6 +208,32 @@ impl Tx<'_> {
         const SQL: &str =
             "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1 AND delivery NOT IN ('delayed', 'delivered', 'bounced')";
         exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(delivery.as_str()).bind(failure));
+        Ok(())
+    }
+
+    /// Puts an open mail back into the state of one that waits, since it is sent once more; the place of that sending, or `None`
+    /// where the link has ended or another sending still waits.
+    pub async fn resend(&mut self, id: MailId, reminder: bool, at: Timestamp) -> Result<Option<i64>, StoreError> {
+        const SQL: &str = "UPDATE mails SET resends = resends + 1 - $3, reminders = reminders + $3, resent_at = $2, delivery = 'queued', failure = NULL
+            WHERE id = $1 AND link IN ('queued', 'sent') AND delivery NOT IN ('queued', 'sending') RETURNING resends + reminders";
+        Ok(in_tx!(self, |db| sqlx::query_scalar(SQL)
+            .bind(&id.as_bytes()[..])
+            .bind(at.unix_micros())
+            .bind(i64::from(reminder))
+            .fetch_optional(db)
+            .await?))
+    }
+
+    /// Moves a mail's next reminder; `false` when it is another than `from` by now.
+    pub async fn move_reminder(&mut self, id: MailId, from: i64, to: Option<Timestamp>) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE mails SET remind_at = $3 WHERE id = $1 AND remind_at = $2";
+        Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(from).bind(to.map(Timestamp::unix_micros))) == 1)
+    }
+
+    /// Records whether the recipient's domain takes mail.
+    pub async fn set_mail_host(&mut self, id: MailId, found: &str) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE mails SET mail_host = $2 WHERE id = $1";
+        exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(found));
         Ok(())
     }
 
@@ -198,17 +258,26 @@ impl Tx<'_> {
 impl Store {
     /// Finds the mail of a Random Value by its hash.
     pub async fn mail_by_hash(&self, random_hash: &[u8; 32]) -> Result<Option<MailRow>, StoreError> {
-        Ok(on_pool!(self, |db| sqlx::query_as(BY_HASH).bind(&random_hash[..]).fetch_optional(db).await?))
+        Ok(on_pool!(self, |db| sqlx::query_as(select!("WHERE random_hash = $1"))
+            .bind(&random_hash[..])
+            .fetch_optional(db)
+            .await?))
     }
 
     /// Reads one mail.
     pub async fn mail(&self, id: MailId) -> Result<Option<MailRow>, StoreError> {
-        Ok(on_pool!(self, |db| sqlx::query_as(BY_ID).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
+        Ok(on_pool!(self, |db| sqlx::query_as(select!("WHERE id = $1")).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
     }
 
     /// Reads the mails of an order, oldest first.
     pub async fn mails(&self, order: OrderId) -> Result<Vec<MailRow>, StoreError> {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// Mails whose recipient is to be reminded, longest due first.
+    pub async fn mails_to_remind(&self, now: Timestamp, limit: u32) -> Result<Vec<MailRow>, StoreError> {
+        const SQL: &str = select!("WHERE remind_at IS NOT NULL AND remind_at <= $1 ORDER BY remind_at LIMIT $2");
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
     }
 
     /// Orders with an open link whose deadline has passed.

@@ -9,6 +9,7 @@ mod effects;
 mod events;
 mod lookups;
 mod mails;
+mod notices;
 mod orders;
 mod profiles;
 mod returned_mails;
@@ -26,9 +27,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 
 pub use answers::AnswerRow;
-pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, ON_RELEASE, Outcome};
+pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, ON_RELEASE, Outcome, Said};
 pub use events::EventRow;
 pub use mails::{MailRow, MailValidation};
+pub use notices::NoticeRow;
 pub use orders::{OrderFilter, OrderRow};
 pub use returned_mails::ReturnedRow;
 pub use validations::ValidationRow;

@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::order::Delivery;
+use crate::dcv::timestamp::Timestamp;
 
 /// One message that came back, as stored.
 #[derive(Clone, Debug, FromRow)]
@@ -13,6 +14,8 @@ pub struct ReturnedRow {
     pub id: Vec<u8>,
     /// Whose it is; `None` where its return path does not say.
     pub mail_id: Option<Vec<u8>>,
+    /// The notice it came back for, where it is one's.
+    pub notice_id: Option<Vec<u8>>,
     /// Unix microseconds.
     pub at: i64,
     /// A kind of returned mail.
@@ -28,8 +31,8 @@ pub struct ReturnedRow {
 impl Tx<'_> {
     /// Keeps a message; `false` when it was kept before.
     pub async fn insert_returned(&mut self, row: &ReturnedRow) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO returned_mails (id, mail_id, at, kind, findings, raw, digest)
-            VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (digest) DO NOTHING";
+        const SQL: &str = "INSERT INTO returned_mails (id, mail_id, at, kind, findings, raw, digest, notice_id)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (digest) DO NOTHING";
         let rows = exec!(
             self,
             sqlx::query(SQL)
@@ -40,6 +43,7 @@ impl Tx<'_> {
                 .bind(&row.findings)
                 .bind(&row.raw)
                 .bind(&row.digest)
+                .bind(&row.notice_id)
         );
         Ok(rows == 1)
     }
@@ -74,14 +78,20 @@ impl Tx<'_> {
 impl Store {
     /// What came back for an order's mails, oldest first.
     pub async fn returned_mails(&self, order: OrderId) -> Result<Vec<ReturnedRow>, StoreError> {
-        const SQL: &str = "SELECT r.id, r.mail_id, r.at, r.kind, r.findings, r.raw, r.digest FROM returned_mails r
+        const SQL: &str = "SELECT r.id, r.mail_id, r.notice_id, r.at, r.kind, r.findings, r.raw, r.digest FROM returned_mails r
             JOIN mails m ON m.id = r.mail_id WHERE m.order_id = $1 ORDER BY r.id";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
+    /// How many messages that belong to no mail came since an instant.
+    pub async fn strays_since(&self, since: Timestamp) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM returned_mails WHERE mail_id IS NULL AND notice_id IS NULL AND at > $1";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(since.unix_micros()).fetch_one(db).await?))
+    }
+
     /// The latest messages that belong to no mail, newest first.
     pub async fn stray_mails(&self, limit: u32) -> Result<Vec<ReturnedRow>, StoreError> {
-        const SQL: &str = "SELECT id, mail_id, at, kind, findings, raw, digest FROM returned_mails
+        const SQL: &str = "SELECT id, mail_id, notice_id, at, kind, findings, raw, digest FROM returned_mails
             WHERE mail_id IS NULL ORDER BY at DESC LIMIT $1";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(i64::from(limit)).fetch_all(db).await?))
     }

@@ -133,6 +133,12 @@ impl Store {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
+    /// How many names wait for an approver to be chosen.
+    pub async fn names_awaiting(&self) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM validations WHERE state = 'awaiting_approver'";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).fetch_one(db).await?))
+    }
+
     /// Orders with a name whose time for choosing an approver is over.
     pub async fn orders_past_selection(&self, now: Timestamp, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
         const SQL: &str =

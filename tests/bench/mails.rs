@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
 use dcvd::dcv::email::EmailAddress;
-use dcvd::ports::MailOut as _;
+use dcvd::ports::{MailOut as _, Outgoing};
 
 /// As long as an approval mail in two languages, text and HTML.
 const MAIL_OCTETS: usize = 16 * 1024;
@@ -68,13 +68,9 @@ fn source(address: SocketAddr, connections: usize, mails: usize) -> anyhow::Resu
 #[expect(clippy::cast_precision_loss, reason = "a count of mails is far below 2^52")]
 async fn ours(address: SocketAddr, connections: usize, mails: usize) -> anyhow::Result<f64> {
     let smtp = Arc::new(Smtp::new(&SmtpSettings {
-        url: format!("smtp://{address}").into(),
-        from: "dcv@dcv.example.net".to_owned(),
-        reply_to: String::new(),
-        password: None,
-        timeout: Duration::from_secs(10),
         mails_per_connection: u32::MAX,
         connection_age: Duration::from_secs(3600),
+        ..SmtpSettings::new(&format!("smtp://{address}"), "dcv@dcv.example.net")
     })?);
     let line = format!("{}\r\n", "x".repeat(76));
     let message = Arc::new(format!("Subject: x\r\n\r\n{}", line.repeat(MAIL_OCTETS / line.len())).into_bytes());
@@ -84,7 +80,8 @@ async fn ours(address: SocketAddr, connections: usize, mails: usize) -> anyhow::
         sending.spawn(async move {
             let to = EmailAddress::parse("admin@example.jp")?;
             for _ in 0..mails / connections {
-                smtp.send("bounce@dcv.example.net", &to, &message).await?;
+                let mail = Outgoing { return_path: "bounce@dcv.example.net", to: &to, envelope_id: "0123456789" };
+                smtp.send(&mail, &message).await?;
             }
             anyhow::Ok(())
         });

@@ -25,7 +25,7 @@ async fn sent(app: &TestApp) -> (Value, MailId, String) {
     (order, id, path)
 }
 
-fn report(to: &str, action: &str, status: &str) -> String {
+pub fn report(to: &str, action: &str, status: &str) -> String {
     format!(
         "From: MAILER-DAEMON@mx.example.jp\nTo: {to}\nSubject: Undelivered Mail Returned to Sender\nMIME-Version: 1.0\n\
          Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\nContent-Type: text/plain\n\nSorry.\n\n\
@@ -120,7 +120,7 @@ async fn what_is_kept_holds_no_link(app: TestApp) {
     // The whole mail enclosed as it was, and an answer that quotes its text.
     let enclosed = report(&path, "failed", "5.1.1")
         .replace("\n--b--", &format!("\n--b\nContent-Type: message/rfc822\n\n{}\n--b--", String::from_utf8_lossy(&mail.raw)));
-    let quoted = mail.text().lines().map(|line| format!("> {line}\n")).collect::<String>();
+    let quoted = mail.text().lines().fold(String::new(), |all, line| all + "> " + line + "\n");
     let reply = format!("From: admin@example.jp\nTo: {path}\nSubject: Re: x\nIn-Reply-To: <x@dcv.example.net>\n\nok\n{quoted}");
     for raw in [enclosed, reply] {
         assert!(matches!(ingest(&app.app, raw.as_bytes(), None).await.unwrap(), Ingested::Of(of, _) if of == id));

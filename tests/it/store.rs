@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dcvd::dcv::id::{EffectId, OrderId};
 use dcvd::dcv::order::{OrderState, ValidationState};
-use dcvd::store::{ClaimedEffect, EffectKind, Outcome, Store, StoreError, Tx};
+use dcvd::store::{ClaimedEffect, EffectKind, Outcome, Said, Store, StoreError, Tx};
 use futures_util::future::join_all;
 
 use crate::support::app::TestApp;
@@ -45,9 +45,11 @@ async fn claim(app: &TestApp, kind: EffectKind, lease: [u8; 16]) -> Vec<ClaimedE
 
 async fn finish(app: &TestApp, effect: ClaimedEffect, lease: [u8; 16], outcome: Outcome) -> bool {
     let now = app.app.now();
-    write(&app.app.store, move |tx| Box::pin(async move { tx.finish(&effect, lease, &outcome, "told", now).await }))
-        .await
-        .unwrap()
+    write(&app.app.store, move |tx| {
+        Box::pin(async move { tx.finish(&effect, lease, &outcome, &Said { detail: "told", dialogue: &[] }, now).await })
+    })
+    .await
+    .unwrap()
 }
 
 async fn one_failing_write_does_not_fail_its_neighbours(app: TestApp) {
@@ -169,8 +171,8 @@ async fn a_given_up_effect_can_be_replayed(app: TestApp) {
     assert_eq!(dead.len(), 1);
     let id = EffectId::from_bytes(dead[0].id.clone().try_into().unwrap());
     let now = app.app.now();
-    assert!(write(&app.app.store, move |tx| Box::pin(async move { tx.replay(id, now).await })).await.unwrap());
-    assert!(!write(&app.app.store, move |tx| Box::pin(async move { tx.replay(id, now).await })).await.unwrap(), "once");
+    assert!(write(&app.app.store, move |tx| Box::pin(async move { tx.replay(id, now).await })).await.unwrap().is_some());
+    assert!(write(&app.app.store, move |tx| Box::pin(async move { tx.replay(id, now).await })).await.unwrap().is_none(), "once");
     app.run_jobs().await;
     assert_eq!(app.hooks.taken("order.created").len(), 1);
 }

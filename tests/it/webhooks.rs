@@ -51,11 +51,13 @@ async fn a_receiver_that_never_answers_is_given_up_and_can_be_replayed(app: Test
     let page = app.client.get(format!("{}/admin/orders/{id}?lang=en", app.base)).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("Given up"));
     app.hooks.answer_with(200);
-    let action = page.split("action=\"").nth(1).and_then(|rest| rest.split('?').next()).unwrap();
+    let mut actions = page.split("action=\"").filter_map(|rest| rest.split('?').next());
+    let action = actions.find(|action| action.ends_with("/replay")).unwrap();
     let replay = app.client.post(format!("{}{action}", app.base)).header("origin", app.base.clone()).send().await.unwrap();
     assert_eq!(replay.status(), 303);
     app.run_jobs().await;
     assert!(!app.hooks.taken("order.created").is_empty());
+    assert!(app.event_types(&order).await.contains(&"effect.replayed".to_owned()), "the timeline tells it");
 }
 
 #[tokio::test]

@@ -345,6 +345,22 @@ impl Dns for HickoryDns {
         };
         self.ask(question, RecordType::CAA, read).await
     }
+
+    async fn mx(&self, question: &str) -> DnsOutcome<String> {
+        let read = |data: &RData| match data {
+            RData::MX(mx) => Some(mx.exchange.to_ascii()),
+            _ => None,
+        };
+        self.ask(question, RecordType::MX, read).await.outcome
+    }
+
+    async fn addresses(&self, question: &str) -> DnsOutcome<()> {
+        let v4 = self.ask(question, RecordType::A, |data| matches!(data, RData::A(_)).then_some(())).await.outcome;
+        if v4 != DnsOutcome::NoData {
+            return v4;
+        }
+        self.ask(question, RecordType::AAAA, |data| matches!(data, RData::AAAA(_)).then_some(())).await.outcome
+    }
 }
 
 fn name_server(server: SocketAddr) -> NameServerConfig {

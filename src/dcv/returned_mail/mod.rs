@@ -178,6 +178,34 @@ pub fn read(raw: &[u8]) -> Returned {
     Returned { original_message_id, mail_id, ..returned }
 }
 
+/// What a person wrote, to be passed on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Written {
+    /// The sender's address; empty where there is none.
+    pub from: String,
+    /// The subject, one line.
+    pub subject: String,
+    /// The readable text.
+    pub text: String,
+}
+
+/// Reads what a person wrote.
+#[must_use]
+pub fn written(raw: &[u8]) -> Written {
+    let raw = &raw[..raw.len().min(MESSAGE_MAX_OCTETS)];
+    let unix = text::with_line_feeds(raw);
+    let Some(message) = parse(&unix) else { return Written::default() };
+    let material = Material::of(&message);
+    let line = |text: &str| {
+        text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(LINE_MAX_CHARS).collect()
+    };
+    let text = material.text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).take(TEXT_MAX_CHARS).collect();
+    Written { from: line(&material.from), subject: line(&material.subject), text }
+}
+
+/// Longest line of a header that is passed on, in characters.
+const LINE_MAX_CHARS: usize = 300;
+
 /// The addresses that a message was delivered for, by what mail servers put before it, and the ones it is addressed to.
 #[must_use]
 pub fn sent_to(raw: &[u8]) -> Vec<String> {

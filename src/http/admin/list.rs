@@ -6,7 +6,9 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Serialize;
 
+use super::returned::CanaryLine;
 use super::{html, jst, lang};
+use crate::app::canary;
 use crate::app::show_order::{OrderRecord, list_orders};
 use crate::dcv::field::is_one_line;
 use crate::dcv::id::OrderId;
@@ -27,6 +29,7 @@ struct ListPage<'a> {
     mails_due: i64,
     webhooks_due: i64,
     orders_held: i64,
+    canary: CanaryLine,
     states: Vec<&'static str>,
     filter: FilterView,
     orders: Vec<OrderLine>,
@@ -69,7 +72,13 @@ struct ValidationLine {
 
 #[derive(Serialize)]
 struct MailLine {
+    id: String,
     to: String,
+    mail_host: Option<String>,
+    /// It can be sent once more, as far as the list can tell.
+    resendable: bool,
+    resends: i64,
+    reminders: i64,
     adn: String,
     source: String,
     role: Option<String>,
@@ -108,7 +117,13 @@ impl OrderLine {
                 .mails
                 .into_iter()
                 .map(|mail| MailLine {
+                    id: mail.id.to_string(),
                     to: mail.to,
+                    mail_host: mail.mail_host,
+                    resendable: matches!(mail.state.as_str(), "queued" | "sent")
+                        && !matches!(mail.delivery.as_str(), "queued" | "sending"),
+                    resends: mail.resends,
+                    reminders: mail.reminders,
                     adn: mail.adn,
                     source: mail.source,
                     role: mail.role,
@@ -155,6 +170,7 @@ pub(in crate::http) async fn get(
         lang,
         static_base: "",
         mails_due: state.app.store.effects_due(EffectKind::Mail).await?,
+        canary: CanaryLine::new(canary::state(&state.app).await?),
         orders_held: state.app.store.orders_held().await?,
         webhooks_due: state.app.store.effects_due(EffectKind::Webhook).await?,
         states: OrderState::ALL.iter().map(|state| state.as_str()).collect(),

@@ -4,6 +4,8 @@ pub(super) mod list;
 pub(super) mod order;
 pub(super) mod release;
 pub(super) mod replay;
+pub(super) mod resend;
+pub(super) mod returned;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

@@ -14,7 +14,7 @@ use crate::dcv::evidence::{Exchange, Lookup};
 use crate::dcv::id::{EffectId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, HttpState, Problem};
-use crate::store::ReturnedRow;
+use crate::store::{NoticeRow, ReturnedRow};
 
 /// `admin/order.html`
 #[derive(Serialize)]
@@ -27,10 +27,20 @@ struct OrderPage<'a> {
     dead: Vec<DeadLine>,
     lookups: Vec<LookupLine>,
     returned: Vec<ReturnedLine>,
+    notices: Vec<NoticeLine>,
 }
 
 #[derive(Serialize)]
-struct ReturnedLine {
+struct NoticeLine {
+    at: String,
+    kind: String,
+    to: String,
+    delivery: String,
+    failure: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ReturnedLine {
     at: String,
     kind: String,
     words: Vec<String>,
@@ -55,6 +65,7 @@ struct AttemptLine {
     number: i64,
     outcome: String,
     detail: String,
+    dialogue: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -112,6 +123,7 @@ pub(in crate::http) async fn get(
                 number: one.number,
                 outcome: one.outcome,
                 detail: one.detail,
+                dialogue: one.dialogue,
             })
             .collect(),
         dead: state
@@ -131,12 +143,23 @@ pub(in crate::http) async fn get(
             })
             .collect(),
         returned: state.app.store.returned_mails(id).await?.into_iter().map(returned_line).collect(),
+        notices: state.app.store.notices(id).await?.into_iter().map(notice_line).collect(),
         lookups: state.app.store.order_lookups(id).await?.into_iter().map(lookup_line).collect(),
     };
     html(&state, "admin/order.html", &page)
 }
 
-fn returned_line(row: ReturnedRow) -> ReturnedLine {
+fn notice_line(row: NoticeRow) -> NoticeLine {
+    NoticeLine {
+        at: utc(Timestamp::from_unix_micros(row.created_at)),
+        kind: row.kind,
+        to: row.recipient,
+        delivery: row.delivery,
+        failure: row.failure,
+    }
+}
+
+pub(super) fn returned_line(row: ReturnedRow) -> ReturnedLine {
     let findings: Value = serde_json::from_str(&row.findings).unwrap_or_default();
     let recipients = findings["recipients"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -16,7 +16,7 @@ pub(in crate::http) async fn post(
 ) -> Result<Response, Problem> {
     from_same_origin(&headers)?;
     let id = EffectId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
-    if !replay(&state.app, id).await? {
+    if !replay(&state.app, id, "operator").await? {
         return Err(Problem::new(Code::NotFound).detail("there is no such effect, or it was not given up"));
     }
     Ok((StatusCode::SEE_OTHER, [("location", "/admin")]).into_response())

@@ -1,11 +1,13 @@
 //! `/v1`: what ordering systems call.
 
 pub(super) mod approvers;
+mod body;
 pub(super) mod events;
 pub(super) mod evidence;
 pub(super) mod fields;
 pub(super) mod list_orders;
 pub(super) mod place_order;
+pub(super) mod resend;
 pub(super) mod show_order;
 
 use axum::extract::{Request, State};

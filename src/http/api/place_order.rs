@@ -4,11 +4,12 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value, json};
 
+use super::body::read_object;
 use super::fields::Fields;
 use super::{Client, json_answer};
 use crate::app::place_order::{NewOrder, PlaceError, place_order};
@@ -43,24 +44,6 @@ pub(in crate::http) async fn post(
     let view = record.view()?;
     let location = format!("/v1/orders/{}", view.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], json_answer(view)).into_response())
-}
-
-/// Reads a body that must be a JSON object.
-fn read_object(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Map<String, Value>, Problem> {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(Code::WrongContentType));
-    }
-    let body = body.map_err(|rejection| {
-        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Code::BodyTooLarge } else { Code::BrokenJson };
-        Problem::new(code)
-    })?;
-    match serde_json::from_slice(&body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Problem::invalid(vec![FieldError::new("", "bad-value", "must be an object")])),
-        Err(error) => Err(Problem::new(Code::BrokenJson).detail(format!("line {} column {}", error.line(), error.column()))),
-    }
 }
 
 /// Reads an order; every error there is, or the order.

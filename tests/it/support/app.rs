@@ -12,7 +12,9 @@ use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
 use dcvd::adapters::rdap::HttpRdap;
 use dcvd::adapters::webhook::{Endpoint, StandardWebhooks};
 use dcvd::app::expire::expire_due;
-use dcvd::app::{App, Lists, Settings, Wake};
+use dcvd::app::pace::Pace;
+use dcvd::app::resend::remind_due;
+use dcvd::app::{App, Lists, Settings, Wake, canary, digest, preflight};
 use dcvd::config::load_profiles;
 use dcvd::dcv::event::Subscription;
 use dcvd::dcv::link::{KeyRing, LinkKey};
@@ -55,18 +57,25 @@ impl TestApp {
     pub async fn sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("test.db").display());
-        Self::start(url, dir, &[]).await
+        Self::start(url, dir, &[], |_, _| {}).await
     }
 
     pub async fn postgres() -> Self {
-        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), &[]).await
+        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), &[], |_, _| {}).await
     }
 
     /// On SQLite, with profiles besides the shipped one.
     pub async fn with_profiles(profiles: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("test.db").display());
-        Self::start(url, dir, profiles).await
+        Self::start(url, dir, profiles, |_, _| {}).await
+    }
+
+    /// On SQLite, with other settings.
+    pub async fn tuned(profiles: &[(&str, &str)], tune: impl FnOnce(&mut Settings, &mut SmtpSettings)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("test.db").display());
+        Self::start(url, dir, profiles, tune).await
     }
 
     /// Puts operators' lists in force, as reading them again does.
@@ -78,7 +87,12 @@ impl TestApp {
         self.app.lists.store(Arc::new(Lists { suffixes: SuffixList::BuiltIn, policy }));
     }
 
-    async fn start(url: String, dir: TempDir, profiles: &[(&str, &str)]) -> Self {
+    async fn start(
+        url: String,
+        dir: TempDir,
+        profiles: &[(&str, &str)],
+        tune: impl FnOnce(&mut Settings, &mut SmtpSettings),
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (inbox, hooks) = (Inbox::start().await.unwrap(), Receiver::start(SECRET).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -86,16 +100,35 @@ impl TestApp {
         let registry = rdap_registry().await;
         let clock = Arc::new(FakeClock::new());
         let (dns, whois) = (Arc::new(FakeDns::default()), Arc::new(FakeWhois::default()));
-        let mail_out = Smtp::new(&SmtpSettings {
-            url: format!("smtp://{}", inbox.address).into(),
-            from: "審査窓口 <dcv@dcv.example.net>".to_owned(),
-            reply_to: String::new(),
-            password: None,
+        let mut smtp = SmtpSettings {
             timeout: Duration::from_secs(5),
-            mails_per_connection: 100,
-            connection_age: Duration::from_secs(60),
-        })
-        .unwrap();
+            data_timeout: Duration::from_secs(5),
+            ..SmtpSettings::new(&format!("smtp://{}", inbox.address), "審査窓口 <dcv@dcv.example.net>")
+        };
+        let mut settings = Settings {
+            public_base: base.clone(),
+            bounce_address: "bounce@dcv.example.net".to_owned(),
+            bounce_delimiter: '+',
+            message_id_host: "dcv.example.net".to_owned(),
+            service: ServiceView {
+                name_ja: "審査サービス".to_owned(),
+                name_en: "Validation Service".to_owned(),
+                contact_email: "help@dcv.example.net".to_owned(),
+                ..ServiceView::default()
+            },
+            from: "審査窓口 <dcv@dcv.example.net>".to_owned(),
+            operators: vec!["operators@dcv.example.net".to_owned()],
+            digest: None,
+            canary: None,
+            recipient_daily_cap: 0,
+            subscriptions: vec![Subscription { endpoint: "hook".to_owned(), kinds: None, clients: None }],
+            whois_root: "whois.iana.org".to_owned(),
+            whois_server_ttl: Duration::from_secs(86_400),
+            lookup_deadline: Duration::from_secs(2),
+            rdap_allow_http: true,
+        };
+        tune(&mut settings, &mut smtp);
+        let mail_out = Smtp::new(&smtp).unwrap();
         let key = data_encoding::BASE64.decode(SECRET.trim_start_matches("whsec_").as_bytes()).unwrap();
         let endpoint = Endpoint { name: "hook".to_owned(), url: hooks.url.parse().unwrap(), key, allow_private_address: true };
         let bootstrap = dir.path().join("bootstrap.json");
@@ -117,28 +150,14 @@ impl TestApp {
         let app = Arc::new(App {
             store: Store::open(&url, Migrate::Yes).await.unwrap(),
             ports,
-            settings: Settings {
-                public_base: base.clone(),
-                bounce_address: "bounce@dcv.example.net".to_owned(),
-                bounce_delimiter: '+',
-                message_id_host: "dcv.example.net".to_owned(),
-                service: ServiceView {
-                    name_ja: "審査サービス".to_owned(),
-                    name_en: "Validation Service".to_owned(),
-                    contact_email: "help@dcv.example.net".to_owned(),
-                    ..ServiceView::default()
-                },
-                subscriptions: vec![Subscription { endpoint: "hook".to_owned(), kinds: None, clients: None }],
-                whois_root: "whois.iana.org".to_owned(),
-                whois_server_ttl: Duration::from_secs(86_400),
-                lookup_deadline: Duration::from_secs(2),
-                rdap_allow_http: true,
-            },
+            settings,
             profiles: load_profiles(dir.path(), "standard").unwrap(),
             lists: ArcSwap::from_pointee(Lists { suffixes: SuffixList::BuiltIn, policy: Policy::default() }),
             keys: KeyRing::new(vec![LinkKey::new([7; 32])]).unwrap(),
             renderer: Renderer::new(None).unwrap(),
             wake: Wake::default(),
+            pace: Mutex::new(Pace::new(Duration::from_millis(1), 1000, 1000)),
+            mail_hosts: preflight::Found::default(),
             whois_servers: Mutex::new(HashMap::new()),
             rdap_bootstrap: Mutex::new(None),
             past_profiles: Mutex::new(HashMap::new()),
@@ -204,6 +223,10 @@ impl TestApp {
         loop {
             let mut round = jobs::drain(&self.app, EffectKind::Mail, LEASE).await.unwrap();
             expire_due(&self.app).await.unwrap();
+            round += remind_due(&self.app).await.unwrap();
+            canary::send_if_due(&self.app).await.unwrap();
+            digest::send_if_due(&self.app).await.unwrap();
+            round += jobs::drain(&self.app, EffectKind::Notice, LEASE).await.unwrap();
             round += jobs::drain(&self.app, EffectKind::Webhook, LEASE).await.unwrap();
             if round == 0 {
                 return attempts;
@@ -212,8 +235,26 @@ impl TestApp {
         }
     }
 
+    /// The last approval mail.
     pub fn last_mail(&self) -> Arrived {
-        self.inbox.arrived().pop().expect("a mail arrived")
+        self.approval_mails().pop().expect("a mail arrived")
+    }
+
+    /// What arrived with a link in it.
+    pub fn approval_mails(&self) -> Vec<Arrived> {
+        self.inbox.arrived().into_iter().filter(|mail| mail.link().is_some()).collect()
+    }
+
+    /// What arrived without a link, by kind and recipient.
+    pub fn notices(&self) -> Vec<(String, String)> {
+        let kind = |mail: &Arrived| {
+            let raw = String::from_utf8_lossy(&mail.raw).into_owned();
+            raw.lines()
+                .find_map(|line| line.strip_prefix("Feedback-ID: ")?.split(':').next().map(str::to_owned))
+                .unwrap_or_default()
+        };
+        let notices = self.inbox.arrived().into_iter().filter(|mail| mail.link().is_none());
+        notices.map(|mail| (kind(&mail), mail.rcpt_to.concat())).collect()
     }
 
     pub fn last_link(&self) -> String {

@@ -56,6 +56,7 @@ type Answer = (DnsOutcome<Vec<u8>>, Dnssec, Duration);
 pub struct FakeDns {
     answers: Mutex<HashMap<String, Answer>>,
     caa: Mutex<HashMap<String, Vec<CaaRecord>>>,
+    mx: Mutex<HashMap<String, DnsOutcome<String>>>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -63,6 +64,11 @@ impl FakeDns {
     pub fn caa_is(&self, name: &str, tag: &str, value: &str) {
         let record = CaaRecord { critical: false, tag: tag.to_owned(), value: value.as_bytes().to_vec() };
         self.caa.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().push(record);
+    }
+
+    pub fn mx_is(&self, domain: &str, hosts: &[&str]) {
+        let records = DnsOutcome::Records(hosts.iter().map(|host| (*host).to_owned()).collect());
+        self.mx.lock().unwrap_or_else(PoisonError::into_inner).insert(domain.to_owned(), records);
     }
 
     pub fn txt_is(&self, name: &str, values: &[&str]) {
@@ -82,6 +88,14 @@ impl FakeDns {
 
 #[async_trait]
 impl Dns for FakeDns {
+    async fn mx(&self, name: &str) -> DnsOutcome<String> {
+        self.mx.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or(DnsOutcome::NoData)
+    }
+
+    async fn addresses(&self, _name: &str) -> DnsOutcome<()> {
+        DnsOutcome::NoData
+    }
+
     async fn caa(&self, name: &str) -> DnsAnswer<CaaRecord> {
         let found = self.caa.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         let outcome = found.map_or(DnsOutcome::NoData, DnsOutcome::Records);

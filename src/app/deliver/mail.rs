@@ -1,93 +1,59 @@
-//! Hands one effect of the outbox to the world and records what came of it. At least once, always with the same id.
-
-use std::time::Duration;
+//! Hands one approval mail to a relay: not before the rules of the day, the policy and the look-up behind it allow that.
 
 use serde_json::{Value, json};
 
-use super::App;
-use super::lookups::{self, Freshness};
+use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject};
+use crate::app::lookups::{self, Freshness};
+use crate::app::{App, preflight};
 use crate::dcv::contact::constructed::ADN_REFUSED;
 use crate::dcv::contact::{self, Approver, Source, SourceStatus, refusal};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::event::{Event, EventType};
-use crate::dcv::id::{EventId, MailId, OrderId};
+use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::method;
 use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::Delivery;
-use crate::dcv::timestamp::Timestamp;
-use crate::dcv::{retry, return_path};
-use crate::ports::SendFailure;
-use crate::store::{ClaimedEffect, EffectKind, MailRow, ON_RELEASE, Outcome, StoreError};
-
-/// A worker's hold on an effect; what it records under another's is refused.
-pub type Lease = [u8; 16];
-
-/// Attempts after which an effect is given up whatever happens; the schedule itself ends with the 43rd. Only one that kills its
-/// worker each time gets here.
-const ATTEMPTS_MAX: i64 = 60;
-const NEVER_ENDED: &str = "given up: no attempt came to an end";
+use crate::dcv::return_path;
+use crate::dcv::timestamp::{DAY_SECS, Timestamp};
+use crate::ports::{Outgoing, SendFailure};
+use crate::store::{ClaimedEffect, MailRow, ON_RELEASE, Outcome, Said, StoreError};
 
 /// What came of an attempt.
 struct Attempt {
     outcome: Outcome,
     detail: String,
+    /// What was said over SMTP.
+    dialogue: Vec<String>,
     /// What it did to the mail, and the event that tells it.
     news: Option<(Delivery, Event)>,
     /// Why the order waits for an operator from now on, as JSON.
     hold: Option<String>,
+    /// Whether the recipient's domain takes mail, as DNS tells.
+    mail_host: Option<&'static str>,
 }
 
-/// Makes one attempt at an effect and records it.
-///
-/// # Errors
-/// [`StoreError`] when the database fails; the lease then ends and the attempt is made again.
-pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
-    match kind {
-        EffectKind::Mail => deliver_mail(app, effect, lease).await,
-        EffectKind::Webhook => deliver_webhook(app, effect, lease).await,
+impl Attempt {
+    /// One that changes nothing but when the next is made.
+    const fn quiet(outcome: Outcome, detail: String) -> Self {
+        Self { outcome, detail, dialogue: Vec::new(), news: None, hold: None, mail_host: None }
     }
 }
 
-async fn deliver_webhook(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
-    if effect.tried > ATTEMPTS_MAX {
-        let attempt = Attempt { outcome: Outcome::Dead, detail: NEVER_ENDED.to_owned(), news: None, hold: None };
-        return record(app, effect, lease, attempt, None).await;
-    }
-    let id = EventId::from_bytes(subject(&effect)?);
-    let event = app.store.event(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
-    let at = Timestamp::from_unix_micros(event.at);
-    // The data is JSON already, as committed; it is not read and written again.
-    let body = format!("{{\"type\":{},\"timestamp\":\"{at}\",\"data\":{}}}", Value::String(event.kind), event.data);
-    let posted = app.ports.webhook.post(&effect.endpoint, &id.to_string(), app.now(), &body).await;
-    let attempt = match posted {
-        Ok(status) => Attempt { outcome: Outcome::Done, detail: status, news: None, hold: None },
-        Err(failure) => {
-            Attempt { outcome: again(app, &effect, failure.retry_after), detail: failure.detail, news: None, hold: None }
-        }
-    };
-    record(app, effect, lease, attempt, None).await
-}
-
-async fn deliver_mail(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
     let id = MailId::from_bytes(subject(&effect)?);
     let mail = app.store.mail(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
-    let attempt = attempt_mail(app, &effect, &mail).await?;
-    record(app, effect, lease, attempt, Some(id)).await
+    let attempt = attempt(app, &effect, &mail).await?;
+    record(app, effect, lease, attempt, &mail).await
 }
 
-async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<Attempt, StoreError> {
-    let data = |extra: Value| mail_data(mail, extra);
-    let failed = |reason: &str, detail: String| Attempt {
-        outcome: Outcome::Dead,
-        news: Some((
-            Delivery::Failed,
-            Event::new(EventType::MailFailed, app.now(), "system", data(json!({"reason": reason, "detail": detail}))),
-        )),
-        detail,
-        hold: None,
+async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<Attempt, StoreError> {
+    let failed = |reason: &str, detail: String| {
+        let told = mail_data(mail, json!({"reason": reason, "detail": detail}));
+        let event = Event::new(EventType::MailFailed, app.now(), "system", told);
+        Attempt { news: Some((Delivery::Failed, event)), ..Attempt::quiet(Outcome::Dead, detail) }
     };
     let (Some(body), Ok(to)) = (&effect.body, EmailAddress::parse(&mail.recipient)) else {
-        return Ok(Attempt { outcome: Outcome::Dead, detail: "link-ended".to_owned(), news: None, hold: None });
+        return Ok(Attempt::quiet(Outcome::Dead, "link-ended".to_owned()));
     };
     if effect.tried > ATTEMPTS_MAX {
         return Ok(failed("gave-up", NEVER_ENDED.to_owned()));
@@ -95,11 +61,18 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
     if app.now().unix_micros() >= mail.expires_at {
         return Ok(failed("expired", "the deadline passed before the relay took the mail".to_owned()));
     }
+    if let Some(at) = cap_ends(app, mail).await? {
+        return Ok(Attempt::quiet(Outcome::Postponed(at), format!("recipient-daily-cap: not before {at}")));
+    }
+    let _turn = match app.turn(to.ascii_domain(), &effect.id) {
+        Ok(turn) => turn,
+        Err(at) => return Ok(Attempt::quiet(Outcome::Postponed(at), String::new())),
+    };
     match confirm_approver(app, mail, &to).await? {
         Confirmed::Listed => {}
         Confirmed::Held(entries) => {
             let detail = "policy holds the order until an operator releases it".to_owned();
-            return Ok(Attempt { outcome: Outcome::Later(ON_RELEASE), detail, news: None, hold: Some(entries) });
+            return Ok(Attempt { hold: Some(entries), ..Attempt::quiet(Outcome::Later(ON_RELEASE), detail) });
         }
         Confirmed::Forbidden(reason) => return Ok(failed(reason, "the rules do not allow this address any more".to_owned())),
         Confirmed::Gone => return Ok(failed("approver-gone", "the address is no longer published for this name".to_owned())),
@@ -107,33 +80,52 @@ async fn attempt_mail(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Resu
             let detail = format!("{source} did not answer; the address could not be checked again");
             return Ok(match again(app, effect, None) {
                 Outcome::Dead => failed("source-unavailable", detail),
-                outcome => Attempt { outcome, detail, news: None, hold: None },
+                outcome => Attempt::quiet(outcome, detail),
             });
         }
     }
-    Ok(
-        match app
-            .ports
-            .mail_out
-            .send(&return_path::address(&app.settings.bounce_address, app.settings.bounce_delimiter, &mail.reference), &to, body)
-            .await
-        {
-            Ok(detail) => Attempt {
-                outcome: Outcome::Done,
-                news: Some((
-                    Delivery::Accepted,
-                    Event::new(EventType::MailSent, app.now(), "system", data(json!({"reply": detail}))),
-                )),
-                detail,
-                hold: None,
-            },
-            Err(SendFailure::Permanent(detail)) => failed("refused", detail),
-            Err(SendFailure::Transient(detail)) => match again(app, effect, None) {
-                Outcome::Dead => failed("gave-up", detail),
-                outcome => Attempt { outcome, detail, news: None, hold: None },
-            },
-        },
-    )
+    let return_path = return_path::address(&app.settings.bounce_address, app.settings.bounce_delimiter, &mail.reference);
+    let outgoing = Outgoing { return_path: &return_path, to: &to, envelope_id: &mail.reference };
+    // Advice, side by side with the sending: it decides nothing and nothing waits for it long.
+    let (sent, mail_host) = tokio::join!(app.ports.mail_out.send(&outgoing, body), preflight::mail_host(app, to.ascii_domain()));
+    let attempt = match sent {
+        Ok(handover) => {
+            let told = json!({
+                "reply": handover.reply,
+                "relay": handover.relay,
+                "queue_id": handover.queue_id,
+                "tls": handover.tls,
+                "sending": effect.seq + 1,
+            });
+            let event = Event::new(EventType::MailSent, app.now(), "system", mail_data(mail, told));
+            Attempt {
+                dialogue: handover.dialogue,
+                news: Some((Delivery::Accepted, event)),
+                ..Attempt::quiet(Outcome::Done, handover.reply)
+            }
+        }
+        Err(SendFailure::Permanent(trouble)) => Attempt { dialogue: trouble.dialogue, ..failed("refused", trouble.detail) },
+        Err(SendFailure::Transient(trouble)) => {
+            let attempt = match again(app, effect, None) {
+                Outcome::Dead => failed("gave-up", trouble.detail),
+                outcome => Attempt::quiet(outcome, trouble.detail),
+            };
+            Attempt { dialogue: trouble.dialogue, ..attempt }
+        }
+    };
+    Ok(Attempt { mail_host: mail_host.map(preflight::MailHost::as_str), ..attempt })
+}
+
+/// When a recipient who was sent as many mails as one may be sent in a day may be sent another; `None` where now.
+async fn cap_ends(app: &App, mail: &MailRow) -> Result<Option<Timestamp>, StoreError> {
+    let day = std::time::Duration::from_secs(DAY_SECS);
+    let cap = app.settings.recipient_daily_cap;
+    if cap == 0 {
+        return Ok(None);
+    }
+    let lately = app.store.handed_to(&mail.recipient, app.now() - day, cap).await?;
+    let full = lately.len() >= cap as usize;
+    Ok(lately.last().filter(|_| full).map(|oldest| Timestamp::from_unix_micros(*oldest) + day))
 }
 
 enum Confirmed {
@@ -219,26 +211,10 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
     Ok(confirmed)
 }
 
-/// The next attempt, or the end of trying.
-fn again(app: &App, effect: &ClaimedEffect, after: Option<Duration>) -> Outcome {
-    let first_tried = Timestamp::from_unix_micros(effect.first_tried_at);
-    let attempts = u32::try_from(effect.tried).unwrap_or(u32::MAX);
-    let jitter = u16::from_be_bytes(app.random());
-    retry::next_attempt(first_tried, attempts, app.now(), jitter, after).map_or(Outcome::Dead, Outcome::Later)
-}
-
 /// Writes down what came of an attempt, fenced by the lease: a worker whose lease was taken writes nothing.
-async fn record(
-    app: &App,
-    effect: ClaimedEffect,
-    lease: Lease,
-    attempt: Attempt,
-    mail: Option<MailId>,
-) -> Result<(), StoreError> {
+async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt, mail: &MailRow) -> Result<(), StoreError> {
     let now = app.now();
-    let order_id = OrderId::from_bytes(
-        effect.order_id.as_slice().try_into().map_err(|_| StoreError::inconsistent("effects", "order_id", &effect.id))?,
-    );
+    let (order_id, mail): (OrderId, MailId) = (mail.order_id()?, mail.id()?);
     let news = match attempt.news {
         None => None,
         Some((delivery, event)) => {
@@ -248,7 +224,7 @@ async fn record(
         }
     };
     let (wakes, mut ids) = (news.is_some(), app.id_source());
-    let (outcome, detail, hold) = (attempt.outcome, attempt.detail, attempt.hold);
+    let Attempt { outcome, detail, dialogue, hold, mail_host, .. } = attempt;
     app.store
         .write("deliver", move |tx| {
             Box::pin(async move {
@@ -256,11 +232,13 @@ async fn record(
                 // Released while the attempt was under way: the mail must not wait for a second release.
                 let released = order.is_some_and(|order| order.released_at.is_some());
                 let outcome = if hold.is_some() && released { Outcome::Later(now) } else { outcome };
-                if !tx.finish(&effect, lease, &outcome, &detail, now).await? {
-                    tracing::warn!(?effect, "the lease was lost; what came of the attempt is not recorded");
+                if !tx.finish(&effect, lease, &outcome, &Said { detail: &detail, dialogue: &dialogue }, now).await? {
+                    lease_was_lost(&effect);
                     return Ok(());
                 }
-                let Some(mail) = mail else { return Ok(()) };
+                if let Some(found) = mail_host {
+                    tx.set_mail_host(mail, found).await?;
+                }
                 if let Some(entries) = &hold {
                     if tx.hold(order_id, entries).await? {
                         let held = Event::new(EventType::OrderHeld, now, "system", json!({}));
@@ -279,6 +257,10 @@ async fn record(
                     None if matches!(outcome, Outcome::Later(_)) => {
                         tx.set_delivery(mail, Delivery::Sending, Some(&detail)).await?;
                     }
+                    // Why it waits, where there is more to tell than that others go first.
+                    None if matches!(outcome, Outcome::Postponed(_)) && !detail.is_empty() => {
+                        tx.set_delivery(mail, Delivery::Queued, Some(&detail)).await?;
+                    }
                     None => {}
                 }
                 if let Some((_, event, order_ref, routes)) = news {
@@ -294,11 +276,7 @@ async fn record(
     Ok(())
 }
 
-fn subject(effect: &ClaimedEffect) -> Result<[u8; 16], StoreError> {
-    effect.subject_id.as_slice().try_into().map_err(|_| StoreError::inconsistent("effects", "subject_id", &effect.id))
-}
-
-pub(super) fn mail_data(mail: &MailRow, extra: Value) -> Value {
+pub(in crate::app) fn mail_data(mail: &MailRow, extra: Value) -> Value {
     let mut data = json!({
         "mail_id": mail.id().map(|id| id.to_string()).unwrap_or_default(),
         "to": mail.recipient,

@@ -1,0 +1,51 @@
+//! Hands one effect of the outbox to the world and records what came of it. At least once, always with the same id.
+
+mod mail;
+mod notice;
+mod webhook;
+
+use std::time::Duration;
+
+use super::App;
+use crate::dcv::retry;
+use crate::dcv::timestamp::Timestamp;
+use crate::store::{ClaimedEffect, EffectKind, Outcome, StoreError};
+
+pub(super) use mail::mail_data;
+
+/// A worker's hold on an effect; what it records under another's is refused.
+pub type Lease = [u8; 16];
+
+/// Attempts after which an effect is given up whatever happens; the schedule itself ends with the 43rd. Only one that kills its
+/// worker each time gets here.
+const ATTEMPTS_MAX: i64 = 60;
+const NEVER_ENDED: &str = "given up: no attempt came to an end";
+
+/// Makes one attempt at an effect and records it.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; the lease then ends and the attempt is made again.
+pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+    match kind {
+        EffectKind::Mail => mail::deliver(app, effect, lease).await,
+        EffectKind::Notice => notice::deliver(app, effect, lease).await,
+        EffectKind::Webhook => webhook::deliver(app, effect, lease).await,
+    }
+}
+
+/// The next attempt, or the end of trying.
+fn again(app: &App, effect: &ClaimedEffect, after: Option<Duration>) -> Outcome {
+    let first_tried = Timestamp::from_unix_micros(effect.first_tried_at);
+    let attempts = u32::try_from(effect.tried).unwrap_or(u32::MAX);
+    let jitter = u16::from_be_bytes(app.random());
+    retry::next_attempt(first_tried, attempts, app.now(), jitter, after).map_or(Outcome::Dead, Outcome::Later)
+}
+
+fn subject(effect: &ClaimedEffect) -> Result<[u8; 16], StoreError> {
+    effect.subject_id.as_slice().try_into().map_err(|_| StoreError::inconsistent("effects", "subject_id", &effect.id))
+}
+
+/// Said of an attempt whose lease was taken: a late worker writes nothing.
+fn lease_was_lost(effect: &ClaimedEffect) {
+    tracing::warn!(?effect, "the lease was lost; what came of the attempt is not recorded");
+}

@@ -1,0 +1,73 @@
+//! `POST /v1/orders/{id}/resend`: the same mail once more.
+
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use super::body::read_object;
+use super::fields::Fields;
+use super::{Client, json_answer, order_id};
+use crate::app::App;
+use crate::app::resend::{ResendError, resend};
+use crate::app::show_order::show_order;
+use crate::dcv::id::MailId;
+use crate::dcv::resend::ResendRefusal;
+use crate::http::{Code, HttpState, Problem};
+
+/// Longest mail id looked at, in characters.
+const ID_MAX_CHARS: usize = 64;
+
+pub(in crate::http) async fn post(
+    State(state): State<HttpState>,
+    Extension(Client(client)): Extension<Client>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let object = read_object(&headers, body)?;
+    let mut fields = Fields::new("", &object);
+    let mail = fields.required_line("mail_id", ID_MAX_CHARS).and_then(|text| {
+        let read = MailId::parse(&text).ok();
+        if read.is_none() {
+            fields.error("mail_id", "bad-value", "must be the id of a mail, as the order tells it");
+        }
+        read
+    });
+    let errors = fields.finish();
+    let (Some(mail), true) = (mail, errors.is_empty()) else { return Err(Problem::invalid(errors)) };
+    let id = order_id(&id)?;
+    // Another client's order is no order.
+    show_order(&state.app, id, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    resend(&state.app, id, mail, &format!("client:{client}")).await.map_err(|error| refused(&state.app, error))?;
+    let record = show_order(&state.app, id, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    Ok((StatusCode::ACCEPTED, json_answer(record.view()?)).into_response())
+}
+
+/// How soon to ask again while an earlier sending still waits.
+const WAITING_SECS: u64 = 5;
+
+/// A refused resend as a problem document.
+pub(in crate::http) fn refused(app: &App, error: ResendError) -> Problem {
+    match error {
+        ResendError::Store(error) => error.into(),
+        ResendError::Missing => Problem::new(Code::NotFound).detail("this order has no such mail"),
+        ResendError::Refused(refusal) => {
+            let too_soon = |wait: Duration| {
+                let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Problem::new(Code::ResendTooSoon).retry_after(secs.max(1))
+            };
+            let problem = match refusal {
+                ResendRefusal::Ended => Problem::new(Code::LinkEnded),
+                ResendRefusal::OldDeadline => Problem::new(Code::ResendWouldStateOldDeadline),
+                ResendRefusal::Waiting => too_soon(Duration::from_secs(WAITING_SECS)),
+                ResendRefusal::TooSoon(at) | ResendRefusal::Spent(at) => too_soon(at.since(app.now())),
+            };
+            problem.detail(refusal.to_string())
+        }
+    }
+}
