@@ -137,6 +137,8 @@ pub struct Outgoing<'m> {
     pub to: &'m EmailAddress,
     /// What reports name the mail by. Spec: RFC 3461 section 4.4 (ENVID).
     pub envelope_id: &'m str,
+    /// Reports of delay and success are wanted too, not of failure alone.
+    pub all_reports: bool,
 }
 
 /// How a message was taken.

@@ -23,6 +23,8 @@ pub struct Arrived {
     pub rcpt_to: Vec<String>,
     /// The message as sent, dots unstuffed.
     pub raw: Vec<u8>,
+    /// The commands MAIL and RCPT as they came.
+    pub commands: Vec<String>,
 }
 
 impl Arrived {
@@ -62,6 +64,10 @@ pub enum Reply {
     TakeAfter(Duration),
     /// It takes the message and closes without an answer.
     TakeAndDrop,
+    /// It answers the next command with 421 and closes, on every connection.
+    Close,
+    /// It takes so long for each answer.
+    Tarpit(Duration),
 }
 
 /// The inbox, running as long as the runtime.
@@ -77,6 +83,7 @@ struct Shared {
     arrived: Vec<Arrived>,
     reply: Reply,
     connections: usize,
+    no_utf8: bool,
 }
 
 impl Inbox {
@@ -115,6 +122,11 @@ impl Inbox {
         self.lock().reply = reply;
     }
 
+    /// Offers no SMTPUTF8 from now on.
+    pub fn offer_no_utf8(&self) {
+        self.lock().no_utf8 = true;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,13 +135,24 @@ impl Inbox {
         let (read, mut write) = stream.into_split();
         let mut lines = BufReader::new(read);
         write.write_all(b"220 inbox.example ESMTP\r\n").await.ok()?;
-        let (mut from, mut to) = (String::new(), Vec::new());
+        let (mut from, mut to, mut commands) = (String::new(), Vec::new(), Vec::new());
         loop {
             let line = line(&mut lines).await?;
             let verb = line.get(..4).unwrap_or(&line).to_ascii_uppercase();
             let reply = self.lock().reply.clone();
+            match reply {
+                Reply::Close if verb != "EHLO" => {
+                    write.write_all(b"421 4.3.2 going down\r\n").await.ok()?;
+                    return None;
+                }
+                Reply::Tarpit(wait) => tokio::time::sleep(wait).await,
+                _ => {}
+            }
             let answer = match verb.as_str() {
-                "EHLO" => "250-inbox.example\r\n250-8BITMIME\r\n250 SMTPUTF8".to_owned(),
+                "EHLO" => {
+                    let utf8 = if self.lock().no_utf8 { "" } else { "250-SMTPUTF8\r\n" };
+                    format!("250-inbox.example\r\n{utf8}250-8BITMIME\r\n250 DSN")
+                }
                 "HELO" | "NOOP" => "250 OK".to_owned(),
                 "RSET" => {
                     to.clear();
@@ -138,6 +161,7 @@ impl Inbox {
                 "MAIL" => {
                     from = path(&line);
                     to.clear();
+                    commands = vec![line];
                     "250 OK".to_owned()
                 }
                 "RCPT" => {
@@ -145,13 +169,14 @@ impl Inbox {
                         words
                     } else {
                         to.push(path(&line));
+                        commands.push(line);
                         "250 OK".to_owned()
                     }
                 }
                 "DATA" => {
                     write.write_all(b"354 go ahead\r\n").await.ok()?;
                     let raw = body(&mut lines).await?;
-                    let message = Arrived { mail_from: from.clone(), rcpt_to: to.clone(), raw };
+                    let message = Arrived { mail_from: from.clone(), rcpt_to: to.clone(), raw, commands: commands.clone() };
                     match reply {
                         Reply::RefuseData(words) => words,
                         Reply::TakeAndDrop => {

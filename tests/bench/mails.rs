@@ -80,7 +80,8 @@ async fn ours(address: SocketAddr, connections: usize, mails: usize) -> anyhow::
         sending.spawn(async move {
             let to = EmailAddress::parse("admin@example.jp")?;
             for _ in 0..mails / connections {
-                let mail = Outgoing { return_path: "bounce@dcv.example.net", to: &to, envelope_id: "0123456789" };
+                let mail =
+                    Outgoing { return_path: "bounce@dcv.example.net", to: &to, envelope_id: "0123456789", all_reports: true };
                 smtp.send(&mail, &message).await?;
             }
             anyhow::Ok(())

@@ -8,7 +8,7 @@ use dcvd::dcv::email::EmailAddress;
 use dcvd::dcv::evidence::Dnssec;
 use dcvd::dcv::id::MailId;
 use dcvd::dcv::order::Locale;
-use dcvd::demo::smtp::Reply;
+use dcvd::demo::smtp::{Inbox, Reply};
 use dcvd::jobs::{self, JobSettings};
 use dcvd::ports::{MailOut as _, Outgoing, SendFailure};
 use dcvd::store::EffectKind;
@@ -260,7 +260,7 @@ async fn under_enforce_an_address_that_dnssec_cannot_confirm_at_sending_waits() 
 }
 
 fn outgoing(to: &EmailAddress) -> Outgoing<'_> {
-    Outgoing { return_path: "bounce@dcv.example.net", to, envelope_id: "0123" }
+    Outgoing { return_path: "bounce@dcv.example.net", to, envelope_id: "0123", all_reports: true }
 }
 
 #[tokio::test]
@@ -282,6 +282,132 @@ async fn where_tls_is_required_nothing_is_sent_without_it() {
     for bad in ["smtp://relay.example.net?tls=maybe", "http://relay.example.net", "smtp:"] {
         assert!(Smtp::new(&settings(bad.to_owned())).is_err(), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn reports_are_asked_for_where_the_relay_gives_them() {
+    let app = TestApp::sqlite().await;
+    app.place_plain("A-1").await;
+    app.run_jobs().await;
+    let mail = app.last_mail();
+    let reference = mail.mail_from.trim_start_matches("bounce+").split('@').next().unwrap();
+    assert_eq!(mail.commands[0], format!("MAIL FROM:<{}> RET=HDRS ENVID={reference}", mail.mail_from));
+    assert_eq!(mail.commands[1], "RCPT TO:<admin@example.co.jp> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;admin@example.co.jp");
+}
+
+#[tokio::test]
+async fn what_was_said_is_evidence_and_holds_no_link() {
+    let app = TestApp::sqlite().await;
+    app.inbox.answer_with(Reply::RefuseRcpt("450 4.2.0 greylisted".to_owned()));
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    app.inbox.answer_with(Reply::Take);
+    app.clock.advance(Duration::from_secs(3));
+    app.run_jobs().await;
+    let id = order["id"].as_str().unwrap();
+    let (_, evidence) = app.get(&format!("/v1/orders/{id}/evidence")).await;
+    let tries: Vec<Vec<&str>> = evidence["attempts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|attempt| attempt["kind"] == "mail")
+        .map(|attempt| attempt["dialogue"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect())
+        .collect();
+    assert_eq!(tries[0].last(), Some(&"< 450 4.2.0 greylisted"));
+    let steps: Vec<&str> = tries[1].iter().map(|line| line.split([':', '(']).next().unwrap()).collect();
+    assert_eq!(
+        steps,
+        ["> MAIL FROM", "< 250 OK", "> RCPT TO", "< 250 OK", "> DATA", "< 354 go ahead", "> ", "< 250 2.0.0 taken"]
+    );
+    let token = app.last_link().rsplit_once('/').unwrap().1.to_owned();
+    assert!(!evidence.to_string().contains(&token));
+    assert_eq!(app.inbox.connections(), 1, "a refused recipient costs no connection");
+    let told = &app.hooks.taken("mail.sent")[0].body["data"];
+    assert_eq!((told["relay"].as_str(), told["tls"].as_bool()), (Some(app.inbox.address.to_string().as_str()), Some(false)));
+}
+
+#[tokio::test]
+async fn a_relay_that_is_not_at_work_hands_over_to_the_next() {
+    let second = Inbox::start().await.unwrap();
+    let gone = process::address();
+    let app = TestApp::tuned(&[], |_, smtp| {
+        let first = smtp.urls.remove(0);
+        smtp.urls = vec![format!("smtp://{gone}").into(), first, format!("smtp://{}", second.address).into()];
+    })
+    .await;
+    app.place_plain("A-1").await;
+    app.run_jobs().await;
+    assert_eq!((app.inbox.arrived().len(), second.arrived().len()), (1, 0));
+    app.inbox.answer_with(Reply::Close);
+    let order = app.place_plain("A-2").await;
+    app.run_jobs().await;
+    assert_eq!((app.inbox.arrived().len(), second.arrived().len()), (1, 1), "a parked connection, a new one, the next relay");
+    assert_eq!(app.order(&order).await["mails"][0]["delivery"], "accepted");
+    let connections = app.inbox.connections();
+    app.place_plain("A-3").await;
+    app.run_jobs().await;
+    assert_eq!((second.arrived().len(), app.inbox.connections()), (2, connections), "it comes last for a while");
+    // With nobody at work the mail waits.
+    second.answer_with(Reply::Close);
+    let waiting = app.place_plain("A-4").await;
+    app.run_jobs().await;
+    let mail = app.order(&waiting).await["mails"][0].clone();
+    assert_eq!(mail["delivery"], "sending");
+    assert!(mail["failure"].as_str().unwrap().matches("421").count() == 2, "{mail}");
+}
+
+#[tokio::test]
+async fn a_recipient_refused_by_one_relay_is_not_offered_to_the_next() {
+    let second = Inbox::start().await.unwrap();
+    let app = TestApp::tuned(&[], |_, smtp| smtp.urls.push(format!("smtp://{}", second.address).into())).await;
+    app.inbox.answer_with(Reply::RefuseRcpt("550 5.1.1 no such user".to_owned()));
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    assert_eq!(app.order(&order).await["mails"][0]["delivery"], "failed");
+    app.inbox.answer_with(Reply::TakeAndDrop);
+    let unsure = app.place_plain("A-2").await;
+    app.run_jobs().await;
+    let failure = app.order(&unsure).await["mails"][0]["failure"].as_str().unwrap().to_owned();
+    assert!(failure.ends_with("whether it took the mail is not known"), "{failure}");
+    assert!(second.arrived().is_empty(), "nor what may have been taken");
+}
+
+#[tokio::test]
+async fn a_tarpit_is_waited_for_so_long_and_its_late_answer_is_nobody_elses() {
+    let app = TestApp::tuned(&[], |_, smtp| smtp.timeout = Duration::from_millis(700)).await;
+    app.inbox.answer_with(Reply::Tarpit(Duration::from_millis(150)));
+    let slow = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    assert_eq!(app.order(&slow).await["mails"][0]["delivery"], "accepted");
+    app.inbox.answer_with(Reply::Tarpit(Duration::from_millis(1200)));
+    let stuck = app.place_plain("A-2").await;
+    app.run_jobs().await;
+    assert!(app.order(&stuck).await["mails"][0]["failure"].as_str().unwrap().contains("in time"));
+    app.inbox.answer_with(Reply::RefuseRcpt("550 5.1.1 no such user".to_owned()));
+    app.clock.advance(Duration::from_secs(3));
+    let refused = app.place_plain("A-3").await;
+    app.run_jobs().await;
+    for order in [&stuck, &refused] {
+        assert_eq!(app.order(order).await["mails"][0]["delivery"], "failed", "its own answer");
+    }
+}
+
+#[tokio::test]
+async fn mail_to_one_domain_is_paced_and_all_of_it_goes() {
+    let app = TestApp::sqlite().await;
+    *app.app.pace.lock().unwrap() = dcvd::app::pace::Pace::new(Duration::from_secs(10), 2, 8);
+    for n in 0..5 {
+        app.place_plain(&format!("A-{n}")).await;
+    }
+    app.run_jobs().await;
+    let mut gone = vec![app.approval_mails().len()];
+    for _ in 0..3 {
+        app.clock.advance(Duration::from_secs(10));
+        app.run_jobs().await;
+        gone.push(app.approval_mails().len());
+    }
+    assert_eq!(gone, [2, 3, 4, 5]);
+    assert_eq!(app.hooks.taken("mail.sent").len(), 5);
 }
 
 #[tokio::test]

@@ -261,7 +261,7 @@ impl Step<'_> {
         let parameters = self.mail_parameters(connection, mail, from, to, message)?;
         let answer = self.command(connection, Mail::new(Some(from.clone()), parameters)).await;
         self.expect(answer, true)?;
-        let answer = self.command(connection, Rcpt::new(to.clone(), rcpt_parameters(connection, to))).await;
+        let answer = self.command(connection, Rcpt::new(to.clone(), rcpt_parameters(connection, mail, to))).await;
         self.expect(answer, false)?;
         let answer = self.command(connection, Data).await;
         self.expect(answer, false)?;
@@ -362,13 +362,13 @@ impl Step<'_> {
     }
 }
 
-/// Asks for every report there is. Spec: RFC 3461 section 4.1 and 4.2.
-fn rcpt_parameters(connection: &Connection, to: &Address) -> Vec<RcptParameter> {
+/// Asks for reports. Spec: RFC 3461 section 4.1 and 4.2.
+fn rcpt_parameters(connection: &Connection, mail: &Outgoing<'_>, to: &Address) -> Vec<RcptParameter> {
     if !connection.dsn {
         return Vec::new();
     }
     let other = |keyword: &str, value: String| RcptParameter::Other { keyword: keyword.to_owned(), value: Some(value) };
-    let mut parameters = vec![other("NOTIFY", "SUCCESS,FAILURE,DELAY".to_owned())];
+    let mut parameters = vec![other("NOTIFY", if mail.all_reports { "SUCCESS,FAILURE,DELAY" } else { "FAILURE" }.to_owned())];
     let address: &str = to.as_ref();
     if address.is_ascii() {
         parameters.push(other("ORCPT", format!("rfc822;{address}")));

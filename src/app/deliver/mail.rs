@@ -85,7 +85,7 @@ async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<At
         }
     }
     let return_path = return_path::address(&app.settings.bounce_address, app.settings.bounce_delimiter, &mail.reference);
-    let outgoing = Outgoing { return_path: &return_path, to: &to, envelope_id: &mail.reference };
+    let outgoing = Outgoing { return_path: &return_path, to: &to, envelope_id: &mail.reference, all_reports: true };
     // Advice, side by side with the sending: it decides nothing and nothing waits for it long.
     let (sent, mail_host) = tokio::join!(app.ports.mail_out.send(&outgoing, body), preflight::mail_host(app, to.ascii_domain()));
     let attempt = match sent {

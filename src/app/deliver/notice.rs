@@ -75,7 +75,7 @@ async fn attempt(app: &App, effect: &ClaimedEffect, notice: &NoticeRow, id: Noti
             return Ok(Attempt { outcome: Outcome::Postponed(at), detail: String::new(), dialogue: Vec::new(), delivery: None });
         }
     };
-    let outgoing = Outgoing { return_path: &return_path, to: &to, envelope_id: &reference };
+    let outgoing = Outgoing { return_path: &return_path, to: &to, envelope_id: &reference, all_reports: false };
     Ok(match app.ports.mail_out.send(&outgoing, &body).await {
         Ok(handover) => Attempt {
             outcome: Outcome::Done,
