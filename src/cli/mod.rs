@@ -2,6 +2,7 @@
 //! failed, 2 wrong usage.
 
 mod approvers;
+mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod ingest;
@@ -67,6 +68,14 @@ enum Command {
         /// The address that the mail server delivers it for.
         #[arg(long, value_name = "ADDRESS")]
         recipient: Option<String>,
+    },
+    /// Looks at everything the daemon needs, and at what receivers look up of its mail. Exit code 1 where a part fails.
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// A JSON list instead of a table.
+        #[arg(long)]
+        json: bool,
     },
     /// Brings the database's schema up to date.
     Migrate {
@@ -134,6 +143,10 @@ pub fn main() -> ExitCode {
                 }
             }
         }
+        Command::Check { config, json } => match config.load().and_then(|config| runtime()?.block_on(check::run(config, json))) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Parse { what } => return parse::run(what),
         Command::Migrate { config } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
         Command::Key { what } => {

@@ -230,17 +230,7 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
     );
     let rdap =
         HttpRdap::new(&config.rdap.bootstrap, config.rdap.allow_http, config.whois.timeout, clock.clone()).context("rdap")?;
-    let mail_out = Smtp::new(&SmtpSettings {
-        urls: std::iter::once(&config.smtp.url).chain(&config.smtp.fallback_urls).cloned().collect(),
-        from: config.smtp.from.clone(),
-        reply_to: config.smtp.reply_to.clone(),
-        password: config.smtp.password().context("smtp.password_file")?,
-        ca_file: config.smtp.ca_file.clone(),
-        timeout: config.smtp.timeout,
-        data_timeout: config.smtp.data_timeout,
-        mails_per_connection: config.smtp.mails_per_connection,
-        connection_age: config.smtp.connection_age,
-    })?;
+    let mail_out = smtp(config)?;
     let mail_in: Option<Arc<dyn MailIn>> = match given(&config.inbound.maildir) {
         None => None,
         Some(path) => {
@@ -266,6 +256,33 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
         mail_in,
         webhook: Arc::new(webhook),
     })
+}
+
+/// The way out for mail.
+pub(super) fn smtp(config: &Config) -> anyhow::Result<Smtp> {
+    Ok(Smtp::new(&SmtpSettings {
+        urls: std::iter::once(&config.smtp.url).chain(&config.smtp.fallback_urls).cloned().collect(),
+        from: config.smtp.from.clone(),
+        reply_to: config.smtp.reply_to.clone(),
+        password: config.smtp.password().context("smtp.password_file")?,
+        ca_file: config.smtp.ca_file.clone(),
+        timeout: config.smtp.timeout,
+        data_timeout: config.smtp.data_timeout,
+        mails_per_connection: config.smtp.mails_per_connection,
+        connection_age: config.smtp.connection_age,
+    })?)
+}
+
+/// DNS look-ups. Must be called within a runtime.
+pub(super) fn dns(config: &Config) -> anyhow::Result<HickoryDns> {
+    Ok(HickoryDns::new(&config.dns.nameservers, trust_anchor(config)?, config.dns.timeout, Arc::new(SystemClock))?)
+}
+
+/// The address that people see as the sender.
+pub(super) fn from_address(config: &Config) -> anyhow::Result<EmailAddress> {
+    let text = config.smtp.from.trim();
+    let bare = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
+    EmailAddress::parse(bare).context("smtp.from")
 }
 
 /// The use cases' part of the configuration.
@@ -347,7 +364,7 @@ async fn key_ring(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
 }
 
 /// The lists that can be read again while the daemon runs.
-fn lists(config: &Config) -> anyhow::Result<Lists> {
+pub(super) fn lists(config: &Config) -> anyhow::Result<Lists> {
     let refuse_adn = match given(&config.policy.refuse_adn) {
         Some(path) => name_list("policy.refuse_adn", path)?,
         None => NameList::new(toml::from_str(REFUSE_ADN).context("the built-in policy.refuse_adn")?)?,

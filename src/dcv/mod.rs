@@ -23,4 +23,5 @@ pub mod resend;
 pub mod retry;
 pub mod return_path;
 pub mod returned_mail;
+pub mod sender_policy;
 pub mod timestamp;

@@ -404,3 +404,38 @@ fn a_new_key_is_one_that_the_configuration_takes() {
     let link = dcvd::config::Link { key_files: vec![dir.path().join("a.key")] };
     assert_eq!(link.keys().unwrap().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_what_works_and_what_does_not() {
+    let setup = Setup::new().await;
+    let check = |arguments: &[&str]| {
+        let mut command = crate::support::process::program();
+        let output = command
+            .current_dir(setup.config.parent().unwrap())
+            .args(["check", "--config"])
+            .arg(&setup.config)
+            .args(arguments)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, told) = tokio::task::block_in_place(|| check(&["--json"]));
+    let rows: Value = serde_json::from_str(&told).unwrap();
+    let status = |part: &str| {
+        let found = rows.as_array().unwrap().iter().find(|row| row["part"] == part);
+        found.unwrap_or_else(|| panic!("{part} is missing: {rows}"))["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(code, Some(0), "{told}");
+    for part in ["configuration", "profiles", "templates", "lists", "smtp", "alignment"] {
+        assert_eq!(status(part), "ok", "{part}: {told}");
+    }
+    for part in ["database", "inbound", "SPF", "DMARC", "return path"] {
+        assert_eq!(status(part), "advice", "{part}: {told}");
+    }
+    assert!(!setup.config.with_file_name("dcvd.db").exists(), "nothing is made by looking");
+    let text = std::fs::read_to_string(&setup.config).unwrap();
+    std::fs::write(&setup.config, text.replace(&setup.world.inbox.address.to_string(), &address().to_string())).unwrap();
+    let (code, told) = tokio::task::block_in_place(|| check(&[]));
+    assert_eq!(code, Some(1));
+    assert!(told.lines().any(|line| line.starts_with("smtp ") && line.contains("FAILED") && line.contains("refused")), "{told}");
+}
