@@ -8,7 +8,7 @@ use crate::dcv::id::{EffectId, NoticeId, OrderId};
 use crate::dcv::notice::{Answered, NoticeKind};
 use crate::dcv::order::{Delivery, Locale};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{EffectKind, MailRow, NewEffect, NoticeRow, OrderRow, StoreError, Tx};
+use crate::store::{EffectKind, MailRow, NewEffect, NoticeRow, OrderRow, StoreError, Tx, ValidationRow};
 
 /// A notice to be made.
 #[derive(Debug, Clone)]
@@ -95,12 +95,18 @@ fn to_each<'r>(
 }
 
 /// What the ordering side is told when an order was placed.
-pub(super) fn of_order(order: &OrderRow, facts: &OrderFacts, mails: &[MailRow]) -> Result<Vec<NewNotice>, StoreError> {
+pub(super) fn of_order(
+    order: &OrderRow,
+    facts: &OrderFacts,
+    validations: &[ValidationRow],
+    mails: &[MailRow],
+) -> Result<Vec<NewNotice>, StoreError> {
     let to: Vec<&String> = mails.iter().map(|mail| &mail.recipient).collect();
     if to.is_empty() {
         return Ok(Vec::new());
     }
-    to_each(NoticeKind::HeadsUp, order, &facts.notify, &json!({"recipients": to}))
+    let names: Vec<&str> = validations.iter().map(|one| one.name.as_str()).collect();
+    to_each(NoticeKind::HeadsUp, order, &facts.notify, &json!({"recipients": to, "names": names}))
 }
 
 /// What those who were asked, and the ordering side, are told of an answer. `asked` are the mails that asked for any of the names.

@@ -112,7 +112,7 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
                     tx.enqueue(&effect).await?;
                 }
                 if heads_up {
-                    notify::enqueue(tx, notify::of_order(&record.order, &facts, &record.mails)?, now, &mut ids).await?;
+                    notify::enqueue(tx, notify::of_order(&record.order, &facts, &record.validations, &record.mails)?, now, &mut ids).await?;
                 }
                 tx.record_events(order, &record.order.order_ref, &events, &routes, &mut ids).await?;
                 Ok(())

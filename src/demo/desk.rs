@@ -106,7 +106,7 @@ async fn mail(State(desk): State<Arc<Desk>>, Path(number): Path<usize>) -> Respo
         from: mail.mail_from.clone(),
         subject: mail.subject(),
         before: before.to_owned(),
-        after: after.replace(&link, "(the same link)"),
+        after: if link.is_empty() { after.to_owned() } else { after.replace(&link, "(the same link)") },
         link,
     };
     render("mail.html", &page)

@@ -79,6 +79,7 @@ struct MailLine {
     resendable: bool,
     resends: i64,
     reminders: i64,
+    sent_at: String,
     adn: String,
     source: String,
     role: Option<String>,
@@ -122,6 +123,7 @@ impl OrderLine {
                     mail_host: mail.mail_host,
                     resendable: matches!(mail.state.as_str(), "queued" | "sent")
                         && !matches!(mail.delivery.as_str(), "queued" | "sending"),
+                    sent_at: mail.sent_at.map(jst).unwrap_or_default(),
                     resends: mail.resends,
                     reminders: mail.reminders,
                     adn: mail.adn,
