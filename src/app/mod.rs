@@ -1,7 +1,9 @@
 //! The use cases, one file each, named for what they do: gather, decide, commit.
 
 pub mod answer;
+pub mod ask;
 pub mod canary;
+pub mod change_approver;
 pub mod deliver;
 pub mod digest;
 pub mod expire;

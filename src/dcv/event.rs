@@ -58,6 +58,8 @@ event_types! {
     OrderHeld = "order.held",
     /// An operator released the order.
     OrderReleased = "order.released",
+    /// Somebody else is asked, or somebody at last; `mail.sent` follows.
+    ApproverChanged = "approver.changed",
     /// A mail was put into the outbox once more; `mail.sent` follows.
     MailResent = "mail.resent",
     /// An effect that was given up was put back into the outbox.
@@ -68,7 +70,7 @@ impl EventType {
     /// Whether ordering systems are told; the rest stands in the timeline alone, since it is the operators' business; the reason stands on the status page.
     #[must_use]
     pub const fn is_told(self) -> bool {
-        !matches!(self, Self::OrderHeld | Self::OrderReleased | Self::MailResent | Self::EffectReplayed)
+        !matches!(self, Self::OrderHeld | Self::OrderReleased | Self::ApproverChanged | Self::MailResent | Self::EffectReplayed)
     }
 
     /// Reads the contract's spelling.

@@ -110,6 +110,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/orders/{id}/events", get(api::events::get))
             .route("/v1/orders/{id}/evidence", get(api::evidence::get))
             .route("/v1/orders/{id}/resend", post(api::resend::post))
+            .route("/v1/orders/{id}/approvers", post(api::change_approver::post))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
         let approve = Router::new().route("/approve/{token}", get(approve::show::get).post(approve::answer::post)).layer(
             ServiceBuilder::new()

@@ -39,6 +39,8 @@ codes! {
     MethodNotAllowed = "method-not-allowed", 405, "This path has other methods";
     /// The client used the reference before.
     DuplicateOrderRef = "duplicate-order-ref", 409, "The order reference was used before";
+    /// A name was decided or has ended, or the order has, or it has no such name.
+    NameEnded = "name-ended", 409, "Nothing is open there any more";
     /// The mail's link has ended: it was answered, or its deadline passed, or its order ended.
     LinkEnded = "link-ended", 409, "The mail's link has ended";
     /// The mail states a deadline that was moved.

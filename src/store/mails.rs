@@ -211,6 +211,13 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Lets a mail ask for one name less.
+    pub async fn unask(&mut self, mail: &[u8], validation: &[u8]) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM mail_validations WHERE mail_id = $1 AND validation_id = $2";
+        exec!(self, sqlx::query(SQL).bind(mail).bind(validation));
+        Ok(())
+    }
+
     /// Puts an open mail back into the state of one that waits, since it is sent once more; the place of that sending, or `None`
     /// where the link has ended or another sending still waits.
     pub async fn resend(&mut self, id: MailId, reminder: bool, at: Timestamp) -> Result<Option<i64>, StoreError> {

@@ -105,6 +105,14 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
+    /// Records that somebody is asked for a name that awaited an approver, or still asked for one that was asked for before.
+    pub async fn asked(&mut self, id: &[u8]) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE validations SET state = 'pending', selection_ends_at = NULL WHERE id = $1 AND state = 'awaiting_approver'";
+        exec!(self, sqlx::query(SQL).bind(id));
+        Ok(())
+    }
+
     /// Ends an open name without an answer; `false` when it was not in `from`.
     pub async fn end_validation(
         &mut self,

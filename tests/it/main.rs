@@ -3,6 +3,7 @@
 
 mod api;
 mod approve;
+mod change;
 mod dns;
 mod listing;
 mod mail;

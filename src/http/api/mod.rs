@@ -2,6 +2,7 @@
 
 pub(super) mod approvers;
 mod body;
+pub(super) mod change_approver;
 pub(super) mod events;
 pub(super) mod evidence;
 pub(super) mod fields;

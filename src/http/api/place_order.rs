@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::body::read_object;
 use super::fields::Fields;
 use super::{Client, json_answer};
+use crate::app::ask::{AskError, Question};
 use crate::app::place_order::{NewOrder, PlaceError, place_order};
 use crate::app::{App, Lists, OrderFacts};
 use crate::dcv::email::EmailAddress;
@@ -39,7 +40,7 @@ pub(in crate::http) async fn post(
 ) -> Result<Response, Problem> {
     let object = read_object(&headers, body)?;
     let new = parse(&state.app, client, &object).map_err(Problem::invalid)?;
-    let names = new.names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let names = new.question.names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let record = place_order(&state.app, new).await.map_err(|error| refused(error, &names))?;
     let view = record.view()?;
     let location = format!("/v1/orders/{}", view.id);
@@ -63,13 +64,13 @@ fn parse(app: &App, client: String, object: &Map<String, Value>) -> Result<NewOr
     let errors = fields.finish();
     match (order_ref, profile, errors.is_empty()) {
         (Some(order_ref), Some(profile), true) => {
-            Ok(NewOrder { client, order_ref, profile, names, choice, locale, facts, lists })
+            Ok(NewOrder { client, order_ref, question: Question { profile, names, choice, locale, facts, lists } })
         }
         _ => Err(errors),
     }
 }
 
-fn names(lists: &Lists, fields: &mut Fields<'_>) -> Vec<CertificateName> {
+pub(super) fn names(lists: &Lists, fields: &mut Fields<'_>) -> Vec<CertificateName> {
     let Some(list) = fields.list("names") else {
         if fields.errors.iter().all(|error| error.pointer != "/names") {
             fields.error("names", "missing-field", "name at least one domain");
@@ -98,7 +99,7 @@ fn names(lists: &Lists, fields: &mut Fields<'_>) -> Vec<CertificateName> {
     names
 }
 
-fn choice(lists: &Lists, fields: &mut Fields<'_>, names: &[CertificateName]) -> Choice {
+pub(super) fn choice(lists: &Lists, fields: &mut Fields<'_>, names: &[CertificateName]) -> Choice {
     let list = match fields.value("approvers") {
         None => return Choice::Unsaid,
         Some(Value::String(word)) if word == "all" => return Choice::All,
@@ -220,12 +221,19 @@ const SOURCE_RETRY_SECS: u64 = 30;
 fn refused(error: PlaceError, names: &[String]) -> Problem {
     match error {
         PlaceError::DuplicateOrderRef => Problem::new(Code::DuplicateOrderRef),
-        PlaceError::Store(error) => error.into(),
-        PlaceError::Mail(problem) => {
+        PlaceError::Ask(error) => not_asked(error, names),
+    }
+}
+
+/// Why nothing could be asked, as a problem document.
+pub(super) fn not_asked(error: AskError, names: &[String]) -> Problem {
+    match error {
+        AskError::Store(error) => error.into(),
+        AskError::Mail(problem) => {
             tracing::error!(problem, "the approval mail cannot be made");
             Problem::new(Code::Internal)
         }
-        PlaceError::Choice(errors) => {
+        AskError::Choice(errors) => {
             if let Some(source) = errors.iter().find_map(|error| match error {
                 ChoiceError::Unavailable { source, .. } => Some(source),
                 _ => None,

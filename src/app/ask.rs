@@ -1,0 +1,235 @@
+//! Asks for names: works out who may approve them and whom the ordering system chose, and writes the mails.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::lookups::{self, Freshness};
+use super::{App, Lists, OrderFacts, facts_view};
+use crate::dcv::contact::{self, Listing, Source, SourceReport, SourceStatus};
+use crate::dcv::evidence::Lookup;
+use crate::dcv::id::{EffectId, LookupId, MailId, OrderId};
+use crate::dcv::link::{self, RandomValue};
+use crate::dcv::name::{CertificateName, Fqdn};
+use crate::dcv::order::{self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderKind, PlannedMail};
+use crate::dcv::profile::{SubjectFields, Versioned};
+use crate::dcv::resend::next_reminder;
+use crate::dcv::return_path;
+use crate::dcv::timestamp::Timestamp;
+use crate::ports::Letter;
+use crate::render::{ApprovalMail, ApprovalParts, NameView};
+use crate::store::{EffectKind, MailRow, NewEffect, OrderRow, StoreError, Tx, ValidationRow};
+
+/// What is asked of whom, under which rules.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The rules.
+    pub profile: Arc<Versioned>,
+    /// The names, each once.
+    pub names: Vec<CertificateName>,
+    /// Whom to ask.
+    pub choice: Choice,
+    /// Which language stands first.
+    pub locale: Locale,
+    /// What else was told.
+    pub facts: OrderFacts,
+    /// The lists that the names were read with.
+    pub lists: Arc<Lists>,
+}
+
+/// Why nothing was asked; nothing was stored but look-ups.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The choice of approvers cannot be followed.
+    #[error("the choice of approvers cannot be followed")]
+    Choice(Vec<ChoiceError>),
+    /// Mail could not be rendered or composed: a template of the operator's, or an address the mail library refuses.
+    #[error("the mail cannot be made: {0}")]
+    Mail(String),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Who is asked, and what that rests on.
+pub(super) struct Chosen {
+    pub(super) assignment: Assignment,
+    pub(super) lookups: Vec<LookupId>,
+    /// How the sources fared that yielded nobody for a name that awaits an approver.
+    pub(super) missing: Vec<SourceReport>,
+}
+
+/// Works out whom to ask, from constructed addresses alone where that is enough: they take no network and never wait.
+pub(super) async fn choose(app: &App, new: &Question) -> Result<Chosen, AskError> {
+    let profile = &new.profile.profile;
+    let names: Vec<&Fqdn> = new.names.iter().map(CertificateName::fqdn).collect();
+    let listings = |lookups: &[Lookup], now| -> Vec<Listing> {
+        names.iter().map(|name| contact::list(name, profile, &new.lists.policy, lookups, now)).collect()
+    };
+    let quick = listings(&[], app.now());
+    if new.choice != Choice::All {
+        match order::assign(&quick, &new.choice) {
+            Ok(assignment) if assignment.awaiting.is_empty() => {
+                return Ok(Chosen { assignment, lookups: Vec::new(), missing: Vec::new() });
+            }
+            Err(errors) if new.choice == Choice::Unsaid => return Err(AskError::Choice(errors)),
+            _ => {}
+        }
+    }
+    let gathered = lookups::gather(app, &names, profile, Freshness::Mailing).await?;
+    let full = listings(&gathered, app.now());
+    let assignment = order::assign(&full, &new.choice).map_err(AskError::Choice)?;
+    let awaiting = assignment.awaiting.iter().filter_map(|at| full.get(*at));
+    let fruitless = |report: &&SourceReport| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed);
+    let missing = awaiting.flat_map(|listing| listing.sources.iter().filter(fruitless)).cloned().collect();
+    Ok(Chosen { assignment, lookups: gathered.iter().map(|lookup| lookup.id).collect(), missing })
+}
+
+/// The mails of a question, with the bytes of each and which names it asks for.
+pub(super) struct Written {
+    pub(super) mails: Vec<MailRow>,
+    pub(super) pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) letters: Vec<Vec<u8>>,
+}
+
+/// Writes the mails of an assignment; `validations` stand in the order of the question's names.
+pub(super) fn write(
+    app: &App,
+    question: &Question,
+    order: &OrderRow,
+    assignment: &Assignment,
+    validations: &[ValidationRow],
+    now: Timestamp,
+) -> Result<Written, AskError> {
+    let mut written = Written { mails: Vec::new(), pairs: Vec::new(), letters: Vec::new() };
+    for planned in &assignment.mails {
+        let asked: Vec<&ValidationRow> = planned.names.iter().filter_map(|at| validations.get(*at)).collect();
+        let (mail, letter) = write_mail(app, question, order, planned, &asked, others(assignment, planned), now)?;
+        written.pairs.extend(asked.iter().map(|validation| (mail.id.clone(), validation.id.clone())));
+        written.mails.push(mail);
+        written.letters.push(letter);
+    }
+    Ok(written)
+}
+
+/// Stores mails and puts them into the outbox. Whoever does must wake the workers after the commit.
+pub(super) async fn commit(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    held: bool,
+    written: &Written,
+    now: Timestamp,
+    ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+) -> Result<(), StoreError> {
+    for (mail, letter) in written.mails.iter().zip(&written.letters) {
+        let asked: Vec<_> =
+            written.pairs.iter().filter(|(id, _)| *id == mail.id).map(|(_, validation)| validation.clone()).collect();
+        tx.insert_mail(mail, &asked).await?;
+        let effect = NewEffect {
+            id: EffectId::new(now, ids()),
+            kind: EffectKind::Mail,
+            order: Some(order),
+            subject: *mail.id()?.as_bytes(),
+            endpoint: mail.reference.clone(),
+            seq: 0,
+            recipient: Some(mail.recipient.clone()),
+            body: Some(letter.clone()),
+            at: now,
+            held,
+        };
+        tx.enqueue(&effect).await?;
+    }
+    Ok(())
+}
+
+/// The other recipients that are asked for one of the same names, masked.
+fn others(assignment: &Assignment, planned: &PlannedMail) -> Vec<String> {
+    let shares = |mail: &&PlannedMail| mail.approver.email != planned.approver.email && !mail.names.is_disjoint(&planned.names);
+    assignment.mails.iter().filter(shares).map(|mail| mail.approver.email.masked()).collect()
+}
+
+/// Makes one mail: its row, and its final bytes, which hold the only copy of its Random Value.
+fn write_mail(
+    app: &App,
+    new: &Question,
+    order: &OrderRow,
+    planned: &PlannedMail,
+    asked: &[&ValidationRow],
+    others: Vec<String>,
+    now: Timestamp,
+) -> Result<(MailRow, Vec<u8>), AskError> {
+    let mut ids = app.id_source();
+    let id = MailId::new(now, ids());
+    let random = RandomValue::new(app.random());
+    let (approver, profile) = (&planned.approver, &new.profile.profile);
+    // The reference stands in the return path; it tells nothing of the Random Value.
+    let reference = return_path::reference(&app.keys, id.as_bytes());
+    let mut row = MailRow {
+        id: id.as_bytes().to_vec(),
+        order_id: order.id.clone(),
+        recipient: approver.email.to_string(),
+        adn: approver.adn.to_string(),
+        adn_is_base: i64::from(approver.adn.is_base_domain()),
+        source: approver.source.as_str().to_owned(),
+        role: approver.role.map(|role| role.as_str().to_owned()),
+        lookup_id: approver.lookup.map(|lookup| lookup.as_bytes().to_vec()),
+        looked_up_at: approver.looked_up_at.unix_micros(),
+        valid_until: valid_until(new, approver.source, approver.looked_up_at, approver.valid_until).map(Timestamp::unix_micros),
+        random_hash: random.hash().to_vec(),
+        // Without the return path's MAC: Message-IDs travel far.
+        message_id: format!("<{}@{}>", id.to_string().trim_start_matches(MailId::PREFIX), app.settings.message_id_host),
+        reference,
+        content_hash: Vec::new(),
+        link: LinkState::Queued.as_str().to_owned(),
+        delivery: Delivery::Queued.as_str().to_owned(),
+        failure: None,
+        created_at: now.unix_micros(),
+        expires_at: now.plus_days(profile.window.days).unix_micros(),
+        sent_at: None,
+        answered_at: None,
+        resends: 0,
+        reminders: 0,
+        resent_at: None,
+        remind_at: next_reminder(&profile.reminders, now.plus_days(profile.window.days), now).map(Timestamp::unix_micros),
+        mail_host: None,
+    };
+    let names = asked.iter().map(|validation| NameView::new(&validation.name)).collect();
+    let facts = facts_view(order, &new.facts, &row, names);
+    let url = format!("{}/approve/{}", app.settings.public_base, link::sign(&app.keys, &random, now));
+    let context = ApprovalMail {
+        facts: &facts,
+        service: &app.settings.service,
+        ca: &profile.ca,
+        locale: new.locale.as_str(),
+        url: &url,
+        others,
+    };
+    let ApprovalParts { subject, text, html } =
+        app.renderer.approval_mail(&context).map_err(|error| AskError::Mail(error.to_string()))?;
+    let fields = SubjectFields { domain: &facts.adn.unicode, request_id: &facts.request_id, order_ref: &facts.order_ref };
+    let renewal = new.facts.kind == Some(OrderKind::Renewal);
+    let letter = Letter {
+        to: approver.email.clone(),
+        subject: profile.mail.subject(new.locale == Locale::Ja, renewal, &fields).unwrap_or(subject),
+        text,
+        html: Some(html),
+        message_id: row.message_id.clone(),
+        mail_id: Some(id),
+        kind: "approval",
+        date: now,
+        languages: if new.locale == Locale::Ja { "ja, en" } else { "en, ja" },
+    };
+    let bytes = app.ports.mail_out.compose(&letter).map_err(|error| AskError::Mail(error.to_string()))?;
+    row.content_hash = Sha256::digest(&bytes).to_vec();
+    Ok((row, bytes))
+}
+
+/// Until when a chosen address may be mailed without asking again: a DNS answer's TTL, or the profile's age for registration
+/// data; `None` for constructed addresses.
+fn valid_until(new: &Question, source: Source, looked_up_at: Timestamp, ttl_ends: Option<Timestamp>) -> Option<Timestamp> {
+    match source {
+        Source::Constructed => None,
+        Source::DnsTxt | Source::DnsCaa => ttl_ends,
+        Source::Whois | Source::Rdap => Some(looked_up_at + new.profile.profile.addresses.candidate_ttl),
+    }
+}

@@ -1,0 +1,143 @@
+//! Asks somebody else, or asks at last where an order awaits an approver: new mails with Random Values of their own. What was mailed for
+//! these names before is superseded.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::ask::{self, AskError, Chosen, Question, choose};
+use super::show_order::{OrderRecord, read};
+use super::{App, notify};
+use crate::dcv::event::{Event, EventType};
+use crate::dcv::id::MailId;
+use crate::dcv::name::CertificateName;
+use crate::dcv::order::{Choice, ChoiceError, LinkState, MAILS_MAX, OrderState, ValidationState};
+use crate::store::{MailRow, StoreError, ValidationRow};
+
+/// Most mails of one order over its life, those superseded included.
+const MAILS_EVER_MAX: usize = 4 * MAILS_MAX;
+
+/// Why nobody else was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such order of this ordering system.
+    #[error("there is no such order")]
+    Missing,
+    /// The order has ended, or this name of it has, or it has no such name.
+    #[error("{0}")]
+    Ended(String),
+    /// Nothing could be asked.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Ask(error.into())
+    }
+}
+
+/// Whether a name can still be asked for.
+fn is_open(one: &ValidationRow) -> bool {
+    matches!(ValidationState::from_text(&one.state), Some(ValidationState::AwaitingApprover | ValidationState::Pending))
+}
+
+/// Reads the open names of an order; of `wanted` alone where it names any.
+///
+/// # Errors
+/// [`ChangeError::Ended`] where a wanted one is not open, or none is.
+pub fn open_names(record: &OrderRecord, wanted: &[String]) -> Result<Vec<String>, ChangeError> {
+    if record.order.state != OrderState::Pending.as_str() {
+        return Err(ChangeError::Ended("the order has ended".to_owned()));
+    }
+    let open: Vec<String> = record.validations.iter().filter(|one| is_open(one)).map(|one| one.name.clone()).collect();
+    if let Some(other) = wanted.iter().find(|name| !open.contains(name)) {
+        return Err(ChangeError::Ended(format!("{other} is no open name of this order")));
+    }
+    Ok(if wanted.is_empty() { open } else { wanted.to_vec() })
+}
+
+/// Asks the chosen approvers for some names of an order on `actor`'s word.
+///
+/// # Errors
+/// [`ChangeError`]; then everything stays as it was.
+pub async fn change_approver(
+    app: &App,
+    record: &OrderRecord,
+    names: Vec<CertificateName>,
+    choice: Choice,
+    actor: &str,
+) -> Result<OrderRecord, ChangeError> {
+    let order_id = record.order.id()?;
+    let question = Question {
+        profile: app.profile_of(&record.order).await?,
+        names,
+        choice,
+        locale: notify::locale(&record.order),
+        facts: record.order.facts()?,
+        lists: app.lists(),
+    };
+    let Chosen { assignment, lookups, .. } = choose(app, &question).await?;
+    if let Some(name) = assignment.awaiting.first() {
+        return Err(AskError::Choice(vec![ChoiceError::NoApprover { name: *name, allowed: Vec::new() }]).into());
+    }
+    let now = app.now();
+    let place = |name: &CertificateName| record.validations.iter().find(|one| one.name == name.to_string());
+    let validations: Vec<ValidationRow> = question.names.iter().filter_map(place).cloned().collect();
+    let written = ask::write(app, &question, &record.order, &assignment, &validations, now)?;
+    if record.mails.len() + written.mails.len() > MAILS_EVER_MAX {
+        return Err(AskError::Choice(vec![ChoiceError::TooManyMails]).into());
+    }
+    let (mut ids, routes, actor) = (app.id_source(), app.routes(&record.order.client), actor.to_owned());
+    let changed: Arc<[Vec<u8>]> = validations.iter().map(|one| one.id.clone()).collect();
+    let done: Result<(), ChangeError> = app
+        .store
+        .write("change_approver", move |tx| {
+            Box::pin(async move {
+                let order = tx.lock_order(order_id).await?.ok_or(ChangeError::Missing)?;
+                let now_open: Vec<ValidationRow> = tx.validations(order_id).await?.into_iter().filter(is_open).collect();
+                if let Some(gone) = changed.iter().find(|id| !now_open.iter().any(|one| one.id == **id)) {
+                    let name = validations.iter().find(|one| one.id == *gone).map_or("a name", |one| &one.name);
+                    return Err(ChangeError::Ended(format!("{name} was decided meanwhile")));
+                }
+                let mails = tx.mails(order_id).await?;
+                let pairs = tx.mail_validations(order_id).await?;
+                let asks = |mail: &MailRow, validation: &[u8]| {
+                    pairs.iter().any(|(asking, asked)| *asking == mail.id && asked[..] == *validation)
+                };
+                let mut superseded = Vec::new();
+                for mail in mails.iter().filter(|mail| changed.iter().any(|id| asks(mail, id))) {
+                    if !mail.link()?.is_open() {
+                        continue;
+                    }
+                    // A mail that asks for other open names too goes on asking for those alone.
+                    let goes_on = now_open.iter().any(|one| !changed.contains(&one.id) && asks(mail, &one.id));
+                    if goes_on {
+                        for id in changed.iter() {
+                            tx.unask(&mail.id, id).await?;
+                        }
+                    } else if tx.end_link(&mail.id, LinkState::Superseded, now).await? {
+                        superseded.push(mail.id()?);
+                    }
+                }
+                for id in changed.iter() {
+                    tx.asked(id).await?;
+                }
+                for lookup in lookups {
+                    tx.tie_lookup(order_id, lookup).await?;
+                }
+                ask::commit(tx, order_id, order.is_held(), &written, now, &mut ids).await?;
+                let mails: Vec<MailId> = written.mails.iter().map(MailRow::id).collect::<Result<_, _>>()?;
+                let names: Vec<&str> = validations.iter().map(|one| one.name.as_str()).collect();
+                let data = json!({"names": names, "superseded": superseded, "mails": mails});
+                let event = Event::new(EventType::ApproverChanged, now, &actor, data);
+                tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
+                Ok(())
+            })
+        })
+        .await;
+    done?;
+    app.wake.mail.notify_one();
+    let order = app.store.order(order_id).await?.ok_or(ChangeError::Missing)?;
+    Ok(read(app, order).await?)
+}

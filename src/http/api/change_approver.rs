@@ -1,0 +1,56 @@
+//! `POST /v1/orders/{id}/approvers`: asks somebody else, or somebody at last.
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use super::body::read_object;
+use super::fields::Fields;
+use super::place_order::{choice, names, not_asked};
+use super::{Client, json_answer, order_id};
+use crate::app::change_approver::{ChangeError, change_approver, open_names};
+use crate::app::show_order::show_order;
+use crate::dcv::name::CertificateName;
+use crate::dcv::order::Choice;
+use crate::http::{Code, HttpState, Problem};
+
+pub(in crate::http) async fn post(
+    State(state): State<HttpState>,
+    Extension(Client(client)): Extension<Client>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let object = read_object(&headers, body)?;
+    let record = show_order(&state.app, order_id(&id)?, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let lists = state.app.lists();
+    let mut fields = Fields::new("", &object);
+    let wanted = if fields.value("names").is_some() { names(&lists, &mut fields) } else { Vec::new() };
+    // Which names it is: the order's open ones, unless the caller says.
+    let texts: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let open =
+        if fields.errors.is_empty() { open_names(&record, &texts).map_err(|error| refused(error, &texts))? } else { texts };
+    let asked: Vec<CertificateName> = open.iter().filter_map(|name| CertificateName::parse(name, &lists.suffixes).ok()).collect();
+    let choice = choice(&lists, &mut fields, &asked);
+    if choice == Choice::Unsaid && fields.errors.is_empty() {
+        fields.error("approvers", "missing-field", "name at least one approver, or \"all\"");
+    }
+    let errors = fields.finish();
+    if !errors.is_empty() {
+        return Err(Problem::invalid(errors));
+    }
+    let actor = format!("client:{client}");
+    let changed = change_approver(&state.app, &record, asked, choice, &actor).await.map_err(|error| refused(error, &open))?;
+    Ok((StatusCode::ACCEPTED, json_answer(changed.view()?)).into_response())
+}
+
+fn refused(error: ChangeError, names: &[String]) -> Problem {
+    match error {
+        ChangeError::Missing => Problem::new(Code::NotFound),
+        ChangeError::Ended(detail) => Problem::new(Code::NameEnded).detail(detail),
+        ChangeError::Ask(error) => not_asked(error, names),
+    }
+}
