@@ -374,6 +374,12 @@ impl Renderer {
                         return Err(RenderError { name: name.to_owned(), problem });
                     }
                 }
+                for (name, part) in [("mail/approval.txt", &text), ("mail/approval.html", &html)] {
+                    if let Some(word) = RELATIVE_TIME.into_iter().find(|word| part.contains(word)) {
+                        let problem = format!("the mail must not count time as in `{word}`: it is read when it is read");
+                        return Err(RenderError { name: name.to_owned(), problem });
+                    }
+                }
                 if let Some(forbidden) = FORBIDDEN_HTML.into_iter().find(|tag| html.to_ascii_lowercase().contains(tag)) {
                     let problem = format!("the mail must not hold `{forbidden}`: no pictures, no scripts, no forms");
                     return Err(RenderError { name: "mail/approval.html".to_owned(), problem });
@@ -470,6 +476,9 @@ pub struct ApprovalParts {
 const FORBIDDEN_HTML: [&str; 10] =
     ["<img", "<script", "<form", "<iframe", "<link", "<svg", "<object", "http-equiv", "background=", "url("];
 
+/// Words that count time from when the mail is read.
+const RELATIVE_TIME: [&str; 6] = ["残り", "あと", "本日中", "days left", "hours left", "days remaining"];
+
 /// What a mail must tell, by the names that templates know it under.
 fn must_contain(mail: &ApprovalMail<'_>) -> Vec<(&'static str, String)> {
     let facts = mail.facts;
@@ -563,6 +572,7 @@ mod tests {
         for (name, from, to, told) in [
             ("mail/approval.ja.txt", "{{ deadline_ja }}", "soon", "deadline_ja"),
             ("mail/approval.en.txt", "{{ organization }}", "", "organization"),
+            ("mail/approval.ja.txt", "お手続き期限", "お手続き期限(残り3日)", "残り"),
             ("mail/approval.ja.html", "</div>", "<img src=\"https://tracker.example/\"></div>", "<img"),
         ] {
             let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("templates").join(name)).unwrap();
