@@ -64,10 +64,11 @@ CREATE TABLE notices (
     failure     TEXT,
     created_at  BIGINT NOT NULL,
     sent_at     BIGINT,
-    returned_at BIGINT                         -- when the canary came back
+    returned_at BIGINT,                        -- when the canary came back
+    disputed_at BIGINT                         -- when somebody disputed what a receipt tells
 );
 CREATE INDEX notices_by_order ON notices (order_id) WHERE order_id IS NOT NULL;
-CREATE INDEX notices_by_kind ON notices (kind, created_at) WHERE order_id IS NULL;
+CREATE INDEX notices_by_kind ON notices (kind, created_at);
 
 -- Times a mail was sent once more on somebody's word, and as a reminder; its deadline stays.
 ALTER TABLE mails ADD COLUMN resends BIGINT NOT NULL DEFAULT 0;
@@ -82,6 +83,7 @@ CREATE INDEX mails_remind ON mails (remind_at) WHERE remind_at IS NOT NULL;
 
 -- The notice that a message came back for.
 ALTER TABLE returned_mails ADD COLUMN notice_id BYTEA REFERENCES notices (id);
+CREATE INDEX returned_mails_by_notice ON returned_mails (notice_id) WHERE notice_id IS NOT NULL;
 
 -- What is done once in a while by one daemon of several: when it was last done.
 CREATE TABLE marks (

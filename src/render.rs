@@ -156,6 +156,12 @@ pub struct ApprovalMail<'a> {
     pub locale: &'static str,
     /// The link.
     pub url: &'a str,
+    /// Where a broken link can be entered.
+    pub enter_url: String,
+    /// Where it stands how to recognise our mails.
+    pub about_url: String,
+    /// The confirmation code; empty where the profile asks for none.
+    pub code: String,
     /// Other recipients, masked.
     pub others: Vec<String>,
 }
@@ -213,6 +219,8 @@ pub struct NoticeView<'a> {
     pub given_up: i64,
     pub strays: i64,
     pub canary: String,
+    pub dispute_url: String,
+    pub mailed: bool,
 }
 
 impl<'a> NoticeView<'a> {
@@ -260,6 +268,8 @@ impl<'a> NoticeView<'a> {
             given_up: 1,
             strays: 1,
             canary: "well".to_owned(),
+            dispute_url: text("dispute-url"),
+            mailed: true,
         }
     }
 }
@@ -272,6 +282,7 @@ pub struct Entered {
     pub signer: String,
     pub reason: String,
     pub authority: bool,
+    pub code: String,
 }
 
 /// One scope on offer.
@@ -306,6 +317,11 @@ pub struct ApproveForm<'a> {
     pub scopes: Vec<ScopeView>,
     pub signer: &'static str,
     pub authority_check: bool,
+    pub confirm: &'static str,
+    pub scope_hint: &'a str,
+    pub approve_label: &'a str,
+    pub reject_label: &'a str,
+    pub reusable: String,
     pub entered: &'a Entered,
     pub errors: Vec<FormErrorView>,
     pub wrong: Vec<String>,
@@ -326,6 +342,49 @@ pub struct ClosedPage<'a> {
     pub lines: Vec<String>,
     /// The order's id; empty where it is not told.
     pub request_id: String,
+    /// The names and what became of each; empty where they are not told.
+    pub names: Vec<NameView>,
+    /// What was answered by this link: label and words.
+    pub details: Vec<(&'static str, String)>,
+    /// Where a broken link can be entered; empty where that does not help.
+    pub enter_url: String,
+}
+
+/// `approve/enter.html`
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "each field is what the page shows under its name")]
+pub struct EnterPage<'a> {
+    pub service: &'a ServiceView,
+    pub lang: &'static str,
+    pub static_base: &'a str,
+    pub error: &'static str,
+}
+
+/// `approve/about-mail.html`
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "each field is what the page shows under its name")]
+pub struct AboutMailPage<'a> {
+    pub service: &'a ServiceView,
+    pub lang: &'static str,
+    pub static_base: &'a str,
+    pub sender: &'a str,
+    pub link_base: String,
+}
+
+/// `approve/dispute.html`
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "each field is what the page shows under its name")]
+pub struct DisputePage<'a> {
+    pub service: &'a ServiceView,
+    pub lang: &'static str,
+    pub static_base: &'a str,
+    pub request_id: String,
+    pub order_ref: String,
+    pub organization: String,
+    pub adn: NameView,
+    pub names: Vec<NameView>,
+    pub at: String,
+    pub wrong: bool,
 }
 
 impl Renderer {
@@ -361,7 +420,17 @@ impl Renderer {
         for lang in ["ja", "en"] {
             for others in [Vec::new(), vec!["a***@example.jp".to_owned()]] {
                 let url = "https://dcv.example.net/approve/sample";
-                let mail = ApprovalMail { facts: &facts, service: &service, ca: "", locale: lang, url, others };
+                let mail = ApprovalMail {
+                    facts: &facts,
+                    service: &service,
+                    ca: "",
+                    locale: lang,
+                    url,
+                    enter_url: "sample-enter".to_owned(),
+                    about_url: "sample-about".to_owned(),
+                    code: "sample-code".to_owned(),
+                    others,
+                };
                 let ApprovalParts { text, html, .. } = self.approval_mail(&mail)?;
                 if !text.lines().any(|line| line == url) {
                     let problem = "the link must stand alone on a line of its own".to_owned();
@@ -402,14 +471,45 @@ impl Renderer {
                 scopes: vec![scope(), scope()],
                 signer: "required",
                 authority_check: true,
+                confirm: "code",
+                scope_hint: "",
+                approve_label: "",
+                reject_label: "",
+                reusable: String::new(),
                 entered: &Entered::default(),
                 errors: vec![FormErrorView { field: "signer".to_owned(), text: "" }],
                 wrong: vec!["signer".to_owned()],
             };
             self.render("approve/form.html", &form)?;
             let lines = vec![String::new()];
-            let closed = ClosedPage { service: &service, lang, static_base: "", heading: "", lines, request_id: String::new() };
+            let closed = ClosedPage {
+                service: &service,
+                lang,
+                static_base: "",
+                heading: "",
+                lines,
+                request_id: String::new(),
+                names: facts.names.clone(),
+                details: vec![("", String::new())],
+                enter_url: String::new(),
+            };
             self.render("approve/closed.html", &closed)?;
+            self.render("approve/enter.html", &EnterPage { service: &service, lang, static_base: "", error: "cut" })?;
+            let about = AboutMailPage { service: &service, lang, static_base: "", sender: "", link_base: String::new() };
+            self.render("approve/about-mail.html", &about)?;
+            let dispute = DisputePage {
+                service: &service,
+                lang,
+                static_base: "",
+                request_id: String::new(),
+                order_ref: String::new(),
+                organization: String::new(),
+                adn: facts.adn.clone(),
+                names: facts.names.clone(),
+                at: String::new(),
+                wrong: true,
+            };
+            self.render("approve/dispute.html", &dispute)?;
         }
         Ok(())
     }
@@ -494,6 +594,7 @@ fn must_contain(mail: &ApprovalMail<'_>) -> Vec<(&'static str, String)> {
         ("deadline_ja", facts.deadline_ja.clone()),
         ("deadline_en", facts.deadline_en.clone()),
         ("url", mail.url.to_owned()),
+        ("code", mail.code.clone()),
     ];
     told.extend(facts.names.iter().map(|name| ("names", name.ascii.clone())));
     told.extend(mail.others.iter().map(|other| ("others", other.clone())));
@@ -548,6 +649,9 @@ mod tests {
             ca: "",
             locale: "en",
             url: "https://dcv.example.net/approve/x",
+            enter_url: String::new(),
+            about_url: String::new(),
+            code: String::new(),
             others: Vec::new(),
         };
         let text = renderer.approval_mail(&mail).unwrap().text;

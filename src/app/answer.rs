@@ -1,6 +1,7 @@
 //! Applies a person's answer. Of two answers one wins: the guarded UPDATE picks it, and the loser sees a calm page.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -23,6 +24,18 @@ pub struct Caller {
     pub peer: String,
     /// The caller's User-Agent, cut.
     pub user_agent: String,
+    /// The caller has opened dozens of links lately, as a scanner does.
+    pub read_many: bool,
+}
+
+/// An answer sooner than this after the sending is looked at by a person: scanners are that fast.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// What about an answer a person should look at.
+fn marks(mail: &MailRow, caller: &Caller, now: Timestamp) -> Vec<&'static str> {
+    let sent = mail.sent_at.map_or(now, Timestamp::from_unix_micros);
+    let quick = (now.since(sent) < QUICK).then_some("seconds-after-sending");
+    quick.into_iter().chain(caller.read_many.then_some("opened-many-links")).collect()
 }
 
 /// Applies an answer to the mail behind an opened link.
@@ -67,7 +80,10 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 let open: Vec<&ValidationRow> = asked.into_iter().filter(|one| one.state == "pending").collect();
                 let mut events = Vec::new();
                 let names: Vec<EndedName<'_>> = open.iter().map(|one| EndedName::new(&one.name, &decision)).collect();
-                let asked: Vec<&MailRow> = mails.iter().filter(|mail| open.iter().any(|one| asks(mail, one))).collect();
+                // Whoever never got a mail gets no receipt of it either.
+                let went = |one: &MailRow| one.id == mail.id || (one.sent_at.is_some() && one.delivery != "bounced");
+                let asked: Vec<&MailRow> =
+                    mails.iter().filter(|mail| went(mail) && open.iter().any(|one| asks(mail, one))).collect();
                 let answered = Answered::new(decision.state, decision.reported);
                 let receipts = profile.profile.mail.decision_receipt;
                 let notices = notify::of_answer(&order, receipts, answered, mail, &names, &asked, now)?;
@@ -87,6 +103,12 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     if validations.iter().filter(|one| asks(other, one)).all(ended) {
                         tx.end_link(&other.id, LinkState::Answered, now).await?;
                     }
+                }
+                let marks = marks(mail, &caller, now);
+                if !marks.is_empty() {
+                    let data =
+                        json!({"mail_id": mail.id()?, "marks": marks, "peer": caller.peer, "user_agent": caller.user_agent});
+                    events.push(Event::new(EventType::AnswerMarked, now, "system", data));
                 }
                 events.extend(complete(tx, order_id, now).await?);
                 tx.record_events(order_id, &order.order_ref, &events, &routes, &mut ids).await?;

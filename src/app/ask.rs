@@ -12,7 +12,7 @@ use crate::dcv::id::{EffectId, LookupId, MailId, OrderId};
 use crate::dcv::link::{self, RandomValue};
 use crate::dcv::name::{CertificateName, Fqdn};
 use crate::dcv::order::{self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderKind, PlannedMail};
-use crate::dcv::profile::{SubjectFields, Versioned};
+use crate::dcv::profile::{Confirm, SubjectFields, Versioned};
 use crate::dcv::resend::next_reminder;
 use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
@@ -202,6 +202,13 @@ fn write_mail(
         ca: &profile.ca,
         locale: new.locale.as_str(),
         url: &url,
+        enter_url: format!("{}/enter", app.settings.public_base),
+        about_url: format!("{}/about-mail", app.settings.public_base),
+        code: if profile.page.confirm == Confirm::Code {
+            spaced(&link::confirmation_code(&app.keys, &random))
+        } else {
+            String::new()
+        },
         others,
     };
     let ApprovalParts { subject, text, html } =
@@ -222,6 +229,12 @@ fn write_mail(
     let bytes = app.ports.mail_out.compose(&letter).map_err(|error| AskError::Mail(error.to_string()))?;
     row.content_hash = Sha256::digest(&bytes).to_vec();
     Ok((row, bytes))
+}
+
+/// A code in groups of four digits, as people read it.
+fn spaced(code: &str) -> String {
+    let (first, last) = code.split_at(code.len() / 2);
+    format!("{first} {last}")
 }
 
 /// Until when a chosen address may be mailed without asking again: a DNS answer's TTL, or the profile's age for registration

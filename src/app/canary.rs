@@ -37,6 +37,9 @@ pub async fn send_if_due(app: &App) -> Result<bool, StoreError> {
     if app.store.mark(MARK).await?.is_some_and(|last| now.since(last) < settings.every) {
         return Ok(false);
     }
+    if let Canary::Missed { since } = state(app).await? {
+        tracing::error!(%since, "the canary is missed: mail does not go out, or does not come back; bounces are not noticed");
+    }
     let (mut ids, recipient) = (app.id_source(), app.settings.bounce_address.clone());
     let sent: Result<bool, StoreError> = app
         .store
@@ -129,6 +132,7 @@ mod tests {
             created_at: made.unix_micros(),
             sent_at: None,
             returned_at: back_after.map(|minutes| (made + MINUTE * minutes).unix_micros()),
+            disputed_at: None,
         }
     }
 

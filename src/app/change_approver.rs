@@ -12,6 +12,9 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::MailId;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::{Choice, ChoiceError, LinkState, MAILS_MAX, OrderState, ValidationState};
+use crate::dcv::profile::Resends;
+use crate::dcv::resend::ResendRefusal;
+use crate::dcv::timestamp::Timestamp;
 use crate::store::{MailRow, StoreError, ValidationRow};
 
 /// Most mails of one order over its life, those superseded included.
@@ -26,6 +29,17 @@ pub enum ChangeError {
     /// The order has ended, or this name of it has, or it has no such name.
     #[error("{0}")]
     Ended(String),
+    /// A mail that was sent asks for these names too; it says so, and cannot be made to ask for less.
+    #[error("the mail to {recipient} also asks for {}; change them together", names.join(", "))]
+    Shared {
+        /// To whom it went.
+        recipient: String,
+        /// What it also asks for.
+        names: Vec<String>,
+    },
+    /// Somebody of the chosen was mailed a moment ago, or as often as the profile allows.
+    #[error(transparent)]
+    TooSoon(ResendRefusal),
     /// Nothing could be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -40,6 +54,16 @@ impl From<StoreError> for ChangeError {
 /// Whether a name can still be asked for.
 fn is_open(one: &ValidationRow) -> bool {
     matches!(ValidationState::from_text(&one.state), Some(ValidationState::AwaitingApprover | ValidationState::Pending))
+}
+
+/// Whether somebody may be mailed anew: as often, and as soon, as a mail may be sent once more.
+fn may_mail(mails: &[MailRow], new: &MailRow, rules: &Resends, now: Timestamp) -> Result<(), ResendRefusal> {
+    let before: Vec<i64> = mails.iter().filter(|mail| mail.recipient == new.recipient).map(|mail| mail.created_at).collect();
+    if before.len() > rules.max as usize {
+        return Err(ResendRefusal::Spent(Timestamp::from_unix_micros(new.expires_at)));
+    }
+    let allowed_from = before.iter().max().map(|last| Timestamp::from_unix_micros(*last) + rules.min_interval);
+    allowed_from.filter(|from| now < *from).map_or(Ok(()), |from| Err(ResendRefusal::TooSoon(from)))
 }
 
 /// Reads the open names of an order; of `wanted` alone where it names any.
@@ -85,9 +109,6 @@ pub async fn change_approver(
     let place = |name: &CertificateName| record.validations.iter().find(|one| one.name == name.to_string());
     let validations: Vec<ValidationRow> = question.names.iter().filter_map(place).cloned().collect();
     let written = ask::write(app, &question, &record.order, &assignment, &validations, now)?;
-    if record.mails.len() + written.mails.len() > MAILS_EVER_MAX {
-        return Err(AskError::Choice(vec![ChoiceError::TooManyMails]).into());
-    }
     let (mut ids, routes, actor) = (app.id_source(), app.routes(&record.order.client), actor.to_owned());
     let changed: Arc<[Vec<u8>]> = validations.iter().map(|one| one.id.clone()).collect();
     let done: Result<(), ChangeError> = app
@@ -101,6 +122,13 @@ pub async fn change_approver(
                     return Err(ChangeError::Ended(format!("{name} was decided meanwhile")));
                 }
                 let mails = tx.mails(order_id).await?;
+                if mails.len() + written.mails.len() > MAILS_EVER_MAX {
+                    return Err(AskError::Choice(vec![ChoiceError::TooManyMails]).into());
+                }
+                let rules = &question.profile.profile.resend;
+                for new in &written.mails {
+                    may_mail(&mails, new, rules, now).map_err(ChangeError::TooSoon)?;
+                }
                 let pairs = tx.mail_validations(order_id).await?;
                 let asks = |mail: &MailRow, validation: &[u8]| {
                     pairs.iter().any(|(asking, asked)| *asking == mail.id && asked[..] == *validation)
@@ -110,13 +138,12 @@ pub async fn change_approver(
                     if !mail.link()?.is_open() {
                         continue;
                     }
-                    // A mail that asks for other open names too goes on asking for those alone.
-                    let goes_on = now_open.iter().any(|one| !changed.contains(&one.id) && asks(mail, &one.id));
-                    if goes_on {
-                        for id in changed.iter() {
-                            tx.unask(&mail.id, id).await?;
-                        }
-                    } else if tx.end_link(&mail.id, LinkState::Superseded, now).await? {
+                    let others = now_open.iter().filter(|one| !changed.contains(&one.id) && asks(mail, &one.id));
+                    let names: Vec<String> = others.map(|one| one.name.clone()).collect();
+                    if !names.is_empty() {
+                        return Err(ChangeError::Shared { recipient: mail.recipient.clone(), names });
+                    }
+                    if tx.end_link(&mail.id, LinkState::Superseded, now).await? {
                         superseded.push(mail.id()?);
                     }
                 }

@@ -71,8 +71,10 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                         ));
                     }
                 }
-                if notices {
-                    notify::enqueue(tx, notify::of_expiry(&order, &names, now)?, now, &mut ids).await?;
+                // What policy holds is not announced.
+                if notices && !order.is_held() {
+                    let mailed = mails.iter().any(|mail| mail.sent_at.is_some());
+                    notify::enqueue(tx, notify::of_expiry(&order, &names, mailed, now)?, now, &mut ids).await?;
                 }
                 events.extend(complete(tx, id, now).await?);
                 tx.record_events(id, &order.order_ref, &events, &routes, &mut ids).await

@@ -11,10 +11,10 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{MailId, NoticeId, ReturnedId};
 use crate::dcv::notice::NoticeKind;
 use crate::dcv::order::{Delivery, Locale};
-use crate::dcv::returned_mail::{self, Action, Kind, Returned};
+use crate::dcv::returned_mail::{self, Action, Kind, Returned, Written};
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::dcv::{redact, return_path};
-use crate::store::{MailRow, NoticeRow, OrderRow, ReturnedRow, StoreError};
+use crate::store::{MailRow, NoticeRow, OrderRow, ReturnedRow, StoreError, Tx};
 
 /// Longest part of a message that is kept, in octets.
 const KEPT_MAX_OCTETS: usize = 64 * 1024;
@@ -51,7 +51,7 @@ pub enum Ingested {
 pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<Ingested, StoreError> {
     let now = app.now();
     // The content says what happened, never to which mail: anybody can write that.
-    let Read { addresses, returned, clean } = read(app, raw).await;
+    let Read { addresses, returned, clean, written } = read(app, raw).await;
     let addressed: Vec<String> = recipient.map(str::to_owned).into_iter().chain(addresses).collect();
     let referred = addressed.into_iter().find_map(|address| return_path::subject_of(&app.keys, &address));
     let (mut mail, mut notice) = (None, None);
@@ -74,7 +74,7 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     };
     metrics::counter!("dcvd_returned_mails_total", "kind" => returned.kind.as_str(), "ours" => if mail.is_some() { "yes" } else { "no" })
         .increment(1);
-    let Some(mail) = mail else { return without_mail(app, row, notice, &returned, &clean, now).await };
+    let Some(mail) = mail else { return without_mail(app, row, notice, &returned, &written, now).await };
     let (id, order_id) = (mail.id()?, mail.order_id()?);
     let missing = || StoreError::inconsistent("mails", "order_id", &mail.id);
     let order = app.store.order(order_id).await?.ok_or_else(missing)?;
@@ -83,9 +83,10 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     let why = why(&returned);
     let (mut ids, routes) = (app.id_source(), app.routes(&order.client));
     // Told once for each mail, since its fate changes to this once.
-    let lost = fate == Some(Delivery::Bounced) && returned.permanent == Some(true);
+    // Nobody need act on a bounce once the link has ended.
+    let lost = fate == Some(Delivery::Bounced) && returned.permanent == Some(true) && mail.link()?.is_open();
     let told = if lost { notify::of_bounce(app, &order, &mail, &why, now)? } else { Vec::new() };
-    let replied = if kind == Kind::Reply { forwarded(app, &clean, Some((&order, &mail)), now)? } else { Vec::new() };
+    let replied = if kind == Kind::Reply { forwarded(app, &written, Some((&order, &mail)), now)? } else { Vec::new() };
     let kept: Result<bool, StoreError> = app
         .store
         .write("ingest", move |tx| {
@@ -94,7 +95,7 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
                 if tx.returned_of(id).await? >= KEPT_PER_MAIL_MAX {
                     tracing::warn!(mail = %id, "too much came back for this mail; its fate is read, the message is not kept");
                 } else if tx.insert_returned(&row).await? {
-                    notify::enqueue(tx, replied, now, &mut ids).await?;
+                    forward(tx, replied, now, &mut ids).await?;
                 } else {
                     return Ok(false);
                 }
@@ -124,7 +125,7 @@ async fn without_mail(
     row: ReturnedRow,
     notice: Option<NoticeRow>,
     returned: &Returned,
-    clean: &[u8],
+    written: &Written,
     now: Timestamp,
 ) -> Result<Ingested, StoreError> {
     let kind = returned.kind;
@@ -132,7 +133,7 @@ async fn without_mail(
     let (fate, why) = (fate(returned), why(returned));
     // The canary itself; a report about it says what it says.
     let is_canary = matches!(mine, Some((_, NoticeKind::Canary))) && fate.is_none();
-    let replied = if kind == Kind::Reply && !is_canary { forwarded(app, clean, None, now)? } else { Vec::new() };
+    let replied = if kind == Kind::Reply && !is_canary { forwarded(app, written, None, now)? } else { Vec::new() };
     let mut ids = app.id_source();
     let kept: Result<bool, StoreError> = app
         .store
@@ -149,11 +150,7 @@ async fn without_mail(
                     let failure = (fate != Delivery::Delivered).then_some(why.as_str());
                     tx.set_notice_delivery(id, fate, failure, now).await?;
                 }
-                let day = Duration::from_secs(DAY_SECS);
-                // Anybody can write there, and each would reach the operators' mailbox.
-                if tx.count_notices(NoticeKind::Reply, now - day).await? < FORWARDED_PER_DAY_MAX {
-                    notify::enqueue(tx, replied, now, &mut ids).await?;
-                }
+                forward(tx, replied, now, &mut ids).await?;
                 Ok(true)
             })
         })
@@ -168,17 +165,30 @@ async fn without_mail(
     })
 }
 
-/// Messages from people that belong to no mail and are passed on, within a day.
+/// Notices of what people wrote, within a day.
 const FORWARDED_PER_DAY_MAX: i64 = 100;
+
+/// Passes on what a person wrote, so often a day: anybody can write there, and each message would reach the operators' mailbox.
+async fn forward(
+    tx: &mut Tx<'_>,
+    replied: Vec<NewNotice>,
+    now: Timestamp,
+    ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+) -> Result<(), StoreError> {
+    let day = Duration::from_secs(DAY_SECS);
+    if !replied.is_empty() && tx.count_notices(NoticeKind::Reply, now - day).await? < FORWARDED_PER_DAY_MAX {
+        notify::enqueue(tx, replied, now, ids).await?;
+    }
+    Ok(())
+}
 
 /// What a person wrote, for the operators.
 fn forwarded(
     app: &App,
-    clean: &[u8],
+    written: &Written,
     about: Option<(&OrderRow, &MailRow)>,
     now: Timestamp,
 ) -> Result<Vec<NewNotice>, StoreError> {
-    let written = returned_mail::written(clean);
     let data = json!({
         "reply_from": written.from,
         "subject": written.subject,
@@ -197,35 +207,44 @@ fn forwarded(
     Ok(app.settings.operators.iter().map(notice).collect())
 }
 
-/// A message as far as it can be read.
+/// A message as far as it can be read. Nothing of it holds our link: whoever may see what came back must not get it with that.
 struct Read {
     /// The addresses it was sent to.
     addresses: Vec<String>,
     returned: Returned,
-    /// The message without our link: whoever may see what came back must not get it with that.
+    /// The message itself.
     clean: Vec<u8>,
+    /// What a person wrote.
+    written: Written,
 }
 
 /// Reads a message away from the workers: whatever is wrong with it, it is kept, and nothing else waits for it.
 async fn read(app: &App, raw: &[u8]) -> Read {
-    let (raw, keys) = (raw.to_vec(), app.keys.clone());
-    let clean = redact::without_tokens(&keys, &raw[..raw.len().min(returned_mail::MESSAGE_MAX_OCTETS)]);
+    let (whole, keys) = (raw.to_vec(), app.keys.clone());
     let reading = tokio::task::spawn_blocking(move || {
-        let mut returned = returned_mail::read(&raw);
+        let line = |text: &str| String::from_utf8_lossy(&redact::without_tokens_in_line(&keys, text.as_bytes())).into_owned();
+        let mut returned = returned_mail::read(&whole);
         for recipient in &mut returned.recipients {
-            for text in [Some(&mut recipient.address), recipient.diagnostic.as_mut()].into_iter().flatten() {
-                *text = String::from_utf8_lossy(&redact::without_tokens(&keys, text.as_bytes())).into_owned();
-            }
+            recipient.address = line(&recipient.address);
+            recipient.diagnostic = recipient.diagnostic.as_deref().map(line);
         }
-        (returned_mail::sent_to(&raw), returned)
+        let mut written = Written::default();
+        if returned.kind == Kind::Reply {
+            written = returned_mail::written(&whole);
+            (written.from, written.subject) = (line(&written.from), line(&written.subject));
+            written.text = String::from_utf8_lossy(&redact::without_tokens(&keys, written.text.as_bytes())).into_owned();
+        }
+        let clean = redact::without_tokens(&keys, &whole[..whole.len().min(returned_mail::MESSAGE_MAX_OCTETS)]);
+        Read { addresses: returned_mail::sent_to(&whole), returned, clean, written }
     });
     let problem = match tokio::time::timeout(READING_TIMEOUT, reading).await {
-        Ok(Ok((addresses, returned))) => return Read { addresses, returned, clean },
+        Ok(Ok(read)) => return read,
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it takes too long".to_owned(),
     };
-    tracing::error!(problem, "a returned message cannot be read; it is kept as it is");
-    Read { addresses: Vec::new(), returned: returned_mail::unreadable(), clean }
+    tracing::error!(problem, "a returned message cannot be read; only that it came is kept");
+    let clean = format!("({} octets that could not be read)", raw.len()).into_bytes();
+    Read { addresses: Vec::new(), returned: returned_mail::unreadable(), clean, written: Written::default() }
 }
 
 /// What a message says of the mail's fate; `None` where it says nothing of it.

@@ -6,6 +6,7 @@ pub mod canary;
 pub mod change_approver;
 pub mod deliver;
 pub mod digest;
+pub mod dispute;
 pub mod expire;
 pub mod ingest;
 pub mod list_approvers;

@@ -46,6 +46,7 @@ pub(super) async fn enqueue(
             created_at: now.unix_micros(),
             sent_at: None,
             returned_at: None,
+            disputed_at: None,
         };
         tx.insert_notice(&row).await?;
         let effect = NewEffect {
@@ -127,6 +128,7 @@ pub(super) fn of_answer(
         "scope": first.and_then(|one| one.scope),
         "signer": first.and_then(|one| one.signer),
         "by": by.recipient,
+        "mail": by.id()?,
         "at": now,
     });
     let mut notices = Vec::new();
@@ -138,11 +140,11 @@ pub(super) fn of_answer(
 }
 
 /// What the ordering side is told of names that nobody answered for in time.
-pub(super) fn of_expiry(order: &OrderRow, names: &[&str], now: Timestamp) -> Result<Vec<NewNotice>, StoreError> {
+pub(super) fn of_expiry(order: &OrderRow, names: &[&str], mailed: bool, now: Timestamp) -> Result<Vec<NewNotice>, StoreError> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    to_each(NoticeKind::Expired, order, &order.facts()?.notify, &json!({"names": names, "at": now}))
+    to_each(NoticeKind::Expired, order, &order.facts()?.notify, &json!({"names": names, "mailed": mailed, "at": now}))
 }
 
 /// What the ordering side and the operators are told of a mail that came back for good.

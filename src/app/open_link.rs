@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::show_order::{self, OrderRecord};
 use super::{App, facts_view};
-use crate::dcv::decision::{self, AskedMail, Refusal, Scope};
+use crate::dcv::decision::{self, AskedMail, Confirmed, Refusal, Scope};
+use crate::dcv::email::EmailAddress;
 use crate::dcv::link::{self, RandomValue};
-use crate::dcv::profile::Versioned;
+use crate::dcv::profile::{Confirm, Versioned};
 use crate::dcv::timestamp::Timestamp;
 use crate::render::{FactsView, NameView};
 use crate::store::{MailRow, StoreError, ValidationRow};
@@ -33,6 +34,36 @@ impl Opened {
     #[must_use]
     pub fn nonce_fits(&self, app: &App, nonce: &str) -> bool {
         link::page_nonce_fits(&app.keys, &self.random, &shown(&self.facts), nonce)
+    }
+
+    /// Whether what was entered is the confirmation that the profile asks for.
+    #[must_use]
+    pub fn confirmed(&self, app: &App, entered: &str) -> Confirmed {
+        let right = match self.profile.profile.page.confirm {
+            _ if entered.is_empty() => return Confirmed::Missing,
+            Confirm::Check => true,
+            Confirm::Code => link::confirmation_code_fits(&app.keys, &self.random, entered),
+            Confirm::Address => EmailAddress::parse(entered).is_ok_and(|address| address.to_string() == self.mail.recipient),
+        };
+        if right { Confirmed::Right } else { Confirmed::Wrong }
+    }
+
+    /// What the receipt's address carries, so that only whoever was led there sees the signer's name.
+    #[must_use]
+    pub fn receipt_tag(&self, app: &App) -> String {
+        link::page_nonce(&app.keys, &self.random, b"receipt")
+    }
+
+    /// Whether an address carries the receipt's tag.
+    #[must_use]
+    pub fn is_receipt(&self, app: &App, tag: &str) -> bool {
+        link::page_nonce_fits(&app.keys, &self.random, b"receipt", tag)
+    }
+
+    /// What limits how often a confirmation may be tried: a hash of the Random Value.
+    #[must_use]
+    pub fn limited_as(&self) -> [u8; 32] {
+        self.random.hash()
     }
 
     /// The scopes the page offers.

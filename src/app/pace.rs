@@ -9,6 +9,9 @@ use crate::dcv::timestamp::Timestamp;
 /// How long a mail waits while as many as may be are under way to its domain.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
+/// Between the instants of those that wait so.
+const BUSY_STEP: Duration = Duration::from_millis(100);
+
 /// Entries kept before those of the past are dropped.
 const KEPT_MAX: usize = 10_000;
 
@@ -28,6 +31,8 @@ struct Domain {
     under_way: u32,
     /// When all that was let through and booked would have gone at the rate alone.
     full_until: Timestamp,
+    /// The latest instant that was given out while as many as may be were under way.
+    busy_until: Timestamp,
 }
 
 impl Pace {
@@ -44,14 +49,9 @@ impl Pace {
     pub fn begin(&mut self, domain: &str, effect: &[u8], now: Timestamp) -> Result<(), Timestamp> {
         self.forget(now);
         let one = self.domains.entry(domain.to_owned()).or_default();
-        if one.under_way >= self.at_once {
-            return Err(now + BUSY_WAIT);
-        }
         match self.booked.get(effect) {
             Some(at) if *at > now => return Err(*at),
-            Some(_) => {
-                self.booked.remove(effect);
-            }
+            Some(_) => {}
             None => {
                 let from = one.full_until - self.period * (self.burst - 1);
                 one.full_until = one.full_until.max(now) + self.period;
@@ -61,6 +61,13 @@ impl Pace {
                 }
             }
         }
+        if one.under_way >= self.at_once {
+            // Its turn has come and stays; each that waits gets an instant of its own.
+            one.busy_until = one.busy_until.max(now + BUSY_WAIT) + BUSY_STEP;
+            self.booked.insert(effect.to_vec(), one.busy_until);
+            return Err(one.busy_until);
+        }
+        self.booked.remove(effect);
         one.under_way += 1;
         Ok(())
     }
@@ -106,9 +113,12 @@ mod tests {
     fn only_so_many_are_under_way() {
         let mut pace = Pace::new(Duration::from_millis(1), 100, 1);
         assert_eq!(pace.begin("example.jp", &[1], START), Ok(()));
-        assert_eq!(pace.begin("example.jp", &[2], START), Err(START + BUSY_WAIT));
+        let later = START + BUSY_WAIT + BUSY_STEP;
+        assert_eq!(pace.begin("example.jp", &[2], START), Err(later));
+        assert_eq!(pace.begin("example.jp", &[3], START), Err(later + BUSY_STEP), "not all at one instant");
         pace.end("example.jp");
-        assert_eq!(pace.begin("example.jp", &[2], START), Ok(()));
+        assert_eq!(pace.begin("example.jp", &[2], START), Err(later), "it keeps its instant");
+        assert_eq!(pace.begin("example.jp", &[2], later), Ok(()));
     }
 
     proptest! {

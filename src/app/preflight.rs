@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::App;
 use crate::dcv::contact::dns_txt::DnsOutcome;
-pub use crate::dcv::mail_host::MailHost;
+use crate::dcv::mail_host::MailHost;
 use crate::dcv::mail_host::mail_host as read;
 use crate::dcv::timestamp::Timestamp;
 
-/// Time for looking; a mail's sending takes as long.
+/// Time for looking; the worker is free again after it.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an answer serves.
@@ -23,14 +23,14 @@ const KEPT_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Found(Mutex<HashMap<String, (MailHost, Timestamp)>>);
 
-/// Where mail for `domain` goes; `None` where DNS did not tell in time.
-pub async fn mail_host(app: &App, domain: &str) -> Option<MailHost> {
+/// Where mail for `domain` goes.
+pub async fn mail_host(app: &App, domain: &str) -> MailHost {
     let now = app.now();
     let known = app.mail_hosts.0.lock().unwrap_or_else(PoisonError::into_inner).get(domain).copied();
     if let Some((found, at)) = known
         && now.since(at) < KEPT_FOR
     {
-        return Some(found);
+        return found;
     }
     let asking = async {
         let mx = app.ports.dns.mx(domain).await;
@@ -38,11 +38,11 @@ pub async fn mail_host(app: &App, domain: &str) -> Option<MailHost> {
         let address = if nobody { Some(app.ports.dns.addresses(domain).await) } else { None };
         read(&mx, address.as_ref())
     };
-    let found = tokio::time::timeout(TIMEOUT, asking).await.ok()?;
+    let found = tokio::time::timeout(TIMEOUT, asking).await.unwrap_or(MailHost::Unknown);
     let mut kept = app.mail_hosts.0.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= KEPT_MAX {
         kept.clear();
     }
     kept.insert(domain.to_owned(), (found, now));
-    Some(found)
+    found
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::App;
+use super::{App, notify};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::store::StoreError;
@@ -13,6 +13,7 @@ use crate::store::StoreError;
 /// [`StoreError`] when the database fails.
 pub async fn release(app: &App, id: OrderId, actor: &str) -> Result<bool, StoreError> {
     let Some(order) = app.store.order(id).await? else { return Ok(false) };
+    let heads_up = app.profile_of(&order).await?.profile.mail.applicant_heads_up;
     let event = Event::new(EventType::OrderReleased, app.now(), actor, json!({}));
     let (now, mut ids, routes) = (app.now(), app.id_source(), app.routes(&order.client));
     let released: Result<bool, StoreError> = app
@@ -24,6 +25,10 @@ pub async fn release(app: &App, id: OrderId, actor: &str) -> Result<bool, StoreE
                     return Ok(false);
                 }
                 tx.release_mails(id, now).await?;
+                if heads_up {
+                    let (validations, mails) = (tx.validations(id).await?, tx.mails(id).await?);
+                    notify::enqueue(tx, notify::of_order(&order, &order.facts()?, &validations, &mails)?, now, &mut ids).await?;
+                }
                 tx.record_events(id, &order.order_ref, &[event], &routes, &mut ids).await?;
                 Ok(true)
             })
@@ -31,6 +36,7 @@ pub async fn release(app: &App, id: OrderId, actor: &str) -> Result<bool, StoreE
         .await;
     if released? {
         app.wake.mail.notify_one();
+        app.wake.notice.notify_one();
         return Ok(true);
     }
     Ok(false)

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::App;
 use crate::dcv::event::{Event, EventType};
-use crate::dcv::id::{EffectId, OrderId};
+use crate::dcv::id::EffectId;
 use crate::store::StoreError;
 
 /// Replays one effect on `actor`'s word; `false` when there is none that was given up under this id, or its bytes are gone with its
@@ -14,12 +14,17 @@ use crate::store::StoreError;
 /// [`StoreError`] when the database fails.
 pub async fn replay(app: &App, id: EffectId, actor: &str) -> Result<bool, StoreError> {
     let (now, mut ids, actor) = (app.now(), app.id_source(), actor.to_owned());
+    let order = app.store.order_of_effect(id).await?;
     let replayed: Result<bool, StoreError> = app
         .store
         .write("replay", move |tx| {
             Box::pin(async move {
-                let Some((kind, order)) = tx.replay(id, now).await? else { return Ok(false) };
-                let order = order.and_then(|id| id.try_into().ok()).map(OrderId::from_bytes);
+                // Before any other row of the order, so that no two transactions wait for each other.
+                if let Some(order) = order {
+                    tx.lock(order).await?;
+                }
+                let Some((kind, subject)) = tx.replay(id, now).await? else { return Ok(false) };
+                tx.waits_again(&kind, &subject).await?;
                 if let Some(order) = order {
                     let event = Event::new(EventType::EffectReplayed, now, &actor, json!({"effect": id, "kind": kind}));
                     // The event stands in the timeline alone, so that there is nowhere to route it.

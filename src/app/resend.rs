@@ -37,7 +37,7 @@ pub async fn resend(app: &App, order_id: OrderId, mail_id: MailId, actor: &str) 
         .store
         .write("resend", move |tx| {
             Box::pin(async move {
-                tx.lock(order_id).await?;
+                let order = tx.lock_order(order_id).await?.ok_or(ResendError::Missing)?;
                 let mails = tx.mails(order_id).await?;
                 let mail = mails.iter().find(|mail| mail.id[..] == mail_id.as_bytes()[..]).ok_or(ResendError::Missing)?;
                 let rules = &profile.profile;
@@ -132,7 +132,7 @@ async fn remind(app: &App, due: &MailRow) -> Result<(), StoreError> {
     app.store
         .write("remind", move |tx| {
             Box::pin(async move {
-                tx.lock(order_id).await?;
+                let Some(order) = tx.lock_order(order_id).await? else { return Ok(()) };
                 let mails = tx.mails(order_id).await?;
                 let Some(mail) = mails.iter().find(|mail| mail.id[..] == mail_id.as_bytes()[..]) else { return Ok(()) };
                 let (rules, Some(at)) = (&profile.profile, mail.remind_at) else { return Ok(()) };

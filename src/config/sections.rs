@@ -223,6 +223,9 @@ impl Canary {
         if self.every < Duration::from_secs(60) {
             return Err(("every", "must be 1m at least".to_owned()));
         }
+        if self.alarm_after > self.every * 10 {
+            return Err(("alarm_after", "must be ten times canary.every at most".to_owned()));
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::field::{FieldError, is_one_line};
 use super::method::{self, Method, RuleStatus};
 use super::order::{LinkState, ValidationState};
-use super::profile::{Asked, Compliance, Page};
+use super::profile::{Asked, Compliance, Confirm, Page};
 use super::timestamp::Timestamp;
 
 /// Longest signer's name, in characters.
@@ -62,6 +62,17 @@ pub fn offered_scopes(page: &Page, adn_is_base_domain: bool) -> Vec<Scope> {
         .collect()
 }
 
+/// What became of the confirmation that a profile may ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Confirmed {
+    /// Nothing was entered.
+    Missing,
+    /// Something else was.
+    Wrong,
+    /// It is the mail's.
+    Right,
+}
+
 /// What a person did on the page, as sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -73,6 +84,8 @@ pub enum Answer {
         signer: String,
         /// The authority box.
         authority: bool,
+        /// The confirmation code, or the address, where the profile asks for one.
+        confirmed: Confirmed,
     },
     /// "I do not agree."
     Reject {
@@ -192,11 +205,11 @@ pub fn decide(
     match answer {
         Answer::Reject { reason } => refused(false, reason),
         Answer::Report { reason } => refused(true, reason),
-        Answer::Approve { scope, signer, authority } => {
+        Answer::Approve { scope, signer, authority, confirmed } => {
             if compliance == Compliance::Enforce && method::rule(mail.method, now).status == RuleStatus::MustNot {
                 return Err(Refusal::Forbidden);
             }
-            let scope = approval_inputs(mail, page, *scope, signer, *authority).map_err(Refusal::Incomplete)?;
+            let scope = approval_inputs(mail, page, *scope, signer, *authority, *confirmed).map_err(Refusal::Incomplete)?;
             Ok(Decision {
                 state: ValidationState::Approved,
                 reported: false,
@@ -216,6 +229,7 @@ fn approval_inputs(
     scope: Option<Scope>,
     signer: &str,
     authority: bool,
+    confirmed: Confirmed,
 ) -> Result<Scope, Vec<FieldError>> {
     let mut errors = Vec::new();
     let offered = offered_scopes(page, mail.adn_is_base_domain);
@@ -239,6 +253,14 @@ fn approval_inputs(
     if page.authority_check && !authority {
         errors.push(FieldError::new("authority", "missing", "confirm that you have authority over this domain"));
     }
+    let wrong = match (page.confirm, confirmed) {
+        (Confirm::Check, _) | (_, Confirmed::Right) => None,
+        (Confirm::Code, Confirmed::Missing) => Some(("missing", "enter the confirmation code from the mail")),
+        (Confirm::Code, Confirmed::Wrong) => Some(("wrong-code", "this is not the confirmation code of the mail")),
+        (Confirm::Address, Confirmed::Missing) => Some(("missing-address", "enter the address that the mail went to")),
+        (Confirm::Address, Confirmed::Wrong) => Some(("wrong-address", "this is not the address that the mail went to")),
+    };
+    errors.extend(wrong.map(|(code, detail)| FieldError::new("code", code, detail)));
     match scope {
         Some(scope) if errors.is_empty() => Ok(scope),
         _ => Err(errors),
@@ -268,6 +290,11 @@ mod tests {
             signer: Asked::Optional,
             scope_options: vec![Scope::Order],
             scope_default: None,
+            scope_hint_ja: String::new(),
+            approve_label_ja: String::new(),
+            approve_label_en: String::new(),
+            reject_label_ja: String::new(),
+            reject_label_en: String::new(),
         }
     }
 
@@ -283,7 +310,7 @@ mod tests {
     }
 
     fn approve() -> Answer {
-        Answer::Approve { scope: None, signer: "太郎".to_owned(), authority: true }
+        Answer::Approve { scope: None, signer: "太郎".to_owned(), authority: true, confirmed: Confirmed::Missing }
     }
 
     #[test]
@@ -324,6 +351,21 @@ mod tests {
     }
 
     #[test]
+    fn where_a_confirmation_is_asked_for_nothing_else_will_do() {
+        for (confirm, wrong) in [(Confirm::Code, "wrong-code"), (Confirm::Address, "wrong-address")] {
+            let page = Page { confirm, ..page() };
+            let with = |confirmed| {
+                let answer = Answer::Approve { scope: None, signer: String::new(), authority: true, confirmed };
+                decide(&mail(), &page, Compliance::Record, &answer, SENT)
+            };
+            assert!(with(Confirmed::Right).is_ok());
+            assert!(matches!(with(Confirmed::Missing), Err(Refusal::Incomplete(errors)) if errors[0].pointer == "code"));
+            assert!(matches!(with(Confirmed::Wrong), Err(Refusal::Incomplete(errors)) if errors[0].code == wrong));
+            assert!(decide(&mail(), &page, Compliance::Record, &Answer::Reject { reason: String::new() }, SENT).is_ok());
+        }
+    }
+
+    #[test]
     fn scopes_wider_than_the_adn_are_not_offered() {
         let page = Page { scope_options: vec![Scope::Fqdn, Scope::Subtree, Scope::Base, Scope::Order], ..page() };
         assert_eq!(offered_scopes(&page, false), [Scope::Fqdn, Scope::Subtree, Scope::Order]);
@@ -343,7 +385,7 @@ mod tests {
             days in 0_u32..40,
         ) {
             let mail = AskedMail { link, validations: states.clone(), ..mail() };
-            let answer = Answer::Approve { scope: None, signer: String::new(), authority };
+            let answer = Answer::Approve { scope: None, signer: String::new(), authority, confirmed: Confirmed::Wrong };
             if decide(&mail, &page(), Compliance::Record, &answer, SENT.plus_days(days)).is_ok() {
                 prop_assert!(link.is_open() && authority && days < 26);
                 prop_assert!(states.contains(&ValidationState::Pending));
@@ -352,7 +394,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(signer in "\\PC{0,120}", reason: String) {
-            let _ = decide(&mail(), &page(), Compliance::Record, &Answer::Approve { scope: None, signer, authority: true }, SENT);
+            let _ = decide(&mail(), &page(), Compliance::Record, &Answer::Approve { scope: None, signer, authority: true, confirmed: Confirmed::Right }, SENT);
             let _ = decide(&mail(), &page(), Compliance::Record, &Answer::Report { reason }, SENT);
         }
     }

@@ -60,6 +60,8 @@ event_types! {
     OrderReleased = "order.released",
     /// Somebody else is asked, or somebody at last; `mail.sent` follows.
     ApproverChanged = "approver.changed",
+    /// Something about an answer that a person should look at; it counts all the same.
+    AnswerMarked = "answer.marked",
     /// A mail was put into the outbox once more; `mail.sent` follows.
     MailResent = "mail.resent",
     /// An effect that was given up was put back into the outbox.
@@ -70,7 +72,15 @@ impl EventType {
     /// Whether ordering systems are told; the rest stands in the timeline alone, since it is the operators' business; the reason stands on the status page.
     #[must_use]
     pub const fn is_told(self) -> bool {
-        !matches!(self, Self::OrderHeld | Self::OrderReleased | Self::ApproverChanged | Self::MailResent | Self::EffectReplayed)
+        !matches!(
+            self,
+            Self::OrderHeld
+                | Self::OrderReleased
+                | Self::ApproverChanged
+                | Self::AnswerMarked
+                | Self::MailResent
+                | Self::EffectReplayed
+        )
     }
 
     /// Reads the contract's spelling.

@@ -222,6 +222,122 @@ pub fn page_nonce_fits(ring: &KeyRing, random: &RandomValue, shown: &[u8], nonce
     })
 }
 
+/// Digits of a confirmation code.
+pub const CODE_DIGITS: usize = 8;
+
+/// The confirmation code that stands in the mail and not in its link: whoever has only the link, a scanner above all, lacks it.
+#[must_use]
+pub fn confirmation_code(ring: &KeyRing, random: &RandomValue) -> String {
+    code_by(ring.signing(), random)
+}
+
+fn code_by(key: &LinkKey, random: &RandomValue) -> String {
+    let tag: [u8; 32] = key.mac(b"dcvd/confirmation-code/v1\0").chain_update(random.0).finalize().into_bytes().into();
+    // Of 2^64 values, one in 10^11 codes is likelier than another by one in 10^11.
+    let number = tag[..8].iter().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    format!("{:08}", number % 100_000_000)
+}
+
+/// Whether a code is the link's, under any key still in use; in constant time. Blanks, hyphens and full-width digits are as people
+/// type them.
+#[must_use]
+pub fn confirmation_code_fits(ring: &KeyRing, random: &RandomValue, entered: &str) -> bool {
+    use subtle::ConstantTimeEq as _;
+    let digits: String =
+        entered.chars().map(half_width).filter(|c| !c.is_whitespace() && !matches!(c, '-' | '‐' | '−')).collect();
+    ring.keys
+        .iter()
+        .fold(subtle::Choice::from(0), |fits, key| fits | code_by(key, random).as_bytes().ct_eq(digits.as_bytes()))
+        .into()
+}
+
+/// A full-width letter, digit or sign as the half-width one it stands for; the ideographic space as a space.
+const fn half_width(c: char) -> char {
+    match c {
+        '\u{3000}' => ' ',
+        '\u{ff01}'..='\u{ff5e}' => match char::from_u32(c as u32 - 0xfee0) {
+            Some(half) => half,
+            None => c,
+        },
+        _ => c,
+    }
+}
+
+/// What somebody pasted where a link or its token was asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Pasted {
+    /// As long as a token.
+    Token(String),
+    /// The beginning of one: the rest was lost at a line's end.
+    Cut,
+    /// Nothing like one.
+    Nothing,
+}
+
+/// Longest text looked at, in characters: a link with whatever a mailer put around it.
+const PASTED_MAX_CHARS: usize = 2000;
+
+/// Reads a token, or the whole link, however a mailer and a clipboard have broken it.
+#[must_use]
+pub fn pasted(text: &str) -> Pasted {
+    let plain: String = text.chars().take(PASTED_MAX_CHARS).map(half_width).collect();
+    let joined: String = plain
+        .lines()
+        .map(|line| line.trim_start_matches(|c: char| c == '>' || c == '|' || c.is_whitespace()).trim_end())
+        .map(|line| line.strip_suffix('=').unwrap_or(line))
+        .collect::<String>()
+        .chars()
+        .filter(|c| !c.is_whitespace() && !super::field::is_invisible(*c))
+        .collect();
+    let from =
+        ["/approve/", "%2Fapprove%2F", "%2fapprove%2f"].iter().find_map(|mark| joined.rfind(mark).map(|at| at + mark.len()));
+    let rest = joined.get(from.unwrap_or(0)..).unwrap_or_default();
+    let token: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+    match token.len() {
+        TOKEN_CHARS => Pasted::Token(token),
+        // A bare word is no beginning of a token.
+        length if length < TOKEN_CHARS && (from.is_some() || length >= TOKEN_CHARS / 3) => Pasted::Cut,
+        _ => Pasted::Nothing,
+    }
+}
+
+/// Octets of a dispute token: version, key id, the receipt's id, MAC.
+const DISPUTE_OCTETS: usize = 1 + 4 + 16 + MAC_OCTETS;
+
+/// The first octet of a dispute token, which no link token has.
+const DISPUTE_VERSION: u8 = 0x44;
+
+/// Signs the token by which whoever got a receipt may dispute what it tells. It approves nothing and holds no Random Value.
+#[must_use]
+pub fn sign_dispute(ring: &KeyRing, receipt: &[u8; 16]) -> String {
+    let key = ring.signing();
+    let mut token = Vec::with_capacity(DISPUTE_OCTETS);
+    token.push(DISPUTE_VERSION);
+    token.extend(key.id);
+    token.extend(receipt);
+    let tag = key.mac(b"dcvd/dispute/v1\0").chain_update(&token).finalize().into_bytes();
+    token.extend(&tag[..MAC_OCTETS]);
+    URL_SAFE_NO_PAD.encode(token)
+}
+
+/// Verifies a dispute token in constant time and returns the receipt's id.
+///
+/// # Errors
+/// [`TokenError`]; a token that fails never reaches the database.
+pub fn verify_dispute(ring: &KeyRing, token: &str) -> Result<[u8; 16], TokenError> {
+    if token.len() > TOKEN_CHARS {
+        return Err(TokenError::Malformed);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| TokenError::Malformed)?;
+    if bytes.len() != DISPUTE_OCTETS {
+        return Err(TokenError::Malformed);
+    }
+    let (signed, tag) = bytes.split_at(DISPUTE_OCTETS - MAC_OCTETS);
+    let key = ring.keys.iter().find(|key| signed[0] == DISPUTE_VERSION && key.id == signed[1..5]).ok_or(TokenError::Foreign)?;
+    key.mac(b"dcvd/dispute/v1\0").chain_update(signed).verify_truncated_left(tag).map_err(|_| TokenError::Forged)?;
+    signed[5..].try_into().map_err(|_| TokenError::Malformed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +375,56 @@ mod tests {
     }
 
     #[test]
+    fn the_code_is_the_links_own_and_is_taken_as_people_type_it() {
+        let (ring_1, random) = (ring(1), RandomValue::new([7; 16]));
+        let code = confirmation_code(&ring_1, &random);
+        assert!(code.len() == CODE_DIGITS && code.bytes().all(|digit| digit.is_ascii_digit()));
+        assert_ne!(code, confirmation_code(&ring_1, &RandomValue::new([8; 16])));
+        let full: String = code.chars().map(|c| char::from_u32(c as u32 + 0xfee0).unwrap()).collect();
+        for typed in [code.clone(), format!("{} {}", &code[..4], &code[4..]), format!("{}-{}", &code[..4], &code[4..]), full] {
+            assert!(confirmation_code_fits(&ring_1, &random, &typed), "{typed}");
+        }
+        for wrong in ["", "00000000", &code[..7], &format!("{code}0")] {
+            assert!(!confirmation_code_fits(&ring_1, &random, wrong) || wrong == code, "{wrong}");
+        }
+        let both = KeyRing::new(vec![LinkKey::new([2; 32]), LinkKey::new([1; 32])]).unwrap();
+        assert!(confirmation_code_fits(&both, &random, &code), "a key that no longer signs still counts");
+    }
+
+    #[test]
+    fn a_pasted_link_is_read_however_it_was_broken() {
+        let token = sign(&ring(1), &RandomValue::new([7; 16]), NOW);
+        let link = format!("https://dcv.example.net/approve/{token}");
+        let full: String =
+            link.chars().map(|c| if c.is_ascii_graphic() { char::from_u32(c as u32 + 0xfee0).unwrap() } else { c }).collect();
+        for text in [
+            token.clone(),
+            format!("  {link}?lang=ja  "),
+            format!("<{link}>"),
+            format!("{}\r\n{}", &link[..50], &link[50..]),
+            format!("> {}=\n> {}", &link[..50], &link[50..]),
+            format!("https://safe.example/?url=https%3A%2F%2Fdcv%2Fapprove%2F{token}&data=1"),
+            full,
+        ] {
+            assert_eq!(pasted(&text), Pasted::Token(token.clone()), "{text}");
+        }
+        assert_eq!(pasted(&link[..60]), Pasted::Cut);
+        assert_eq!(pasted("https://dcv.example.net/approve/"), Pasted::Cut);
+        for nothing in ["", "hello", "https://dcv.example.net/about-mail", &format!("{link}{token}x")] {
+            assert_eq!(pasted(nothing), Pasted::Nothing, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_dispute_token_is_another_thing_than_a_link() {
+        let token = sign_dispute(&ring(1), &[9; 16]);
+        assert_eq!(verify_dispute(&ring(1), &token), Ok([9; 16]));
+        assert_eq!(verify_dispute(&ring(2), &token), Err(TokenError::Foreign));
+        assert!(verify(&ring(1), &token).is_err());
+        assert!(verify_dispute(&ring(1), &sign(&ring(1), &RandomValue::new([7; 16]), NOW)).is_err());
+    }
+
+    #[test]
     fn nothing_secret_is_printed() {
         assert_eq!(format!("{:?}", RandomValue::new([7; 16])), "RandomValue(…)");
         assert!(!format!("{:?}", ring(0x41)).contains("4141"));
@@ -282,6 +448,15 @@ mod tests {
         #[test]
         fn no_text_panics(text in "\\PC{0,80}") {
             let _ = verify(&ring(1), &text);
+            let _ = verify_dispute(&ring(1), &text);
+            let _ = (pasted(&text), confirmation_code_fits(&ring(1), &RandomValue::new([7; 16]), &text));
+        }
+
+        #[test]
+        fn any_flipped_bit_breaks_a_dispute_token(receipt: [u8; 16], bit in 0_usize..DISPUTE_OCTETS * 8) {
+            let mut bytes = URL_SAFE_NO_PAD.decode(sign_dispute(&ring(1), &receipt)).unwrap();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(verify_dispute(&ring(1), &URL_SAFE_NO_PAD.encode(bytes)).is_err());
         }
     }
 }

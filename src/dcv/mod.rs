@@ -4,6 +4,7 @@
 //! `tests/tidy.rs` holds this room to it.
 
 pub mod contact;
+pub mod coverage;
 pub mod decision;
 pub mod email;
 pub mod event;

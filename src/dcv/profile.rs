@@ -130,6 +130,22 @@ pub struct Window {
 pub enum Confirm {
     /// The authority box, a scope, or a signer's name.
     Check,
+    /// The confirmation code that stands in the mail and not in its link.
+    Code,
+    /// The address that the mail went to, typed again.
+    Address,
+}
+
+impl Confirm {
+    /// The value as profiles spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Code => "code",
+            Self::Address => "address",
+        }
+    }
 }
 
 /// Whether an input is asked for.
@@ -159,7 +175,25 @@ pub struct Page {
     /// The scope that is chosen when the page opens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope_default: Option<Scope>,
+    /// What stands beside the scopes, in Japanese; empty = nothing.
+    #[serde(default)]
+    pub scope_hint_ja: String,
+    /// What the buttons say; empty = the standard words.
+    #[serde(default)]
+    pub approve_label_ja: String,
+    /// The same in English.
+    #[serde(default)]
+    pub approve_label_en: String,
+    /// The button that refuses.
+    #[serde(default)]
+    pub reject_label_ja: String,
+    /// The same in English.
+    #[serde(default)]
+    pub reject_label_en: String,
 }
+
+/// Longest label of a button, in characters.
+const LABEL_MAX_CHARS: usize = 30;
 
 /// Whether approvals are reused for later orders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -222,7 +256,7 @@ impl Reminders {
 }
 
 impl Default for Reminders {
-    /// Of orders placed before there were reminders: none.
+    /// None, where a profile says nothing of them.
     fn default() -> Self {
         Self { at: Vec::new(), mode: ReminderMode::Off }
     }
@@ -246,7 +280,7 @@ impl Default for Resends {
 }
 
 /// The mails' wording, and which notices go.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MailRules {
     /// The approval mail's subject where Japanese stands first; empty = the template's.
@@ -261,6 +295,21 @@ pub struct MailRules {
     pub decision_receipt: bool,
     /// The ordering side is told when nobody answered in time.
     pub expiry_notice: bool,
+}
+
+impl Default for MailRules {
+    /// The template's subject, and every notice: a receipt is the alarm for a wrong approval.
+    fn default() -> Self {
+        let subject = String::new;
+        Self {
+            subject_ja: subject(),
+            subject_en: subject(),
+            subject_renewal_ja: subject(),
+            applicant_heads_up: true,
+            decision_receipt: true,
+            expiry_notice: true,
+        }
+    }
 }
 
 /// Longest subject, in characters, before its placeholders are filled.
@@ -488,8 +537,17 @@ impl Profile {
         if self.page.scope_default.is_some_and(|scope| !self.page.scope_options.contains(&scope)) {
             return err("page.scope_default", "must be one of page.scope_options");
         }
+        let labels =
+            [&self.page.approve_label_ja, &self.page.approve_label_en, &self.page.reject_label_ja, &self.page.reject_label_en];
+        if labels.iter().any(|label| label.chars().count() > LABEL_MAX_CHARS || !super::field::is_one_line(label)) {
+            return err("page.approve_label_ja", "labels of buttons must be one line of 30 characters at most");
+        }
         let scope_is_chosen = self.page.scope_options.len() > 1 && self.page.scope_default.is_none();
-        if !self.page.authority_check && self.page.signer != Asked::Required && !scope_is_chosen {
+        if self.page.confirm == Confirm::Check
+            && !self.page.authority_check
+            && self.page.signer != Asked::Required
+            && !scope_is_chosen
+        {
             return err(
                 "page.authority_check",
                 "posting the page as it opens would approve; ask for the authority box, a signer, or a scope without default",

@@ -1,7 +1,10 @@
 //! Who calls: the peer, or whom a trusted proxy says it speaks for.
 
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
@@ -31,8 +34,55 @@ impl Peer {
     }
 
     /// The caller as evidence.
-    pub(super) fn as_evidence(&self) -> Caller {
-        Caller { peer: self.address.to_string(), user_agent: self.user_agent.clone() }
+    pub(super) fn as_evidence(&self, read_many: bool) -> Caller {
+        Caller { peer: self.address.to_string(), user_agent: self.user_agent.clone(), read_many }
+    }
+}
+
+/// How many different links make a caller one that reads everybody's mail.
+const MANY_LINKS: usize = 24;
+
+/// How long what a caller read is remembered.
+const READ_LATELY: Duration = Duration::from_secs(3600);
+
+/// Callers remembered at most.
+const READERS_MAX: usize = 10_000;
+
+/// Which links callers opened lately, by address and agent: who opens dozens is no domain owner.
+#[derive(Default)]
+pub(super) struct Readers(Mutex<HashMap<(IpAddr, String), Read>>);
+
+struct Read {
+    since: Instant,
+    links: HashSet<[u8; 32]>,
+}
+
+impl Readers {
+    /// Notes that a caller opened a genuine link, given by a hash.
+    pub(super) fn note(&self, peer: &Peer, link: [u8; 32]) {
+        let mut readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() >= READERS_MAX {
+            readers.retain(|_, read| read.since.elapsed() < READ_LATELY);
+            if readers.len() >= READERS_MAX {
+                readers.clear();
+            }
+        }
+        let read = readers
+            .entry((peer.limited_as(), peer.user_agent.clone()))
+            .or_insert_with(|| Read { since: Instant::now(), links: HashSet::new() });
+        if read.since.elapsed() >= READ_LATELY {
+            *read = Read { since: Instant::now(), links: HashSet::new() };
+        }
+        if read.links.len() < MANY_LINKS {
+            read.links.insert(link);
+        }
+    }
+
+    /// Whether a caller opened dozens lately.
+    pub(super) fn read_many(&self, peer: &Peer) -> bool {
+        let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = readers.get(&(peer.limited_as(), peer.user_agent.clone()));
+        read.is_some_and(|read| read.links.len() >= MANY_LINKS && read.since.elapsed() < READ_LATELY)
     }
 }
 

@@ -55,7 +55,18 @@ pub struct Shared {
     /// The configuration's part.
     pub settings: HttpSettings,
     wrong_links: DefaultKeyedRateLimiter<IpAddr>,
+    readers: caller::Readers,
+    confirmations: DefaultKeyedRateLimiter<[u8; 32]>,
+    confirming: DefaultKeyedRateLimiter<IpAddr>,
 }
+
+/// Tries at a link's confirmation code at once, and the time for one more: 8 digits stand against that for years, and an owner who
+/// mistyped waits two minutes.
+const CODE_TRIES: u32 = 5;
+const CODE_TRY_EVERY: Duration = Duration::from_secs(120);
+
+/// Tries at confirmation codes of any links, for one caller and minute.
+const CODE_TRIES_PER_CALLER: u32 = 20;
 
 /// The state of the router.
 #[derive(Clone)]
@@ -66,7 +77,17 @@ impl HttpState {
     #[must_use]
     pub fn new(app: Arc<App>, settings: HttpSettings) -> Self {
         let wrong_links = RateLimiter::keyed(Quota::per_minute(settings.wrong_links_per_minute));
-        Self(Arc::new(Shared { app, settings, wrong_links }))
+        let tries = |count: u32| std::num::NonZeroU32::new(count).unwrap_or(std::num::NonZeroU32::MIN);
+        let by_link =
+            Quota::with_period(CODE_TRY_EVERY).unwrap_or_else(|| Quota::per_minute(tries(1))).allow_burst(tries(CODE_TRIES));
+        Self(Arc::new(Shared {
+            app,
+            settings,
+            wrong_links,
+            readers: caller::Readers::default(),
+            confirmations: RateLimiter::keyed(by_link),
+            confirming: RateLimiter::keyed(Quota::per_minute(tries(CODE_TRIES_PER_CALLER))),
+        }))
     }
 }
 
@@ -82,6 +103,15 @@ impl Shared {
     pub fn forget_quiet_callers(&self) {
         self.wrong_links.retain_recent();
         self.wrong_links.shrink_to_fit();
+        self.confirmations.retain_recent();
+        self.confirmations.shrink_to_fit();
+        self.confirming.retain_recent();
+        self.confirming.shrink_to_fit();
+    }
+
+    /// Whether a caller may try a confirmation code at a link now.
+    fn may_confirm(&self, peer: &caller::Peer, link: [u8; 32]) -> bool {
+        self.confirming.check_key(&peer.limited_as()).is_ok() && self.confirmations.check_key(&link).is_ok()
     }
 }
 
@@ -112,11 +142,19 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/orders/{id}/resend", post(api::resend::post))
             .route("/v1/orders/{id}/approvers", post(api::change_approver::post))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
-        let approve = Router::new().route("/approve/{token}", get(approve::show::get).post(approve::answer::post)).layer(
-            ServiceBuilder::new()
-                .layer(set(header::CACHE_CONTROL, "no-store"))
-                .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)),
-        );
+        // Only where the pages are reached by TLS: over plain HTTP the header means nothing.
+        let over_tls = state.app.settings.public_base.starts_with("https://");
+        let approve = Router::new()
+            .route("/approve/{token}", get(approve::show::get).post(approve::answer::post))
+            .route("/dispute/{token}", get(approve::dispute::get).post(approve::dispute::post))
+            .route("/enter", get(approve::enter::get).post(approve::enter::post))
+            .route("/about-mail", get(approve::about_mail::get))
+            .layer(
+                ServiceBuilder::new()
+                    .layer(set(header::CACHE_CONTROL, "no-store"))
+                    .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+                    .option_layer(over_tls.then(|| set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))),
+            );
         router = router.merge(api).merge(approve);
     }
     if routes != Routes::Public {

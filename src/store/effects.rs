@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::id::{EffectId, MailId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 
@@ -242,7 +242,8 @@ impl Tx<'_> {
         said: &Said<'_>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE effects SET state = $3, due_at = $4, ended_at = $5, last_error = $6, lease = NULL, attempts = attempts - $7, tried = tried - $7 WHERE id = $1 AND lease = $2 AND state = 'due'";
+        const SQL: &str = "UPDATE effects SET state = $3, due_at = $4, ended_at = $5, last_error = $6, lease = NULL, attempts = attempts - $7, tried = tried - $7,
+            first_tried_at = CASE WHEN $7 = 1 AND tried = 1 THEN NULL ELSE first_tried_at END WHERE id = $1 AND lease = $2 AND state = 'due'";
         const BEHIND: &str =
             "UPDATE effects SET due_at = $4 WHERE state = 'due' AND order_id = $1 AND endpoint = $2 AND seq > $3 AND due_at < $4";
         const ATTEMPT: &str =
@@ -312,18 +313,21 @@ impl Tx<'_> {
 
     /// Makes an order's held mails due.
     pub async fn release_mails(&mut self, order: OrderId, now: Timestamp) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE effects SET due_at = $2 WHERE order_id = $1 AND kind = 'mail' AND state = 'due' AND due_at = $3 AND lease IS NULL";
+        const SQL: &str = "UPDATE effects SET due_at = $2, tried = 0, first_tried_at = NULL
+            WHERE order_id = $1 AND kind = 'mail' AND state = 'due' AND due_at = $3 AND lease IS NULL";
         exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(now.unix_micros()).bind(NEVER));
         Ok(())
     }
 
-    /// Puts an effect that was given up back into the outbox and returns its kind and order; `None` when it was not given up or its
-    /// bytes are gone.
-    pub async fn replay(&mut self, id: EffectId, now: Timestamp) -> Result<Option<(String, Option<Vec<u8>>)>, StoreError> {
+    /// Puts an effect that was given up back into the outbox and returns its kind and subject; `None` when it was not given up, its
+    /// bytes are gone, or its mail was sent once more since.
+    pub async fn replay(&mut self, id: EffectId, now: Timestamp) -> Result<Option<(String, Vec<u8>)>, StoreError> {
         const SQL: &str =
             "UPDATE effects SET state = 'due', due_at = $2, tried = 0, first_tried_at = NULL, ended_at = NULL, lease = NULL
-            WHERE id = $1 AND state = 'dead' AND (kind <> 'mail' OR body IS NOT NULL)
-            RETURNING kind, order_id";
+            WHERE id = $1 AND state = 'dead' AND (kind <> 'mail' OR (body IS NOT NULL AND NOT EXISTS (
+                SELECT 1 FROM effects o WHERE o.subject_id = effects.subject_id AND o.kind = 'mail' AND o.id <> effects.id
+                AND (o.state = 'due' OR o.seq > effects.seq))))
+            RETURNING kind, subject_id";
         Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).bind(now.unix_micros()).fetch_optional(db).await?))
     }
 }
@@ -360,6 +364,14 @@ impl Store {
     pub async fn given_up_since(&self, since: Timestamp) -> Result<i64, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM effects WHERE state = 'dead' AND ended_at > $1 AND last_error <> 'link-ended'";
         Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(since.unix_micros()).fetch_one(db).await?))
+    }
+
+    /// The order that an effect belongs to; `None` where there is no such effect or it belongs to none.
+    pub async fn order_of_effect(&self, id: EffectId) -> Result<Option<OrderId>, StoreError> {
+        const SQL: &str = "SELECT order_id FROM effects WHERE id = $1 AND order_id IS NOT NULL";
+        let order: Option<Vec<u8>> =
+            on_pool!(self, |db| sqlx::query_scalar(SQL).bind(&id.as_bytes()[..]).fetch_optional(db).await?);
+        order.map(|order| id_bytes(&order, "effects", "order_id").map(OrderId::from_bytes)).transpose()
     }
 
     /// The effects of an order that were given up.

@@ -110,7 +110,7 @@ impl MailRow {
             link: self.link()?,
             delivery: delivery.ok_or_else(|| StoreError::inconsistent("mails", "delivery", &self.id))?,
             resends: u32::try_from(self.resends).unwrap_or(u32::MAX),
-            last_sent_at: Timestamp::from_unix_micros(self.resent_at.or(self.sent_at).unwrap_or(self.created_at)),
+            last_sent_at: Timestamp::from_unix_micros(self.resent_at.max(self.sent_at).unwrap_or(self.created_at)),
             expires_at: Timestamp::from_unix_micros(self.expires_at),
             stated_expires_at: stated,
         })
@@ -211,24 +211,29 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lets a mail ask for one name less.
-    pub async fn unask(&mut self, mail: &[u8], validation: &[u8]) -> Result<(), StoreError> {
-        const SQL: &str = "DELETE FROM mail_validations WHERE mail_id = $1 AND validation_id = $2";
-        exec!(self, sqlx::query(SQL).bind(mail).bind(validation));
-        Ok(())
-    }
-
     /// Puts an open mail back into the state of one that waits, since it is sent once more; the place of that sending, or `None`
     /// where the link has ended or another sending still waits.
     pub async fn resend(&mut self, id: MailId, reminder: bool, at: Timestamp) -> Result<Option<i64>, StoreError> {
         const SQL: &str = "UPDATE mails SET resends = resends + 1 - $3, reminders = reminders + $3, resent_at = $2, delivery = 'queued', failure = NULL
-            WHERE id = $1 AND link IN ('queued', 'sent') AND delivery NOT IN ('queued', 'sending') RETURNING resends + reminders";
+            WHERE id = $1 AND link IN ('queued', 'sent') AND NOT EXISTS (SELECT 1 FROM effects WHERE subject_id = $1 AND kind = 'mail' AND state = 'due') RETURNING resends + reminders";
         Ok(in_tx!(self, |db| sqlx::query_scalar(SQL)
             .bind(&id.as_bytes()[..])
             .bind(at.unix_micros())
             .bind(i64::from(reminder))
             .fetch_optional(db)
             .await?))
+    }
+
+    /// Records that what was given up waits to be sent again: a mail or a notice, by its effect's kind.
+    pub async fn waits_again(&mut self, kind: &str, subject: &[u8]) -> Result<(), StoreError> {
+        const MAIL: &str = "UPDATE mails SET delivery = 'queued', failure = NULL WHERE id = $1";
+        const NOTICE: &str = "UPDATE notices SET delivery = 'queued', failure = NULL WHERE id = $1";
+        match kind {
+            "mail" => exec!(self, sqlx::query(MAIL).bind(subject)),
+            "notice" => exec!(self, sqlx::query(NOTICE).bind(subject)),
+            _ => 0,
+        };
+        Ok(())
     }
 
     /// Moves a mail's next reminder; `false` when it is another than `from` by now.

@@ -33,6 +33,8 @@ pub struct NoticeRow {
     pub sent_at: Option<i64>,
     /// Unix microseconds; when the canary came back.
     pub returned_at: Option<i64>,
+    /// Unix microseconds; when somebody disputed what the receipt tells.
+    pub disputed_at: Option<i64>,
 }
 
 impl NoticeRow {
@@ -65,7 +67,7 @@ impl NoticeRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, order_id, kind, recipient, locale, data, delivery, failure, created_at, sent_at, returned_at FROM notices ",
+            "SELECT id, order_id, kind, recipient, locale, data, delivery, failure, created_at, sent_at, returned_at, disputed_at FROM notices ",
             $rest
         )
     };
@@ -118,9 +120,15 @@ impl Tx<'_> {
         Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(at.unix_micros())) == 1)
     }
 
-    /// How many notices of a kind that belong to no order were made since an instant.
+    /// Records that a receipt was disputed; `false` when it was before.
+    pub async fn dispute(&mut self, id: NoticeId, at: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE notices SET disputed_at = $2 WHERE id = $1 AND disputed_at IS NULL";
+        Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(at.unix_micros())) == 1)
+    }
+
+    /// How many notices of a kind were made since an instant.
     pub async fn count_notices(&mut self, kind: NoticeKind, since: Timestamp) -> Result<i64, StoreError> {
-        const SQL: &str = "SELECT COUNT(*) FROM notices WHERE order_id IS NULL AND kind = $1 AND created_at > $2";
+        const SQL: &str = "SELECT COUNT(*) FROM notices WHERE kind = $1 AND created_at > $2";
         Ok(in_tx!(self, |db| sqlx::query_scalar(SQL).bind(kind.as_str()).bind(since.unix_micros()).fetch_one(db).await?))
     }
 

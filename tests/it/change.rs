@@ -7,7 +7,8 @@ use crate::support::on_both;
 
 on_both!(
     whoever_was_asked_before_can_answer_no_more,
-    a_mail_for_several_names_goes_on_for_the_others,
+    a_mail_that_asks_for_more_is_changed_as_a_whole,
+    nobody_is_mailed_anew_more_often_than_the_profile_allows,
     a_stranger_is_not_asked_and_nothing_changes,
     what_has_ended_is_not_asked_again,
 );
@@ -41,21 +42,33 @@ async fn whoever_was_asked_before_can_answer_no_more(app: TestApp) {
     assert!(app.hooks.received().iter().all(|hook| hook.kind() != "approver.changed"), "the timeline's alone");
 }
 
-async fn a_mail_for_several_names_goes_on_for_the_others(app: TestApp) {
+async fn a_mail_that_asks_for_more_is_changed_as_a_whole(app: TestApp) {
     let names = ["a.example.jp", "b.example.jp"];
     let order = app.place(&json!({"order_ref": "A-1", "names": names, "approvers": ["admin@example.jp"]})).await;
     app.run_jobs().await;
-    app.clock.advance(std::time::Duration::from_secs(1));
-    let (status, changed) =
+    let (status, refused) =
         change(&app, &order, &json!({"names": ["b.example.jp"], "approvers": ["webmaster@example.jp"]})).await;
-    assert_eq!((status, changed["mails"][0]["names"].clone()), (202, json!(["a.example.jp"])), "{changed}");
-    assert_eq!(changed["mails"][0]["state"], "sent");
+    assert_eq!((status, refused["code"].as_str()), (422, Some("mail-asks-for-more")), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("a.example.jp"));
+    assert_eq!(app.order(&order).await["mails"].as_array().unwrap().len(), 1, "nothing changed");
+    let (status, _) = change(&app, &order, &json!({"names": names, "approvers": ["webmaster@example.jp"]})).await;
+    assert_eq!(status, 202);
     app.run_jobs().await;
-    assert_eq!(app.approve(&link_to(&app, "admin@example.jp")).await.0, 303);
-    let state = async |at: usize| app.order(&order).await["validations"][at]["state"].as_str().unwrap().to_owned();
-    assert_eq!((state(0).await.as_str(), state(1).await.as_str()), ("approved", "pending"));
+    assert_eq!(app.page(&link_to(&app, "admin@example.jp")).await.0, 410);
     assert_eq!(app.approve(&link_to(&app, "webmaster@example.jp")).await.0, 303);
-    assert_eq!(state(1).await, "approved");
+    assert_eq!(app.order(&order).await["state"], "completed");
+}
+
+async fn nobody_is_mailed_anew_more_often_than_the_profile_allows(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    let same = json!({"approvers": ["admin@example.co.jp"]});
+    for _ in 0..5 {
+        assert_eq!(change(&app, &order, &same).await.0, 202);
+    }
+    let (status, refused) = change(&app, &order, &same).await;
+    assert_eq!((status, refused["code"].as_str()), (429, Some("resend-too-soon")), "{refused}");
+    app.run_jobs().await;
+    assert_eq!(app.approval_mails().len(), 1, "what was superseded before it went does not go");
 }
 
 async fn a_stranger_is_not_asked_and_nothing_changes(app: TestApp) {

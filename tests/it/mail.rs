@@ -8,7 +8,7 @@ use dcvd::dcv::email::EmailAddress;
 use dcvd::dcv::evidence::Dnssec;
 use dcvd::dcv::id::MailId;
 use dcvd::dcv::order::Locale;
-use dcvd::demo::smtp::{Inbox, Reply};
+use dcvd::demo::smtp::{Arrived, Inbox, Reply};
 use dcvd::jobs::{self, JobSettings};
 use dcvd::ports::{MailOut as _, Outgoing, SendFailure};
 use dcvd::store::EffectKind;
@@ -324,6 +324,25 @@ async fn what_was_said_is_evidence_and_holds_no_link() {
     assert_eq!(app.inbox.connections(), 1, "a refused recipient costs no connection");
     let told = &app.hooks.taken("mail.sent")[0].body["data"];
     assert_eq!((told["relay"].as_str(), told["tls"].as_bool()), (Some(app.inbox.address.to_string().as_str()), Some(false)));
+}
+
+#[tokio::test]
+async fn a_relay_that_quotes_the_link_gives_it_to_nobody() {
+    let app = TestApp::sqlite().await;
+    for (n, code) in ["451 4.7.1", "554 5.7.1"].iter().enumerate() {
+        app.inbox.answer_with(Reply::RefuseData("450 4.2.0 later".to_owned()));
+        let order = app.place_plain(&format!("A-{n}")).await;
+        let id = MailId::parse(order["mails"][0]["id"].as_str().unwrap()).unwrap();
+        let sealed = app.app.store.mail_body(id).await.unwrap().unwrap();
+        let link = Arrived { mail_from: String::new(), rcpt_to: Vec::new(), raw: sealed, commands: Vec::new() }.link().unwrap();
+        app.inbox.answer_with(Reply::RefuseData(format!("{code} blocked: {} {}", &link[..70], &link[70..])));
+        app.run_jobs().await;
+        let token = link.rsplit_once('/').unwrap().1;
+        let (_, evidence) = app.get(&format!("/v1/orders/{}/evidence", order["id"].as_str().unwrap())).await;
+        let told = format!("{evidence} {:?}", app.hooks.received().iter().map(|hook| hook.body.to_string()).collect::<Vec<_>>());
+        assert!(told.contains("blocked") && told.contains("[link]"), "{told}");
+        assert!(!told.contains(&token[12..24]) && !told.contains(&token[40..52]), "{told}");
+    }
 }
 
 #[tokio::test]

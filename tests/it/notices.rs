@@ -82,7 +82,7 @@ async fn everyone_who_was_asked_learns_of_an_answer(app: TestApp) {
         let text = mail.text();
         assert!(!text.contains(token) && !text.contains("/approve/"), "{text}");
         assert!(String::from_utf8_lossy(&mail.raw).contains("Auto-Submitted: auto-generated"));
-        assert!(text.lines().all(|line| line.chars().count() <= 76), "{text}");
+        assert!(text.lines().all(|line| line.starts_with("http") || line.chars().count() <= 76), "{text}");
     }
     let page = app.client.get(format!("{}/admin/orders/{}", app.base, order["id"].as_str().unwrap())).send().await.unwrap();
     assert!(page.text().await.unwrap().contains("receipt"));
@@ -219,7 +219,7 @@ async fn a_recipient_gets_so_many_mails_a_day_and_the_rest_later() {
         }
     }
     assert!(waiting.len() == 1 && waiting[0].starts_with("recipient-daily-cap: not before 2026-11-23"), "{waiting:?}");
-    app.clock.advance(DAY + Duration::from_secs(1));
+    app.clock.advance(DAY + Duration::from_secs(15 * 60));
     app.run_jobs().await;
     assert_eq!(app.approval_mails().len(), 3);
 }

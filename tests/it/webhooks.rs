@@ -18,6 +18,8 @@ async fn events_arrive_in_order_with_one_id_however_often_they_are_refused(app: 
     app.hooks.answer_with(500);
     app.place_plain("A-1").await;
     app.run_jobs().await;
+    // As long as a person takes: an answer within seconds is marked on the timeline.
+    app.clock.advance(Duration::from_secs(10));
     assert_eq!(app.approve(&app.last_link()).await.0, 303);
     for _ in 0..4 {
         app.clock.advance(Duration::from_secs(40));

@@ -198,7 +198,7 @@ impl MailOut for Smtp {
     }
 
     async fn send(&self, mail: &Outgoing<'_>, message: &[u8]) -> Result<Handover, SendFailure> {
-        let mut last = None;
+        let (mut last, mut any_able) = (None, false);
         let (mut in_turn, troubled): (Vec<&Relay>, Vec<&Relay>) = self.relays.iter().partition(|relay| !relay.is_troubled());
         in_turn.extend(troubled);
         for relay in in_turn {
@@ -209,12 +209,16 @@ impl MailOut for Smtp {
                 }
                 Err(Refusal::Elsewhere(trouble)) => {
                     relay.set_troubled(true);
+                    any_able = true;
                     last = Some(trouble.after(last));
                 }
+                Err(Refusal::Unable(trouble)) => last = Some(trouble.after(last)),
                 Err(Refusal::Transient(trouble)) => return Err(SendFailure::Transient(trouble.after(last))),
                 Err(Refusal::Permanent(trouble)) => return Err(SendFailure::Permanent(trouble.after(last))),
             }
         }
-        Err(SendFailure::Transient(last.unwrap_or_default()))
+        let trouble = last.unwrap_or_default();
+        // Where no relay has what the mail needs, none will have it tomorrow.
+        Err(if any_able { SendFailure::Transient(trouble) } else { SendFailure::Permanent(trouble) })
     }
 }

@@ -79,11 +79,13 @@ pub(super) enum Refusal {
     Elsewhere(Trouble),
     /// It may pass. The mail may have been taken all the same where the trouble says so.
     Transient(Trouble),
+    /// The relay lacks what the mail needs; another may have it.
+    Unable(Trouble),
     /// The relay refuses for good.
     Permanent(Trouble),
 }
 
-/// Whether an address or the message needs more than ASCII, and what the notices ask for.
+/// One mail on one connection, step by step.
 struct Step<'t> {
     relay: &'t Relay,
     dialogue: Vec<String>,
@@ -226,7 +228,7 @@ impl Relay {
     }
 
     fn trouble(&self, problem: &str, dialogue: Vec<String>) -> Trouble {
-        Trouble { detail: format!("{}: {problem}", self.name()), dialogue, may_be_taken: false }
+        Trouble { detail: plain(&format!("{}: {problem}", self.name())), dialogue, may_be_taken: false }
     }
 }
 
@@ -263,12 +265,14 @@ impl Step<'_> {
         self.expect(answer, true)?;
         let answer = self.command(connection, Rcpt::new(to.clone(), rcpt_parameters(connection, mail, to))).await;
         self.expect(answer, false)?;
-        let answer = self.command(connection, Data).await;
+        self.dialogue.push(line('>', "DATA"));
+        let heard = timeout(limit, connection.smtp.command(Data)).await;
+        let answer = self.heard(heard, 3);
         self.expect(answer, false)?;
         // From here on only the relay knows whether it has the mail.
         let sent = timeout(self.relay.limits.data_timeout.max(limit), connection.smtp.message(message)).await;
         self.dialogue.push(format!("> ({} octets)", message.len()));
-        match self.heard(sent) {
+        match self.heard(sent, 2) {
             Answer::Yes(response) => Ok(reply(&response)),
             Answer::No(code, words) => {
                 let trouble = self.trouble(&format!("{code} {words}"));
@@ -295,7 +299,7 @@ impl Step<'_> {
         let offers = |extension| connection.smtp.server_info().supports_feature(extension);
         let missing = |name: &str| {
             let trouble = self.trouble(&format!("the mail needs {name}, which the relay does not offer"));
-            Err((Stop::Refusal(Refusal::Permanent(trouble)), true))
+            Err((Stop::Refusal(Refusal::Unable(trouble)), true))
         };
         let address_needs_utf8 = !(AsRef::<str>::as_ref(from).is_ascii() && AsRef::<str>::as_ref(to).is_ascii());
         if address_needs_utf8 {
@@ -322,12 +326,19 @@ impl Step<'_> {
     async fn command<C: std::fmt::Display>(&mut self, connection: &mut Connection, command: C) -> Answer {
         self.dialogue.push(line('>', command.to_string().trim_end()));
         let heard = timeout(self.relay.limits.timeout, connection.smtp.command(command)).await;
-        self.heard(heard)
+        self.heard(heard, 2)
     }
 
-    fn heard(&mut self, heard: Result<Result<Response, lettre::transport::smtp::Error>, tokio::time::error::Elapsed>) -> Answer {
+    /// Reads an answer; a yes has the `class` that the step asks for: lettre takes any 2xx and 3xx for one, and an answer that belongs
+    /// to another step is none to this one.
+    fn heard(
+        &mut self,
+        heard: Result<Result<Response, lettre::transport::smtp::Error>, tokio::time::error::Elapsed>,
+        class: u16,
+    ) -> Answer {
         let answer = match heard {
-            Ok(Ok(response)) => Answer::Yes(response),
+            Ok(Ok(response)) if u16::from(response.code()) / 100 == class => Answer::Yes(response),
+            Ok(Ok(response)) => Answer::Broken(format!("an answer out of turn: {}", reply(&response))),
             Ok(Err(error)) => match error.status() {
                 Some(code) => Answer::No(code.into(), said(&error)),
                 None => Answer::Broken(words(&error)),
@@ -377,13 +388,17 @@ fn rcpt_parameters(connection: &Connection, mail: &Outgoing<'_>, to: &Address) -
 }
 
 fn reply(response: &Response) -> String {
-    format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" "))
+    plain(&format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" ")))
 }
 
-/// One line of a dialogue: no more than a line, and not without end.
+/// What a relay said: no more than a line, and not without end.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(LINE_MAX_CHARS).collect()
+}
+
+/// One line of a dialogue.
 fn line(mark: char, text: &str) -> String {
-    let text: String = text.chars().filter(|c| !c.is_control()).take(LINE_MAX_CHARS).collect();
-    format!("{mark} {text}")
+    format!("{mark} {}", plain(text))
 }
 
 /// The relay's words of a refusal, without lettre's.

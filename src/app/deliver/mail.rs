@@ -10,11 +10,12 @@ use crate::dcv::contact::{self, Approver, Source, SourceStatus, refusal};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{MailId, OrderId};
+use crate::dcv::mail_host::MailHost;
 use crate::dcv::method;
 use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::Delivery;
-use crate::dcv::return_path;
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
+use crate::dcv::{redact, return_path};
 use crate::ports::{Outgoing, SendFailure};
 use crate::store::{ClaimedEffect, MailRow, ON_RELEASE, Outcome, Said, StoreError};
 
@@ -28,14 +29,12 @@ struct Attempt {
     news: Option<(Delivery, Event)>,
     /// Why the order waits for an operator from now on, as JSON.
     hold: Option<String>,
-    /// Whether the recipient's domain takes mail, as DNS tells.
-    mail_host: Option<&'static str>,
 }
 
 impl Attempt {
     /// One that changes nothing but when the next is made.
     const fn quiet(outcome: Outcome, detail: String) -> Self {
-        Self { outcome, detail, dialogue: Vec::new(), news: None, hold: None, mail_host: None }
+        Self { outcome, detail, dialogue: Vec::new(), news: None, hold: None }
     }
 }
 
@@ -43,7 +42,23 @@ pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> R
     let id = MailId::from_bytes(subject(&effect)?);
     let mail = app.store.mail(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
     let attempt = attempt(app, &effect, &mail).await?;
-    record(app, effect, lease, attempt, &mail).await
+    let accepted = attempt.outcome == Outcome::Done;
+    record(app, effect, lease, attempt, &mail).await?;
+    if accepted && mail.mail_host.is_none() {
+        advise(app, &mail).await?;
+    }
+    Ok(())
+}
+
+/// Looks whether the recipient's domain takes mail, once the mail's fate so far is written down, and notes where it does not.
+async fn advise(app: &App, mail: &MailRow) -> Result<(), StoreError> {
+    let Ok(to) = EmailAddress::parse(&mail.recipient) else { return Ok(()) };
+    let found = preflight::mail_host(app, to.ascii_domain()).await;
+    if !matches!(found, MailHost::NullMx | MailHost::Missing) {
+        return Ok(());
+    }
+    let id = mail.id()?;
+    app.store.write("advise", move |tx| Box::pin(async move { tx.set_mail_host(id, found.as_str()).await })).await
 }
 
 async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<Attempt, StoreError> {
@@ -86,35 +101,44 @@ async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<At
     }
     let return_path = return_path::address(&app.settings.bounce_address, app.settings.bounce_delimiter, &mail.reference);
     let outgoing = Outgoing { return_path: &return_path, to: &to, envelope_id: &mail.reference, all_reports: true };
-    // Advice, side by side with the sending: it decides nothing and nothing waits for it long.
-    let (sent, mail_host) = tokio::join!(app.ports.mail_out.send(&outgoing, body), preflight::mail_host(app, to.ascii_domain()));
-    let attempt = match sent {
+    Ok(match app.ports.mail_out.send(&outgoing, body).await {
         Ok(handover) => {
+            let said = |text: &str| without_link(app, text);
+            let (reply, dialogue) = (said(&handover.reply), handover.dialogue.iter().map(|line| said(line)).collect());
             let told = json!({
-                "reply": handover.reply,
+                "reply": reply,
                 "relay": handover.relay,
-                "queue_id": handover.queue_id,
+                "queue_id": handover.queue_id.as_deref().map(said),
                 "tls": handover.tls,
                 "sending": effect.seq + 1,
             });
             let event = Event::new(EventType::MailSent, app.now(), "system", mail_data(mail, told));
-            Attempt {
-                dialogue: handover.dialogue,
-                news: Some((Delivery::Accepted, event)),
-                ..Attempt::quiet(Outcome::Done, handover.reply)
-            }
+            Attempt { dialogue, news: Some((Delivery::Accepted, event)), ..Attempt::quiet(Outcome::Done, reply) }
         }
-        Err(SendFailure::Permanent(trouble)) => Attempt { dialogue: trouble.dialogue, ..failed("refused", trouble.detail) },
-        Err(SendFailure::Transient(trouble)) => {
-            let attempt = match again(app, effect, None) {
-                Outcome::Dead => failed("gave-up", trouble.detail),
-                outcome => Attempt::quiet(outcome, trouble.detail),
+        Err(failure) => {
+            let (permanent, trouble) = match failure {
+                SendFailure::Permanent(trouble) => (true, trouble),
+                SendFailure::Transient(trouble) => (false, trouble),
             };
-            Attempt { dialogue: trouble.dialogue, ..attempt }
+            let detail = without_link(app, &trouble.detail);
+            let attempt = match if permanent { Outcome::Dead } else { again(app, effect, None) } {
+                Outcome::Dead if permanent => failed("refused", detail),
+                Outcome::Dead if trouble.may_be_taken => failed("unknown", detail),
+                Outcome::Dead => failed("gave-up", detail),
+                outcome => Attempt::quiet(outcome, detail),
+            };
+            Attempt { dialogue: trouble.dialogue.iter().map(|line| without_link(app, line)).collect(), ..attempt }
         }
-    };
-    Ok(Attempt { mail_host: mail_host.map(preflight::MailHost::as_str), ..attempt })
+    })
 }
+
+/// What a relay said, without a link that it may have quoted from the message.
+fn without_link(app: &App, text: &str) -> String {
+    String::from_utf8_lossy(&redact::without_tokens_in_line(&app.keys, text.as_bytes())).into_owned()
+}
+
+/// How far apart mails come back that wait for one recipient's cap.
+const CAP_SPREAD_MILLIS: u64 = 15 * 60 * 1000;
 
 /// When a recipient who was sent as many mails as one may be sent in a day may be sent another; `None` where now.
 async fn cap_ends(app: &App, mail: &MailRow) -> Result<Option<Timestamp>, StoreError> {
@@ -125,7 +149,9 @@ async fn cap_ends(app: &App, mail: &MailRow) -> Result<Option<Timestamp>, StoreE
     }
     let lately = app.store.handed_to(&mail.recipient, app.now() - day, cap).await?;
     let full = lately.len() >= cap as usize;
-    Ok(lately.last().filter(|_| full).map(|oldest| Timestamp::from_unix_micros(*oldest) + day))
+    // Not all that wait at one instant: each place that frees takes one.
+    let spread = std::time::Duration::from_millis((u64::from(u16::from_be_bytes(app.random())) * CAP_SPREAD_MILLIS) >> 16);
+    Ok(lately.last().filter(|_| full).map(|oldest| Timestamp::from_unix_micros(*oldest) + day + spread))
 }
 
 enum Confirmed {
@@ -224,7 +250,7 @@ async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt
         }
     };
     let (wakes, mut ids) = (news.is_some(), app.id_source());
-    let Attempt { outcome, detail, dialogue, hold, mail_host, .. } = attempt;
+    let Attempt { outcome, detail, dialogue, hold, .. } = attempt;
     app.store
         .write("deliver", move |tx| {
             Box::pin(async move {
@@ -235,9 +261,6 @@ async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt
                 if !tx.finish(&effect, lease, &outcome, &Said { detail: &detail, dialogue: &dialogue }, now).await? {
                     lease_was_lost(&effect);
                     return Ok(());
-                }
-                if let Some(found) = mail_host {
-                    tx.set_mail_host(mail, found).await?;
                 }
                 if let Some(entries) = &hold {
                     if tx.hold(order_id, entries).await? {

@@ -6,6 +6,7 @@ use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject};
 use crate::app::{App, english_time, japanese_time, kind_words};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::id::{NoticeId, OrderId};
+use crate::dcv::link;
 use crate::dcv::notice::NoticeKind;
 use crate::dcv::order::Delivery;
 use crate::dcv::return_path;
@@ -101,7 +102,7 @@ fn compose(
     order: Option<&OrderRow>,
 ) -> Result<Result<Vec<u8>, String>, StoreError> {
     let data: Value = serde_json::from_str(&notice.data).map_err(|_| StoreError::inconsistent("notices", "data", &notice.id))?;
-    let view = view(app, notice, &data, order)?;
+    let view = view(app, notice, id, &data, order)?;
     let japanese = notice.locale == "ja";
     let parts = match app.renderer.notice(kind, &view) {
         Ok(parts) => parts,
@@ -125,6 +126,7 @@ fn compose(
 fn view<'a>(
     app: &'a App,
     notice: &'a NoticeRow,
+    id: NoticeId,
     data: &'a Value,
     order: Option<&'a OrderRow>,
 ) -> Result<NoticeView<'a>, StoreError> {
@@ -181,5 +183,7 @@ fn view<'a>(
         given_up: data["given_up"].as_i64().unwrap_or(0),
         strays: data["strays"].as_i64().unwrap_or(0),
         canary: text("canary"),
+        mailed: data["mailed"].as_bool().unwrap_or(true),
+        dispute_url: format!("{}/dispute/{}", app.settings.public_base, link::sign_dispute(&app.keys, id.as_bytes())),
     })
 }

@@ -10,9 +10,11 @@ use axum::response::{IntoResponse as _, Response};
 use super::body::read_object;
 use super::fields::Fields;
 use super::place_order::{choice, names, not_asked};
-use super::{Client, json_answer, order_id};
+use super::{Client, json_answer, order_id, resend};
+use crate::app::App;
 use crate::app::change_approver::{ChangeError, change_approver, open_names};
 use crate::app::show_order::show_order;
+use crate::dcv::field::FieldError;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::Choice;
 use crate::http::{Code, HttpState, Problem};
@@ -31,8 +33,11 @@ pub(in crate::http) async fn post(
     let wanted = if fields.value("names").is_some() { names(&lists, &mut fields) } else { Vec::new() };
     // Which names it is: the order's open ones, unless the caller says.
     let texts: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-    let open =
-        if fields.errors.is_empty() { open_names(&record, &texts).map_err(|error| refused(error, &texts))? } else { texts };
+    let open = if fields.errors.is_empty() {
+        open_names(&record, &texts).map_err(|error| refused(&state.app, error, &texts))?
+    } else {
+        texts
+    };
     let asked: Vec<CertificateName> = open.iter().filter_map(|name| CertificateName::parse(name, &lists.suffixes).ok()).collect();
     let choice = choice(&lists, &mut fields, &asked);
     if choice == Choice::Unsaid && fields.errors.is_empty() {
@@ -43,14 +48,19 @@ pub(in crate::http) async fn post(
         return Err(Problem::invalid(errors));
     }
     let actor = format!("client:{client}");
-    let changed = change_approver(&state.app, &record, asked, choice, &actor).await.map_err(|error| refused(error, &open))?;
+    let changed =
+        change_approver(&state.app, &record, asked, choice, &actor).await.map_err(|error| refused(&state.app, error, &open))?;
     Ok((StatusCode::ACCEPTED, json_answer(changed.view()?)).into_response())
 }
 
-fn refused(error: ChangeError, names: &[String]) -> Problem {
+fn refused(app: &App, error: ChangeError, names: &[String]) -> Problem {
     match error {
         ChangeError::Missing => Problem::new(Code::NotFound),
         ChangeError::Ended(detail) => Problem::new(Code::NameEnded).detail(detail),
+        error @ ChangeError::Shared { .. } => {
+            Problem::invalid(vec![FieldError::new("/names", "mail-asks-for-more", error.to_string())])
+        }
+        ChangeError::TooSoon(refusal) => resend::refused(app, refusal.into()),
         ChangeError::Ask(error) => not_asked(error, names),
     }
 }

@@ -8,15 +8,16 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::show::not_opened;
-use super::{language, pages};
+use super::{language, not_opened, pages, unavailable};
 use crate::app::answer::answer;
-use crate::app::open_link::open_link;
+use crate::app::open_link::{Opened, open_link};
 use crate::dcv::decision::{Answer, Refusal, Scope};
 use crate::dcv::field::FieldError;
+use crate::dcv::profile::Confirm;
 use crate::http::caller::Peer;
 use crate::http::{Code, HttpState, Problem};
 use crate::render::Entered;
+use crate::store::StoreError;
 
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
@@ -26,42 +27,73 @@ pub(in crate::http) async fn post(
     headers: HeaderMap,
     form: Result<Form<HashMap<String, String>>, FormRejection>,
 ) -> Result<Response, Problem> {
-    let switched = query.get("lang").map(String::as_str);
-    let Some(opened) = open_link(&state.app, &token).await? else {
-        return Ok(not_opened(&state, &peer, language(switched, &headers, None)));
+    let opened = match open_link(&state.app, &token).await {
+        Err(error) => return Ok(unavailable(&state, &error, language(&query, &headers, None))),
+        Ok(None) => return Ok(not_opened(&state, &peer, language(&query, &headers, None))),
+        Ok(Some(opened)) => opened,
     };
-    let lang = language(switched, &headers, Some(&opened.record.order.locale));
+    let lang = language(&query, &headers, Some(&opened.record.order.locale));
     let form = form.map_err(|rejection| unreadable(&rejection))?.0;
+    let switched = query.get("lang").map(String::as_str);
+    Ok(match answered(&state, &token, opened, &form, &peer, lang, switched).await {
+        Ok(response) => response,
+        Err(error) => unavailable(&state, &error, lang),
+    })
+}
+
+async fn answered(
+    state: &HttpState,
+    token: &str,
+    opened: Opened,
+    form: &HashMap<String, String>,
+    peer: &Peer,
+    lang: &'static str,
+    switched: Option<&str>,
+) -> Result<Response, StoreError> {
     let given = |name: &str| form.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
     let entered = Entered {
         scope: given("scope"),
         signer: given("signer"),
         reason: given("reason"),
         authority: given("authority") == "yes",
+        code: given("code"),
     };
     if let Some(refusal) = &opened.closed {
-        return Ok(pages::closed(&state.app, &opened, refusal, lang, Some(&given("decision"))));
+        return Ok(pages::closed(&state.app, &opened, refusal, lang, Some(&given("decision")), false));
     }
     let form_error = |errors: &[FieldError]| pages::form(&state.app, &opened, lang, &entered, errors);
     if !opened.nonce_fits(&state.app, &given("nonce")) {
         return Ok(form_error(&[FieldError::new("nonce", "bad-value", "the page has changed")]));
     }
-    let answered = match given("decision").as_str() {
-        "approve" => match scope(&entered.scope) {
-            Err(error) => return Ok(form_error(&[error])),
-            Ok(scope) => Answer::Approve { scope, signer: entered.signer.clone(), authority: entered.authority },
-        },
+    let answer_given = match given("decision").as_str() {
+        "approve" => {
+            let scope = match scope(&entered.scope) {
+                Err(error) => return Ok(form_error(&[error])),
+                Ok(scope) => scope,
+            };
+            // Every try counts, the right one too: else whoever guesses would only have to go on.
+            let asks = opened.profile.profile.page.confirm != Confirm::Check && !entered.code.is_empty();
+            if asks && !state.may_confirm(peer, opened.limited_as()) {
+                return Ok(pages::slow_down(&state.app, lang));
+            }
+            let confirmed = opened.confirmed(&state.app, &entered.code);
+            Answer::Approve { scope, signer: entered.signer.clone(), authority: entered.authority, confirmed }
+        }
         "reject" => Answer::Reject { reason: entered.reason.clone() },
         "report" => Answer::Report { reason: entered.reason.clone() },
         _ => return Ok(form_error(&[FieldError::new("decision", "missing", "press one of the buttons")])),
     };
-    match answer(&state.app, &opened, answered, peer.as_evidence()).await? {
-        Ok(_) => Ok((StatusCode::SEE_OTHER, [(header::LOCATION, receipt(&state, &token, switched))]).into_response()),
+    let caller = peer.as_evidence(state.readers.read_many(peer));
+    match answer(&state.app, &opened, answer_given, caller).await? {
+        Ok(_) => {
+            let location = receipt(state, &opened, token, switched);
+            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+        }
         Err(Refusal::Incomplete(errors)) => Ok(form_error(&errors)),
         Err(refusal) => {
             // Opened again, so that the page tells what the winner decided.
-            let opened = open_link(&state.app, &token).await?.unwrap_or(opened);
-            Ok(pages::closed(&state.app, &opened, &refusal, lang, Some(&given("decision"))))
+            let opened = open_link(&state.app, token).await?.unwrap_or(opened);
+            Ok(pages::closed(&state.app, &opened, &refusal, lang, Some(&given("decision")), false))
         }
     }
 }
@@ -73,14 +105,14 @@ fn scope(text: &str) -> Result<Option<Scope>, FieldError> {
     Scope::from_text(text).map(Some).ok_or_else(|| FieldError::new("scope", "bad-value", "there is no such scope"))
 }
 
-/// Where the receipt is: the same address, with the language that was switched to.
-fn receipt(state: &HttpState, token: &str, switched: Option<&str>) -> String {
+/// Where the receipt is: the same address, with what lets it show the signer, and the language that was switched to.
+fn receipt(state: &HttpState, opened: &Opened, token: &str, switched: Option<&str>) -> String {
     let lang = match switched {
-        Some("ja") => "?lang=ja",
-        Some("en") => "?lang=en",
+        Some("ja") => "&lang=ja",
+        Some("en") => "&lang=en",
         _ => "",
     };
-    format!("{}/approve/{token}{lang}", state.app.settings.public_base)
+    format!("{}/approve/{token}?receipt={}{lang}", state.app.settings.public_base, opened.receipt_tag(&state.app))
 }
 
 fn unreadable(rejection: &FormRejection) -> Problem {

@@ -1,14 +1,24 @@
-//! `/approve/{token}`: what domain owners see.
+//! What domain owners see: `/approve/{token}`, `/enter`, `/dispute/{token}` and `/about-mail`.
 
+pub(super) mod about_mail;
 pub(super) mod answer;
+pub(super) mod dispute;
+pub(super) mod enter;
 mod pages;
 pub(super) mod show;
 
+use std::collections::HashMap;
+
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
+use axum::response::Response;
+
+use super::HttpState;
+use super::caller::Peer;
+use crate::store::StoreError;
 
 /// The language of a page: as switched to, else as the browser prefers, else as the order was placed.
-fn language(switched: Option<&str>, headers: &HeaderMap, order: Option<&str>) -> &'static str {
+fn language(query: &HashMap<String, String>, headers: &HeaderMap, order: Option<&str>) -> &'static str {
     let known = |text: &str| match text.trim().get(..2).map(str::to_ascii_lowercase).as_deref() {
         Some("ja") => Some("ja"),
         Some("en") => Some("en"),
@@ -16,7 +26,21 @@ fn language(switched: Option<&str>, headers: &HeaderMap, order: Option<&str>) ->
     };
     let preferred =
         headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(|value| value.split(',').find_map(known));
-    switched.and_then(known).or(preferred).or_else(|| order.and_then(known)).unwrap_or("ja")
+    query.get("lang").and_then(|text| known(text)).or(preferred).or_else(|| order.and_then(known)).unwrap_or("ja")
+}
+
+/// The page for a wrong link; only those count against the caller.
+fn not_opened(state: &HttpState, peer: &Peer, lang: &'static str) -> Response {
+    match state.wrong_links.check_key(&peer.limited_as()) {
+        Ok(()) => pages::unknown(&state.app, lang),
+        Err(_) => pages::slow_down(&state.app, lang),
+    }
+}
+
+/// The page for when the database is not there: nothing was decided, and the link waits.
+fn unavailable(state: &HttpState, error: &StoreError, lang: &'static str) -> Response {
+    tracing::error!(%error, "the store failed a page");
+    pages::unavailable(&state.app, lang)
 }
 
 #[cfg(test)]
@@ -25,12 +49,13 @@ mod tests {
 
     #[test]
     fn the_switch_wins_over_the_browser_and_the_browser_over_the_order() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(language(None, &headers, None), "ja");
-        assert_eq!(language(None, &headers, Some("en")), "en");
+        let query = |lang: &str| HashMap::from([("lang".to_owned(), lang.to_owned())]);
+        let (mut headers, none) = (HeaderMap::new(), HashMap::new());
+        assert_eq!(language(&none, &headers, None), "ja");
+        assert_eq!(language(&none, &headers, Some("en")), "en");
         headers.insert(ACCEPT_LANGUAGE, "fr, en-GB;q=0.8, ja;q=0.5".parse().unwrap());
-        assert_eq!(language(None, &headers, Some("ja")), "en");
-        assert_eq!(language(Some("ja"), &headers, Some("en")), "ja");
-        assert_eq!(language(Some("xx"), &headers, Some("ja")), "en");
+        assert_eq!(language(&none, &headers, Some("ja")), "en");
+        assert_eq!(language(&query("ja"), &headers, Some("en")), "ja");
+        assert_eq!(language(&query("xx"), &headers, Some("ja")), "en");
     }
 }

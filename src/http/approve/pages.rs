@@ -3,57 +3,120 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::app::dispute::Disputable;
 use crate::app::open_link::Opened;
 use crate::app::{App, english_time, japanese_time};
 use crate::dcv::decision::{Refusal, Scope};
 use crate::dcv::field::FieldError;
+use crate::dcv::method;
+use crate::dcv::order::ValidationState;
 use crate::dcv::profile::Asked;
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, Problem};
-use crate::render::{ApproveForm, ClosedPage, Entered, FormErrorView, ScopeView};
+use crate::render::{
+    AboutMailPage, ApproveForm, ClosedPage, DisputePage, EnterPage, Entered, FormErrorView, NameView, ScopeView,
+};
 
 /// A page without a form: its status, heading and what it says, Japanese and English.
 struct Closed {
     status: StatusCode,
     heading: [&'static str; 2],
     lines: Vec<[String; 2]>,
-    /// Told only to holders of a genuine link.
+    /// What only holders of a genuine link are told.
+    told: Told,
+}
+
+/// What a page without a form tells of a request.
+#[derive(Default)]
+struct Told {
     request_id: String,
+    names: Vec<NameView>,
+    details: Vec<(&'static str, String)>,
+    /// A broken link can be entered there.
+    enter_url: String,
+}
+
+impl Closed {
+    fn new(status: StatusCode, heading: [&'static str; 2], line: [String; 2]) -> Self {
+        Self { status, heading, lines: vec![line], told: Told::default() }
+    }
 }
 
 /// The link is malformed, forged, foreign or unknown: one page for all, so that nothing can be learnt from it.
 pub(super) fn unknown(app: &App, lang: &'static str) -> Response {
-    closed_page(
-        app,
+    let line = pair(
+        "URLの一部が欠けているか、古いメールのURLかもしれません。メールに書かれたURLの全体をコピーして、もう一度お試しください。",
+        "Part of the link may be missing, or it may be from an old e-mail. Copy the whole link from the e-mail and try again.",
+    );
+    let page = Closed::new(StatusCode::NOT_FOUND, ["URLを確認できません", "We cannot find this link"], line);
+    let enter_url = format!("{}/enter?lang={lang}", app.settings.public_base);
+    closed_page(app, lang, Closed { told: Told { enter_url, ..Told::default() }, ..page })
+}
+
+/// The database is not there for now.
+pub(super) fn unavailable(app: &App, lang: &'static str) -> Response {
+    let line = pair(
+        "お手続きの内容は失われていません。数分待ってから、同じURLをもう一度お開きください。",
+        "Nothing is lost. Wait some minutes and open the same link again.",
+    );
+    let heading = ["ただいま受け付けを停止しています", "Temporarily unavailable"];
+    let page = closed_page(app, lang, Closed::new(StatusCode::SERVICE_UNAVAILABLE, heading, line));
+    ([(header::RETRY_AFTER, "120")], page).into_response()
+}
+
+/// Where a broken link is entered; `error` is `cut`, `nothing` or empty.
+pub(super) fn enter(app: &App, status: StatusCode, lang: &'static str, error: &'static str) -> Response {
+    let context = EnterPage { service: &app.settings.service, lang, static_base: &app.settings.public_base, error };
+    html(app, status, "approve/enter.html", &context)
+}
+
+/// How to recognise our mails.
+pub(super) fn about_mail(app: &App, lang: &'static str) -> Response {
+    let context = AboutMailPage {
+        service: &app.settings.service,
         lang,
-        Closed {
-            status: StatusCode::NOT_FOUND,
-            heading: ["URLを確認できません", "We cannot find this link"],
-            lines: vec![pair(
-                "URLの一部が欠けているか、古いメールのURLかもしれません。メールに書かれたURLの全体をコピーして、もう一度お試しください。",
-                "Part of the link may be missing, or it may be from an old e-mail. Copy the whole link from the e-mail and try again.",
-            )],
-            request_id: String::new(),
-        },
-    )
+        static_base: &app.settings.public_base,
+        sender: &app.settings.from,
+        link_base: format!("{}/approve/", app.settings.public_base),
+    };
+    html(app, StatusCode::OK, "approve/about-mail.html", &context)
+}
+
+/// The page of a dispute link: the question, or that it was taken.
+pub(super) fn dispute(app: &App, opened: &Disputable, status: StatusCode, lang: &'static str) -> Response {
+    let request_id = opened.order.id().map(|id| id.to_string()).unwrap_or_default();
+    if opened.notice.disputed_at.is_some() || opened.names.is_empty() {
+        let line = pair(
+            "承認に異議がある旨を受け付け、申請の窓口に知らせました。ほかに必要なお手続きはありません。",
+            "We have taken note that the approval is disputed, and told those who handle the request. There is nothing more to do.",
+        );
+        let page = Closed::new(StatusCode::OK, ["異議を受け付けています", "Your objection has been received"], line);
+        return closed_page(app, lang, Closed { told: Told { request_id, ..Told::default() }, ..page });
+    }
+    let context = DisputePage {
+        service: &app.settings.service,
+        lang,
+        static_base: &app.settings.public_base,
+        request_id,
+        order_ref: opened.order.order_ref.clone(),
+        organization: opened.order.facts().ok().and_then(|facts| facts.organization).unwrap_or_default(),
+        adn: NameView::new(&opened.mail.adn),
+        names: opened.names.iter().map(|one| NameView::new(&one.name)).collect(),
+        at: if lang == "ja" { japanese_time(opened.at) } else { english_time(opened.at) },
+        wrong: status != StatusCode::OK,
+    };
+    html(app, status, "approve/dispute.html", &context)
 }
 
 /// The caller opened too many wrong links.
 pub(super) fn slow_down(app: &App, lang: &'static str) -> Response {
-    let page = closed_page(
-        app,
-        lang,
-        Closed {
-            status: StatusCode::TOO_MANY_REQUESTS,
-            heading: ["しばらく待ってからお試しください", "Please try again shortly"],
-            lines: vec![pair(
-                "1分ほど待ってから、もう一度お試しください。お手続きそのものには影響ありません。",
-                "Wait a minute and try again. The request itself is not affected.",
-            )],
-            request_id: String::new(),
-        },
+    let line = pair(
+        "2分ほど待ってから、もう一度お試しください。お手続きそのものには影響ありません。",
+        "Wait two minutes and try again. The request itself is not affected.",
     );
-    ([(header::RETRY_AFTER, "60")], page).into_response()
+    let heading = ["しばらく待ってからお試しください", "Please try again shortly"];
+    let page = closed_page(app, lang, Closed::new(StatusCode::TOO_MANY_REQUESTS, heading, line));
+    ([(header::RETRY_AFTER, "120")], page).into_response()
 }
 
 /// The form, with what was entered and what is wrong with it.
@@ -79,6 +142,11 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
             Asked::Hidden => "hidden",
         },
         authority_check: page.authority_check,
+        confirm: page.confirm.as_str(),
+        scope_hint: if lang == "ja" { &page.scope_hint_ja } else { "" },
+        approve_label: if lang == "ja" { &page.approve_label_ja } else { &page.approve_label_en },
+        reject_label: if lang == "ja" { &page.reject_label_ja } else { &page.reject_label_en },
+        reusable: reusable(opened, app, lang),
         entered: &entered,
         errors: errors
             .iter()
@@ -89,8 +157,23 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
     html(app, status, "approve/form.html", &context)
 }
 
-/// A link that cannot be answered, and what became of it. `late` is the answer that came too late, where one was given.
-pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'static str, late: Option<&str>) -> Response {
+/// Until when an approval given now could be used again; empty where it could not.
+fn reusable(opened: &Opened, app: &App, lang: &str) -> String {
+    let Ok(source) = opened.mail.source() else { return String::new() };
+    let until = method::reusable_until(source.method(), opened.mail.initiated_at()).filter(|until| *until > app.now());
+    until.map_or_else(String::new, |until| if lang == "ja" { japanese_time(until) } else { english_time(until) })
+}
+
+/// A link that cannot be answered, and what became of it. `late` is the answer that came too late, where one was given; `receipt` says
+/// that whoever answered was led here, who alone sees the signer's name.
+pub(super) fn closed(
+    app: &App,
+    opened: &Opened,
+    refusal: &Refusal,
+    lang: &'static str,
+    late: Option<&str>,
+    receipt: bool,
+) -> Response {
     let asked = opened.record.asked_by(&opened.mail.id);
     let ended = asked.iter().find_map(|one| one.ended_at).map(Timestamp::from_unix_micros);
     let when = |ja: &str, en: &str| {
@@ -142,8 +225,37 @@ pub(super) fn closed(app: &App, opened: &Opened, refusal: &Refusal, lang: &'stat
             )],
         ),
     };
-    let request_id = opened.facts.request_id.clone();
-    closed_page(app, lang, Closed { status, heading, lines, request_id })
+    let mut told = Told { request_id: opened.facts.request_id.clone(), ..Told::default() };
+    if *refusal == Refusal::Decided {
+        told.names =
+            asked.iter().map(|one| NameView { state: state_text(&one.state, lang), ..NameView::new(&one.name) }).collect();
+        let by_this = asked.iter().find(|one| one.mail_id.as_ref() == Some(&opened.mail.id));
+        let scope = by_this.and_then(|one| one.scope.as_deref()).and_then(Scope::from_text);
+        if let Some(scope) = scope {
+            told.details
+                .push((if lang == "ja" { "承認範囲" } else { "Scope" }, scope_text(scope, &opened.facts.adn.unicode, lang)));
+        }
+        if let Some(signer) = by_this.and_then(|one| one.signer.clone()).filter(|_| receipt) {
+            told.details.push((if lang == "ja" { "ご署名(申告)" } else { "Signed (as typed)" }, signer));
+        }
+    }
+    closed_page(app, lang, Closed { status, heading, lines, told })
+}
+
+/// A name's state in words.
+fn state_text(state: &str, lang: &str) -> String {
+    let words = match (ValidationState::from_text(state), lang) {
+        (Some(ValidationState::Approved), "ja") => "承認",
+        (Some(ValidationState::Approved), _) => "approved",
+        (Some(ValidationState::Rejected), "ja") => "承認しない",
+        (Some(ValidationState::Rejected), _) => "not approved",
+        (Some(ValidationState::Expired), "ja") => "期限切れ",
+        (Some(ValidationState::Expired), _) => "expired",
+        (Some(ValidationState::Cancelled), "ja") => "取り消し",
+        (Some(ValidationState::Cancelled), _) => "withdrawn",
+        _ => "",
+    };
+    words.to_owned()
 }
 
 /// What this link's answer did; where another link decided, what became of the names it asked for.
@@ -200,7 +312,10 @@ fn closed_page(app: &App, lang: &'static str, page: Closed) -> Response {
         static_base: &app.settings.public_base,
         heading: if lang == "ja" { page.heading[0] } else { page.heading[1] },
         lines: page.lines.iter().map(pick).filter(|line| !line.is_empty()).collect(),
-        request_id: page.request_id,
+        request_id: page.told.request_id,
+        names: page.told.names,
+        details: page.told.details,
+        enter_url: page.told.enter_url,
     };
     html(app, page.status, "approve/closed.html", &context)
 }
@@ -244,6 +359,14 @@ fn error_text(error: &FieldError, lang: &str) -> &'static str {
         ("authority", _, _) => "Tick the box to confirm that you have authority over this domain name.",
         ("reason", _, "ja") => "理由は1000文字以内でご記入ください。",
         ("reason", _, _) => "The reason must hold 1000 characters at most.",
+        ("code", "missing", "ja") => "メールに書かれた確認コードをご入力ください。",
+        ("code", "missing", _) => "Enter the confirmation code from the e-mail.",
+        ("code", "wrong-code", "ja") => "確認コードが違います。メールに書かれた8桁の数字をご入力ください。",
+        ("code", "wrong-code", _) => "This is not the code. Enter the eight digits from the e-mail.",
+        ("code", "missing-address", "ja") => "このメールを受け取ったアドレスをご入力ください。",
+        ("code", "missing-address", _) => "Enter the address at which you received the e-mail.",
+        ("code", _, "ja") => "メールの宛先と違います。このメールを受け取ったアドレスをご入力ください。",
+        ("code", _, _) => "The e-mail went to another address. Enter the one at which you received it.",
         ("decision", _, "ja") => "下のボタンのいずれかを押してください。",
         ("decision", _, _) => "Press one of the buttons below.",
         (_, _, "ja") => "ページの内容が新しくなりました。もう一度ご確認のうえ、お答えください。",

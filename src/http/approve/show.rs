@@ -6,10 +6,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::{language, pages};
+use super::{language, not_opened, pages, unavailable};
 use crate::app::open_link::open_link;
+use crate::http::HttpState;
 use crate::http::caller::Peer;
-use crate::http::{HttpState, Problem};
 use crate::render::Entered;
 
 pub(in crate::http) async fn get(
@@ -18,22 +18,19 @@ pub(in crate::http) async fn get(
     Query(query): Query<HashMap<String, String>>,
     peer: Peer,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let switched = query.get("lang").map(String::as_str);
-    let Some(opened) = open_link(&state.app, &token).await? else {
-        return Ok(not_opened(&state, &peer, language(switched, &headers, None)));
+) -> Response {
+    let opened = match open_link(&state.app, &token).await {
+        Err(error) => return unavailable(&state, &error, language(&query, &headers, None)),
+        Ok(None) => return not_opened(&state, &peer, language(&query, &headers, None)),
+        Ok(Some(opened)) => opened,
     };
-    let lang = language(switched, &headers, Some(&opened.record.order.locale));
-    Ok(match &opened.closed {
-        Some(refusal) => pages::closed(&state.app, &opened, refusal, lang, None),
+    state.readers.note(&peer, opened.limited_as());
+    let lang = language(&query, &headers, Some(&opened.record.order.locale));
+    match &opened.closed {
+        Some(refusal) => {
+            let receipt = query.get("receipt").is_some_and(|tag| opened.is_receipt(&state.app, tag));
+            pages::closed(&state.app, &opened, refusal, lang, None, receipt)
+        }
         None => pages::form(&state.app, &opened, lang, &Entered::default(), &[]),
-    })
-}
-
-/// The page for a wrong link; only those count against the caller.
-pub(super) fn not_opened(state: &HttpState, peer: &Peer, lang: &'static str) -> Response {
-    match state.wrong_links.check_key(&peer.limited_as()) {
-        Ok(()) => pages::unknown(&state.app, lang),
-        Err(_) => pages::slow_down(&state.app, lang),
     }
 }
