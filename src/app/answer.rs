@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::open_link::{Opened, asked_mail};
 use super::{App, notify};
 use crate::dcv::contact::Source;
+use crate::dcv::coverage;
 use crate::dcv::decision::{self, Answer, Decision, REASON_MAX_CHARS, Refusal, SIGNER_MAX_CHARS};
 use crate::dcv::event::{Basis, Event, EventType, validation_ended};
 use crate::dcv::id::{EffectId, OrderId};
@@ -95,7 +96,7 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     {
                         return Err(StoreError::inconsistent("validations", "state", &one.id));
                     }
-                    events.push(decided_event(&profile, mail, one, &decision, now)?);
+                    events.push(decided_event(&profile, mail, one, &names, &decision, now)?);
                 }
                 let ended = |one: &ValidationRow| open.iter().any(|now_ended| now_ended.id == one.id) || one.state != "pending";
                 // A mail whose names have all been decided, by whichever answer, has nothing left to ask.
@@ -165,6 +166,7 @@ fn decided_event(
     profile: &Versioned,
     mail: &MailRow,
     validation: &ValidationRow,
+    names: &[EndedName<'_>],
     decision: &Decision,
     now: Timestamp,
 ) -> Result<Event, StoreError> {
@@ -187,6 +189,10 @@ fn decided_event(
     data.insert("decided_at".to_owned(), json!(now));
     data.insert("approved_at".to_owned(), json!(approved.then_some(now)));
     data.insert("reusable_until".to_owned(), json!(decision.reusable_until));
+    if let Some(scope) = decision.scope {
+        let names: Vec<&str> = names.iter().map(|one| one.name).collect();
+        data.insert("proves".to_owned(), json!(coverage::proven(scope, &mail.adn, &names)));
+    }
     if basis.source != Source::Constructed {
         data.insert("looked_up_at".to_owned(), json!(Timestamp::from_unix_micros(mail.looked_up_at)));
     }

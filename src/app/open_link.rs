@@ -43,7 +43,10 @@ impl Opened {
             _ if entered.is_empty() => return Confirmed::Missing,
             Confirm::Check => true,
             Confirm::Code => link::confirmation_code_fits(&app.keys, &self.random, entered),
-            Confirm::Address => EmailAddress::parse(entered).is_ok_and(|address| address.to_string() == self.mail.recipient),
+            Confirm::Address => {
+                let recipient = EmailAddress::parse(&self.mail.recipient);
+                matches!((EmailAddress::parse(entered), recipient), (Ok(entered), Ok(recipient)) if entered == recipient)
+            }
         };
         if right { Confirmed::Right } else { Confirmed::Wrong }
     }

@@ -18,17 +18,16 @@ pub struct Proven {
     pub this_order_only: bool,
 }
 
-/// What an approval of `names` by a mail for `adn` proves, all in A-labels. `base` is the ADN's Base Domain Name.
+/// What an approval of `names` by a mail for `adn` proves, all in A-labels.
 ///
 /// A scope that reaches further than the ADN is cut to it: whoever speaks for a name below does not speak for the one above.
 #[must_use]
-pub fn proven(scope: Scope, adn: &str, base: &str, names: &[&str]) -> Proven {
+pub fn proven(scope: Scope, adn: &str, names: &[&str]) -> Proven {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     match scope {
         Scope::Fqdn => Proven { names, domain: None, this_order_only: false },
         Scope::Order => Proven { names, domain: None, this_order_only: true },
-        Scope::Subtree => Proven { names, domain: Some(adn.to_owned()), this_order_only: false },
-        Scope::Base => Proven { names, domain: Some(if adn == base { base } else { adn }.to_owned()), this_order_only: false },
+        Scope::Subtree | Scope::Base => Proven { names, domain: Some(adn.to_owned()), this_order_only: false },
     }
 }
 
@@ -49,7 +48,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn by_admin(scope: Scope) -> Proven {
-        proven(scope, "example.jp", "example.jp", &["www.example.jp"])
+        proven(scope, "example.jp", &["www.example.jp"])
     }
 
     #[test]
@@ -69,19 +68,19 @@ mod tests {
     #[test]
     fn who_speaks_for_a_subdomain_does_not_speak_for_what_is_above() {
         for scope in [Scope::Fqdn, Scope::Subtree, Scope::Base, Scope::Order] {
-            let proven = proven(scope, "sub.example.jp", "example.jp", &["www.sub.example.jp"]);
+            let proven = proven(scope, "sub.example.jp", &["www.sub.example.jp"]);
             for above in ["example.jp", "www.example.jp", "*.example.jp", "jp"] {
                 assert!(!proven.covers(above), "{scope:?} {above}");
             }
         }
-        assert!(proven(Scope::Subtree, "sub.example.jp", "example.jp", &["www.sub.example.jp"]).covers("a.b.sub.example.jp"));
+        assert!(proven(Scope::Subtree, "sub.example.jp", &["www.sub.example.jp"]).covers("a.b.sub.example.jp"));
     }
 
     proptest! {
         #[test]
         fn nothing_outside_the_adn_is_ever_proven(at in 0_usize..4, name in "[a-z]{1,5}(\\.[a-z]{1,5}){1,3}") {
             let scope = [Scope::Fqdn, Scope::Subtree, Scope::Base, Scope::Order][at];
-            let proven = proven(scope, "sub.example.jp", "example.jp", &["www.sub.example.jp"]);
+            let proven = proven(scope, "sub.example.jp", &["www.sub.example.jp"]);
             prop_assert!(!proven.covers(&name) || name.ends_with("sub.example.jp"));
         }
     }

@@ -18,6 +18,7 @@ on_both!(
     a_refusal_and_a_report_are_told_apart,
     a_link_expires_after_26_days_and_says_so,
     pressing_the_defaults_approves_nothing,
+    a_receipts_holder_may_dispute_once,
 );
 
 async fn sent(app: &TestApp) -> (serde_json::Value, String) {
@@ -71,6 +72,7 @@ async fn an_approval_takes_a_post_and_is_told_with_its_evidence(app: TestApp) {
         ("approved_at", json!("2026-11-22T01:00:00Z")),
         ("reusable_until", json!("2027-03-15T00:00:00Z")),
         ("compliance", json!("record")),
+        ("proves", json!({"names": ["www.example.co.jp"], "domain": null, "this_order_only": true})),
         ("seq", json!(3)),
     ] {
         assert_eq!(data[member], value, "{member}");
@@ -321,4 +323,164 @@ async fn a_name_that_one_approver_refused_stays_refused_and_the_rest_can_be_answ
     let states: Vec<_> =
         app.order(&order).await["validations"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect();
     assert_eq!(states, [json!("rejected"), json!("approved")]);
+}
+
+async fn a_receipts_holder_may_dispute_once(app: TestApp) {
+    let (order, link) = sent(&app).await;
+    app.clock.advance(Duration::from_secs(3600));
+    assert_eq!(app.approve(&link).await.0, 303);
+    app.run_jobs().await;
+    let receipt = app.inbox.arrived().into_iter().find(|mail| mail.link().is_none()).unwrap().text();
+    let dispute = receipt.lines().find(|line| line.contains("/dispute/")).unwrap().to_owned();
+    let (status, page) = app.page(&dispute).await;
+    assert!(status == 200 && page.contains("www.example.co.jp") && page.contains("この承認に覚えがありませんか"), "{page}");
+    // Looking, and pressing the button as it stands, change nothing.
+    assert_eq!(app.send_form(&dispute, &[]).await.0, 422);
+    app.run_jobs().await;
+    assert!(app.hooks.taken("validation.disputed").is_empty());
+    for _ in 0..2 {
+        assert_eq!(app.send_form(&dispute, &[("sure", "yes")]).await.0, 303);
+    }
+    app.run_jobs().await;
+    let told = app.hooks.taken("validation.disputed");
+    assert_eq!(told.len(), 1, "once");
+    let data = &told[0].body["data"];
+    assert_eq!((data["name"].as_str(), data["disputed_by"].as_str()), (Some("www.example.co.jp"), Some("admin@example.co.jp")));
+    assert_eq!(data["disputed_at"], "2026-11-22T01:00:00Z");
+    assert_eq!(app.order(&order).await["validations"][0]["state"], "approved", "history stays");
+    assert!(app.page(&dispute).await.1.contains("異議を受け付けています"));
+    let forged = dispute.replace(&dispute[dispute.len() - 5..], "AAAAA");
+    assert_eq!(app.page(&forged).await.0, 404);
+    assert_eq!(app.page(&format!("{}/dispute/{}", app.base, link.rsplit_once('/').unwrap().1)).await.0, 404, "a link is none");
+}
+
+const CODE: &str = "extends = \"standard\"\npage.confirm = \"code\"\npage.authority_check = false\n";
+
+async fn placed_under(app: &TestApp, profile: &str) -> String {
+    let body = json!({"order_ref": "A-1", "profile": profile, "names": ["www.example.jp"], "approvers": ["admin@example.jp"]});
+    app.place(&body).await;
+    app.run_jobs().await;
+    app.last_link()
+}
+
+#[tokio::test]
+async fn a_code_stands_in_the_mail_and_not_in_the_link_and_is_not_guessed() {
+    let app = TestApp::with_profiles(&[("code", CODE)]).await;
+    let link = placed_under(&app, "code").await;
+    let text = app.last_mail().text();
+    let code = text.lines().find_map(|line| line.trim().strip_prefix("確認コード  ")).unwrap().to_owned();
+    assert_eq!(code.len(), 9, "two groups of four: {code}");
+    assert!(!link.contains(&code.replace(' ', "")));
+    let (_, page) = app.page(&link).await;
+    assert!(page.contains("name=\"code\"") && !page.contains(&code), "the page does not tell it");
+    let nonce = app.nonce(&link).await;
+    let approve = async |code: &str| app.send_form(&link, &[("decision", "approve"), ("code", code), ("nonce", &nonce)]).await;
+    let (status, page) = approve("").await;
+    assert!(status == 422 && page.contains("確認コードをご入力ください"));
+    for _ in 0..4 {
+        let (status, page) = approve("1234 5678").await;
+        assert!(status == 422 && page.contains("確認コードが違います"), "{status}");
+    }
+    assert_eq!(approve(&code).await.0, 303, "the fifth try is the owner's");
+    let other = placed_under_again(&app).await;
+    let nonce = app.nonce(&other).await;
+    let wrong = [("decision", "approve"), ("code", "00000000"), ("nonce", nonce.as_str())];
+    let mut statuses = Vec::new();
+    for _ in 0..7 {
+        statuses.push(app.send_form(&other, &wrong).await.0);
+    }
+    assert_eq!(statuses, [422, 422, 422, 422, 422, 429, 429], "a pause");
+    assert_eq!(app.send_form(&other, &[("decision", "reject"), ("nonce", &nonce)]).await.0, 303, "refusing takes no code");
+}
+
+async fn placed_under_again(app: &TestApp) -> String {
+    let body = json!({"order_ref": "A-2", "profile": "code", "names": ["www.example.com"], "approvers": ["admin@example.com"]});
+    app.place(&body).await;
+    app.run_jobs().await;
+    app.approval_mails().into_iter().find(|mail| mail.rcpt_to == ["admin@example.com"]).unwrap().link().unwrap()
+}
+
+#[tokio::test]
+async fn the_receiving_address_may_be_what_is_asked_for() {
+    let profile = "extends = \"standard\"\npage.confirm = \"address\"\npage.approve_label_ja = \"承認\"\n";
+    let app = TestApp::with_profiles(&[("address", profile)]).await;
+    let link = placed_under(&app, "address").await;
+    assert!(app.page(&link).await.1.contains(">承認</button>"), "the profile's words");
+    let nonce = app.nonce(&link).await;
+    let approve = async |address: &str| {
+        let form = [("decision", "approve"), ("authority", "yes"), ("code", address), ("nonce", nonce.as_str())];
+        app.send_form(&link, &form).await.0
+    };
+    assert_eq!((approve("").await, approve("ceo@example.jp").await, approve("Admin@EXAMPLE.jp").await), (422, 422, 303));
+}
+
+#[tokio::test]
+async fn a_broken_link_is_entered_and_nothing_else_opens() {
+    let app = TestApp::sqlite().await;
+    let (_, link) = sent(&app).await;
+    let enter = format!("{}/enter", app.base);
+    assert!(app.page(&enter).await.1.contains("name=\"link\""));
+    let post = async |text: &str| {
+        let body = url::form_urlencoded::Serializer::new(String::new()).append_pair("link", text).finish();
+        let request = app.client.post(&enter).header("content-type", "application/x-www-form-urlencoded").body(body);
+        let answer = request.send().await.unwrap();
+        let location = answer.headers().get("location").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        (answer.status().as_u16(), location, answer.text().await.unwrap())
+    };
+    let (status, location, _) = post(&format!("> {}\n> {}", &link[..40], &link[40..])).await;
+    assert!(status == 303 && location.starts_with(&link), "{location}");
+    assert!(post(&link[..60]).await.2.contains("URLの一部が欠けています"));
+    assert_eq!(post("ord_06h05e7n8m7cf25yex003awh3r").await.0, 422);
+    let forged = format!("{}AAAA", &link[..link.len() - 4]);
+    assert_eq!(post(&forged).await.0, 404);
+    assert!(app.page(&format!("{}/about-mail?lang=en", app.base)).await.1.contains("dcv@dcv.example.net"));
+}
+
+#[tokio::test]
+async fn an_answer_like_a_scanners_counts_and_is_marked() {
+    let app = TestApp::sqlite().await;
+    let (quick, link) = sent(&app).await;
+    assert_eq!(app.approve(&link).await.0, 303);
+    assert!(app.event_types(&quick).await.contains(&"answer.marked".to_owned()));
+    let mut links = Vec::new();
+    for n in 0..24 {
+        app.place_plain(&format!("B-{n}")).await;
+    }
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(3600));
+    links.extend(app.approval_mails().iter().skip(1).map(|mail| mail.link().unwrap()));
+    let calm = links.pop().unwrap();
+    for link in &links {
+        app.page(link).await;
+    }
+    assert_eq!(app.approve(&calm).await.0, 303, "never refused for it");
+    let marked = app.hooks.received().into_iter().any(|hook| hook.kind() == "answer.marked");
+    assert!(!marked, "the ordering system is not told");
+}
+
+#[tokio::test]
+async fn only_whoever_answered_sees_the_signers_name() {
+    let app = TestApp::sqlite().await;
+    let (_, link) = sent(&app).await;
+    let nonce = app.nonce(&link).await;
+    let form = [("decision", "approve"), ("authority", "yes"), ("signer", "試験 太郎"), ("nonce", nonce.as_str())];
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let request = app.client.post(&link).header("content-type", "application/x-www-form-urlencoded").body(body);
+    let answer = request.send().await.unwrap();
+    let receipt = answer.headers()["location"].to_str().unwrap().to_owned();
+    assert!(app.page(&receipt).await.1.contains("試験 太郎"));
+    for other in [link.clone(), receipt.replace("receipt=", "receipt=x")] {
+        let page = app.page(&other).await.1;
+        assert!(!page.contains("試験 太郎") && page.contains("この申請に限り"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_gives_a_page_that_says_so() {
+    let app = TestApp::sqlite().await;
+    let (_, link) = sent(&app).await;
+    app.app.store.close().await;
+    let answer = app.client.get(&link).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "120"));
+    assert!(answer.text().await.unwrap().contains("ただいま受け付けを停止しています"));
 }
