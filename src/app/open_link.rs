@@ -43,9 +43,9 @@ impl Opened {
             _ if entered.is_empty() => return Confirmed::Missing,
             Confirm::Check => true,
             Confirm::Code => link::confirmation_code_fits(&app.keys, &self.random, entered),
+            // However its letters are typed: what counts is that somebody typed it.
             Confirm::Address => {
-                let recipient = EmailAddress::parse(&self.mail.recipient);
-                matches!((EmailAddress::parse(entered), recipient), (Ok(entered), Ok(recipient)) if entered == recipient)
+                EmailAddress::parse(entered).is_ok_and(|address| address.to_string().eq_ignore_ascii_case(&self.mail.recipient))
             }
         };
         if right { Confirmed::Right } else { Confirmed::Wrong }

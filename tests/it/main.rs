@@ -3,6 +3,7 @@
 
 mod api;
 mod approve;
+mod browser;
 mod change;
 mod dns;
 mod listing;

@@ -186,6 +186,7 @@ pub(super) fn closed(
             let repeated = asked.iter().any(|one| one.mail_id.as_ref() == Some(&opened.mail.id) && one.answer.as_deref() == late);
             let mut lines = vec![line, when("受付日時", "Answered")];
             let (status, heading) = match late {
+                None if receipt => (StatusCode::OK, received(heading)),
                 None => (StatusCode::OK, heading),
                 Some(_) if repeated => (StatusCode::CONFLICT, heading),
                 Some(_) => {
@@ -240,6 +241,15 @@ pub(super) fn closed(
         }
     }
     closed_page(app, lang, Closed { status, heading, lines, told })
+}
+
+/// The heading for whoever has just answered.
+fn received(heading: [&'static str; 2]) -> [&'static str; 2] {
+    match heading[1] {
+        "This request has been approved" => ["承認を受け付けました", "Approval received"],
+        "This request was not approved" => ["承認しない旨を受け付けました", "Refusal received"],
+        _ => heading,
+    }
 }
 
 /// A name's state in words.

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod bind;
+pub mod browser;
 pub mod fakes;
 pub mod postfix;
 pub mod postgres;
