@@ -46,15 +46,15 @@ fn marks(mail: &MailRow, caller: &Caller, now: Timestamp) -> Vec<&'static str> {
 pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) -> Result<Result<Decision, Refusal>, StoreError> {
     let now = app.now();
     // A form that is not complete changes nothing, whatever has happened meanwhile: it is not written down at all.
-    let asked = opened.record.asked_by(&opened.mail.id);
+    let asked: Vec<&ValidationRow> = opened.asked.iter().collect();
     let rules = &opened.profile.profile;
     if let Err(refusal @ Refusal::Incomplete(_)) =
         decision::decide(&asked_mail(&opened.mail, &asked)?, &rules.page, rules.compliance, &answer, now)
     {
         return Ok(Err(refusal));
     }
-    let (mut ids, routes) = (app.id_source(), app.routes(&opened.record.order.client));
-    let order_id = opened.record.order.id()?;
+    let (mut ids, routes) = (app.id_source(), app.routes(&opened.order.client));
+    let order_id = opened.order.id()?;
     let mail_id = opened.mail.id.clone();
     let profile = Arc::clone(&opened.profile);
     let outcome = app

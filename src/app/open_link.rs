@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::show_order::{self, OrderRecord};
 use super::{App, facts_view};
 use crate::dcv::decision::{self, AskedMail, Confirmed, Refusal, Scope};
 use crate::dcv::email::EmailAddress;
@@ -10,14 +9,16 @@ use crate::dcv::link::{self, RandomValue};
 use crate::dcv::profile::{Confirm, Versioned};
 use crate::dcv::timestamp::Timestamp;
 use crate::render::{FactsView, NameView};
-use crate::store::{MailRow, StoreError, ValidationRow};
+use crate::store::{Asked, MailRow, OrderRow, StoreError, ValidationRow};
 
 /// A link that is genuine and known.
 pub struct Opened {
     /// The mail.
     pub mail: MailRow,
     /// Its order.
-    pub record: OrderRecord,
+    pub order: OrderRow,
+    /// The names it asks for.
+    pub asked: Vec<ValidationRow>,
     /// The order's rules.
     pub profile: Arc<Versioned>,
     /// Why it cannot be answered, where it cannot.
@@ -78,7 +79,7 @@ impl Opened {
     /// Whether some of its names are decided already.
     #[must_use]
     pub fn partly(&self) -> bool {
-        self.record.asked_by(&self.mail.id).iter().any(|one| one.state != "pending")
+        self.asked.iter().any(|one| one.state != "pending")
     }
 }
 
@@ -88,20 +89,13 @@ impl Opened {
 /// [`StoreError`] when the database fails.
 pub async fn open_link(app: &App, token: &str) -> Result<Option<Opened>, StoreError> {
     let Ok(random) = link::verify(&app.keys, token) else { return Ok(None) };
-    let Some(mail) = app.store.mail_by_hash(&random.hash()).await? else { return Ok(None) };
-    let order_id = mail.order_id()?;
-    let missing = || StoreError::inconsistent("mails", "order_id", &mail.id);
-    let order = app.store.order(order_id).await?.ok_or_else(missing)?;
+    let Some(Asked { mail, order, validations: asked }) = app.store.asked_by_hash(&random.hash()).await? else { return Ok(None) };
     let profile = app.profile_of(&order).await?;
-    let record = show_order::read(app, order).await?;
-    // Read again beside its names, so that both are of one moment or later.
-    let mail = record.mails.iter().find(|one| one.id == mail.id).cloned().ok_or_else(missing)?;
-    let asked = record.asked_by(&mail.id);
-    let closed = decision::closed(&asked_mail(&mail, &asked)?, app.now());
-    let names = asked.iter().map(|one| name_view(one)).collect();
-    let facts = facts_view(&record.order, &record.order.facts()?, &mail, names);
+    let closed = decision::closed(&asked_mail(&mail, &asked.iter().collect::<Vec<_>>())?, app.now());
+    let names = asked.iter().map(name_view).collect();
+    let facts = facts_view(&order, &order.facts()?, &mail, names);
     let nonce = link::page_nonce(&app.keys, &random, &shown(&facts));
-    Ok(Some(Opened { mail, record, profile, closed, facts, nonce, random }))
+    Ok(Some(Opened { mail, order, asked, profile, closed, facts, nonce, random }))
 }
 
 /// The mail as the decision sees it.

@@ -11,10 +11,11 @@ mod static_files;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -56,6 +57,8 @@ pub struct Shared {
     pub settings: HttpSettings,
     wrong_links: DefaultKeyedRateLimiter<IpAddr>,
     readers: caller::Readers,
+    /// The page for a wrong link, in Japanese and in English.
+    unknown_link: [OnceLock<Bytes>; 2],
     confirmations: DefaultKeyedRateLimiter<[u8; 32]>,
     confirming: DefaultKeyedRateLimiter<IpAddr>,
 }
@@ -85,6 +88,7 @@ impl HttpState {
             settings,
             wrong_links,
             readers: caller::Readers::default(),
+            unknown_link: Default::default(),
             confirmations: RateLimiter::keyed(by_link),
             confirming: RateLimiter::keyed(Quota::per_minute(tries(CODE_TRIES_PER_CALLER))),
         }))

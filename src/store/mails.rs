@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use super::{OrderRow, Store, StoreError, Tx, ValidationRow, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::contact::Source;
 use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::order::{Delivery, LinkState};
@@ -142,6 +142,17 @@ pub(super) const OF_ORDERS: &str = select!("WHERE order_id IN (");
 pub(super) const PAIRS_OF_ORDERS: &str =
     "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id IN (";
 
+/// A mail with its order and the names it asks for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The mail.
+    pub mail: MailRow,
+    /// Its order.
+    pub order: OrderRow,
+    /// The names it asks for, in the order's order.
+    pub validations: Vec<ValidationRow>,
+}
+
 /// Which mail asks for which name.
 pub type MailValidation = (Vec<u8>, Vec<u8>);
 
@@ -268,12 +279,23 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// Finds the mail of a Random Value by its hash.
-    pub async fn mail_by_hash(&self, random_hash: &[u8; 32]) -> Result<Option<MailRow>, StoreError> {
-        Ok(on_pool!(self, |db| sqlx::query_as(select!("WHERE random_hash = $1"))
-            .bind(&random_hash[..])
-            .fetch_optional(db)
-            .await?))
+    /// Finds the mail of a Random Value by its hash, with its order and the names it asks for. Each is of its moment: what was decided
+    /// in between shows in the names, which are read last.
+    pub async fn asked_by_hash(&self, random_hash: &[u8; 32]) -> Result<Option<Asked>, StoreError> {
+        const BY_HASH: &str = select!("WHERE random_hash = $1");
+        Ok(on_pool!(self, |db| {
+            // One connection for all: an owner waits for this page, and scanners ask for it too.
+            let mut conn = db.acquire().await?;
+            let mail: Option<MailRow> = sqlx::query_as(BY_HASH).bind(&random_hash[..]).fetch_optional(&mut *conn).await?;
+            match mail {
+                None => None,
+                Some(mail) => {
+                    let order = sqlx::query_as(super::orders::BY_ID).bind(&mail.order_id).fetch_one(&mut *conn).await?;
+                    let names = sqlx::query_as(super::validations::OF_MAIL).bind(&mail.id).fetch_all(&mut *conn).await?;
+                    Some(Asked { mail, order, validations: names })
+                }
+            }
+        }))
     }
 
     /// Reads one mail.

@@ -29,7 +29,7 @@ use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 pub use answers::AnswerRow;
 pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, ON_RELEASE, Outcome, Said};
 pub use events::EventRow;
-pub use mails::{MailRow, MailValidation};
+pub use mails::{Asked, MailRow, MailValidation};
 pub use notices::NoticeRow;
 pub use orders::{OrderFilter, OrderRow};
 pub use returned_mails::ReturnedRow;

@@ -85,6 +85,7 @@ macro_rules! select {
 }
 
 const LIST: &str = select!("WHERE 1 = 1");
+pub(super) const BY_ID: &str = select!("WHERE id = $1");
 
 impl Tx<'_> {
     /// Inserts an order; `false` when the client has used the reference already.
@@ -158,8 +159,7 @@ impl Tx<'_> {
 impl Store {
     /// Reads one order.
     pub async fn order(&self, id: OrderId) -> Result<Option<OrderRow>, StoreError> {
-        const SQL: &str = select!("WHERE id = $1");
-        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
+        Ok(on_pool!(self, |db| sqlx::query_as(BY_ID).bind(&id.as_bytes()[..]).fetch_optional(db).await?))
     }
 
     /// How many pending orders wait for an operator.

@@ -131,6 +131,10 @@ const BY_ORDER: &str =
     "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
     reusable_until FROM validations WHERE order_id = $1 ORDER BY position";
 
+pub(super) const OF_MAIL: &str =
+    "SELECT id, order_id, position, name, state, selection_ends_at, v.mail_id, answer, method, scope, signer, reason, ended_at,
+    reusable_until FROM validations v JOIN mail_validations mv ON mv.validation_id = v.id WHERE mv.mail_id = $1 ORDER BY position";
+
 pub(super) const OF_ORDERS: &str =
     "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
     reusable_until FROM validations WHERE order_id IN (";

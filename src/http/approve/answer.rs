@@ -32,7 +32,7 @@ pub(in crate::http) async fn post(
         Ok(None) => return Ok(not_opened(&state, &peer, language(&query, &headers, None))),
         Ok(Some(opened)) => opened,
     };
-    let lang = language(&query, &headers, Some(&opened.record.order.locale));
+    let lang = language(&query, &headers, Some(&opened.order.locale));
     let form = form.map_err(|rejection| unreadable(&rejection))?.0;
     let switched = query.get("lang").map(String::as_str);
     Ok(match answered(&state, &token, opened, &form, &peer, lang, switched).await {

@@ -9,9 +9,10 @@ pub(super) mod show;
 
 use std::collections::HashMap;
 
-use axum::http::HeaderMap;
-use axum::http::header::ACCEPT_LANGUAGE;
-use axum::response::Response;
+use axum::body::Bytes;
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 
 use super::HttpState;
 use super::caller::Peer;
@@ -29,12 +30,13 @@ fn language(query: &HashMap<String, String>, headers: &HeaderMap, order: Option<
     query.get("lang").and_then(|text| known(text)).or(preferred).or_else(|| order.and_then(known)).unwrap_or("ja")
 }
 
-/// The page for a wrong link; only those count against the caller.
+/// The page for a wrong link; only those count against the caller. It is the same for everybody, and rendered once.
 fn not_opened(state: &HttpState, peer: &Peer, lang: &'static str) -> Response {
-    match state.wrong_links.check_key(&peer.limited_as()) {
-        Ok(()) => pages::unknown(&state.app, lang),
-        Err(_) => pages::slow_down(&state.app, lang),
+    if state.wrong_links.check_key(&peer.limited_as()).is_err() {
+        return pages::slow_down(&state.app, lang);
     }
+    let page = state.unknown_link[usize::from(lang == "en")].get_or_init(|| pages::unknown(&state.app, lang));
+    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "text/html; charset=utf-8")], Bytes::clone(page)).into_response()
 }
 
 /// The page for when the database is not there: nothing was decided, and the link waits.

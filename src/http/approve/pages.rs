@@ -1,5 +1,6 @@
 //! The pages of every state, in both languages.
 
+use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
@@ -43,14 +44,21 @@ impl Closed {
 }
 
 /// The link is malformed, forged, foreign or unknown: one page for all, so that nothing can be learnt from it.
-pub(super) fn unknown(app: &App, lang: &'static str) -> Response {
+pub(super) fn unknown(app: &App, lang: &'static str) -> Bytes {
     let line = pair(
         "URLの一部が欠けているか、古いメールのURLかもしれません。メールに書かれたURLの全体をコピーして、もう一度お試しください。",
         "Part of the link may be missing, or it may be from an old e-mail. Copy the whole link from the e-mail and try again.",
     );
     let page = Closed::new(StatusCode::NOT_FOUND, ["URLを確認できません", "We cannot find this link"], line);
     let enter_url = format!("{}/enter?lang={lang}", app.settings.public_base);
-    closed_page(app, lang, Closed { told: Told { enter_url, ..Told::default() }, ..page })
+    let context = closed_context(app, lang, Closed { told: Told { enter_url, ..Told::default() }, ..page });
+    app.renderer.render("approve/closed.html", &context).map_or_else(
+        |error| {
+            tracing::error!(%error, "a page cannot be rendered");
+            Bytes::from_static(b"404")
+        },
+        Bytes::from,
+    )
 }
 
 /// The database is not there for now.
@@ -174,7 +182,7 @@ pub(super) fn closed(
     late: Option<&str>,
     receipt: bool,
 ) -> Response {
-    let asked = opened.record.asked_by(&opened.mail.id);
+    let asked = &opened.asked;
     let ended = asked.iter().find_map(|one| one.ended_at).map(Timestamp::from_unix_micros);
     let when = |ja: &str, en: &str| {
         ended.map(|at| [format!("{ja}: {}", japanese_time(at)), format!("{en}: {}", english_time(at))]).unwrap_or_default()
@@ -270,7 +278,7 @@ fn state_text(state: &str, lang: &str) -> String {
 
 /// What this link's answer did; where another link decided, what became of the names it asked for.
 fn decided(opened: &Opened) -> ([&'static str; 2], [String; 2]) {
-    let asked = opened.record.asked_by(&opened.mail.id);
+    let asked = &opened.asked;
     let by_this: Vec<_> = asked.iter().filter(|one| one.mail_id.as_ref() == Some(&opened.mail.id)).collect();
     let told = if by_this.is_empty() { asked.iter().collect() } else { by_this };
     let all = |state: &str| !told.is_empty() && told.iter().all(|one| one.state == state);
@@ -315,8 +323,13 @@ fn decided(opened: &Opened) -> ([&'static str; 2], [String; 2]) {
 }
 
 fn closed_page(app: &App, lang: &'static str, page: Closed) -> Response {
+    let status = page.status;
+    html(app, status, "approve/closed.html", &closed_context(app, lang, page))
+}
+
+fn closed_context<'a>(app: &'a App, lang: &'static str, page: Closed) -> ClosedPage<'a> {
     let pick = |pair: &[String; 2]| if lang == "ja" { pair[0].clone() } else { pair[1].clone() };
-    let context = ClosedPage {
+    ClosedPage {
         service: &app.settings.service,
         lang,
         static_base: &app.settings.public_base,
@@ -326,8 +339,7 @@ fn closed_page(app: &App, lang: &'static str, page: Closed) -> Response {
         names: page.told.names,
         details: page.told.details,
         enter_url: page.told.enter_url,
-    };
-    html(app, page.status, "approve/closed.html", &context)
+    }
 }
 
 fn html<C: serde::Serialize>(app: &App, status: StatusCode, template: &str, context: &C) -> Response {

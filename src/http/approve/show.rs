@@ -25,7 +25,7 @@ pub(in crate::http) async fn get(
         Ok(Some(opened)) => opened,
     };
     state.readers.note(&peer, opened.limited_as());
-    let lang = language(&query, &headers, Some(&opened.record.order.locale));
+    let lang = language(&query, &headers, Some(&opened.order.locale));
     match &opened.closed {
         Some(refusal) => {
             let receipt = query.get("receipt").is_some_and(|tag| opened.is_receipt(&state.app, tag));
