@@ -81,6 +81,10 @@ ALTER TABLE mails ADD COLUMN remind_at BIGINT;
 ALTER TABLE mails ADD COLUMN mail_host TEXT;
 CREATE INDEX mails_remind ON mails (remind_at) WHERE remind_at IS NOT NULL;
 
+-- Until when an approval waits for a refusal by somebody else who was asked; the name is pending until then.
+ALTER TABLE validations ADD COLUMN veto_ends_at BIGINT;
+CREATE INDEX validations_veto ON validations (veto_ends_at) WHERE veto_ends_at IS NOT NULL AND state = 'pending';
+
 -- The notice that a message came back for.
 ALTER TABLE returned_mails ADD COLUMN notice_id BYTEA REFERENCES notices (id);
 CREATE INDEX returned_mails_by_notice ON returned_mails (notice_id) WHERE notice_id IS NOT NULL;

@@ -14,7 +14,7 @@ use crate::dcv::event::{Basis, Event, EventType, validation_ended};
 use crate::dcv::id::{EffectId, OrderId};
 use crate::dcv::notice::Answered;
 use crate::dcv::order::{LinkState, OrderState, ValidationState};
-use crate::dcv::profile::{Corroboration, Versioned};
+use crate::dcv::profile::{Corroboration, DecisionPolicy, Versioned};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{AnswerRow, MailRow, StoreError, Tx, ValidationRow};
 
@@ -89,7 +89,22 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 let receipts = profile.profile.mail.decision_receipt;
                 let notices = notify::of_answer(&order, receipts, answered, mail, &names, &asked, now)?;
                 notify::enqueue(tx, notices, now, &mut ids).await?;
+                let mut waiting = Vec::new();
                 for one in &open {
+                    let approves = decision.state == ValidationState::Approved;
+                    if approves && may_be_vetoed(&profile, &mails, mail, now, |other| asks(other, one))? {
+                        let ends = now + profile.profile.decision.veto_for;
+                        tx.hold_approval(&one.id, mail.id()?, mail.source()?.method(), &decision, ends).await?;
+                        waiting.push(one.id.clone());
+                        let data = json!({"name": one.name, "mail_id": mail.id()?, "veto_ends_at": ends});
+                        events.push(Event::new(EventType::ApprovalWaits, now, "approver", data));
+                        continue;
+                    }
+                    // Whoever approved first and waited for this answer is whose approval counts.
+                    if approves && one.veto_ends_at.is_some() {
+                        events.extend(end_veto(tx, &profile, &mails, one, now).await?);
+                        continue;
+                    }
                     if !tx
                         .decide_validation(&one.id, mail.id()?, answer.as_str(), mail.source()?.method(), &decision, now)
                         .await?
@@ -98,10 +113,12 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     }
                     events.push(decided_event(&profile, mail, one, &names, &decision, now)?);
                 }
-                let ended = |one: &ValidationRow| open.iter().any(|now_ended| now_ended.id == one.id) || one.state != "pending";
-                // A mail whose names have all been decided, by whichever answer, has nothing left to ask.
+                let ended = |one: &ValidationRow| {
+                    one.state != "pending" || (open.iter().any(|now_ended| now_ended.id == one.id) && !waiting.contains(&one.id))
+                };
+                // A mail whose names have all been decided, by whichever answer, has nothing left to ask; nor has one that was answered.
                 for other in &mails {
-                    if validations.iter().filter(|one| asks(other, one)).all(ended) {
+                    if other.id == mail.id || validations.iter().filter(|one| asks(other, one)).all(ended) {
                         tx.end_link(&other.id, LinkState::Answered, now).await?;
                     }
                 }
@@ -120,6 +137,49 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
     app.wake.webhook.notify_one();
     app.wake.notice.notify_one();
     Ok(outcome)
+}
+
+/// Whether an approval waits for a refusal: the profile says so, and somebody else who was asked may still answer.
+fn may_be_vetoed(
+    profile: &Versioned,
+    mails: &[MailRow],
+    answered: &MailRow,
+    now: Timestamp,
+    asks: impl Fn(&MailRow) -> bool,
+) -> Result<bool, StoreError> {
+    if profile.profile.decision.policy != DecisionPolicy::RejectVetoes {
+        return Ok(false);
+    }
+    for other in mails.iter().filter(|other| other.id != answered.id && asks(other)) {
+        if other.link()?.is_open() && now.unix_micros() < other.expires_at {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes an approval count that waited for a refusal, and tells it.
+pub(super) async fn end_veto(
+    tx: &mut Tx<'_>,
+    profile: &Versioned,
+    mails: &[MailRow],
+    waited: &ValidationRow,
+    now: Timestamp,
+) -> Result<Option<Event>, StoreError> {
+    let by = mails.iter().find(|mail| waited.mail_id.as_ref() == Some(&mail.id));
+    let by = by.ok_or_else(|| StoreError::inconsistent("validations", "mail_id", &waited.id))?;
+    if !tx.end_veto(&waited.id, now).await? {
+        return Ok(None);
+    }
+    let decision = Decision {
+        state: ValidationState::Approved,
+        reported: false,
+        scope: waited.scope.as_deref().and_then(decision::Scope::from_text),
+        signer: waited.signer.clone(),
+        reason: None,
+        reusable_until: waited.reusable_until.map(Timestamp::from_unix_micros),
+    };
+    decided_event(profile, by, waited, &[EndedName::new(&waited.name, &decision)], &decision, now).map(Some)
 }
 
 /// A name that an answer ended, as notices tell it.

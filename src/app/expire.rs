@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answer::complete;
+use super::answer::{complete, end_veto};
 use super::{App, notify};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
@@ -21,6 +21,7 @@ pub async fn expire_due(app: &App) -> Result<usize, StoreError> {
     let now = app.now();
     let mut due = app.store.orders_past_deadline(now, ROUND_MAX).await?;
     due.extend(app.store.orders_past_selection(now, ROUND_MAX).await?);
+    due.extend(app.store.orders_past_veto(now, ROUND_MAX).await?);
     due.sort_unstable();
     due.dedup();
     for id in &due {
@@ -39,7 +40,8 @@ pub async fn expire_due(app: &App) -> Result<usize, StoreError> {
 
 async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), StoreError> {
     let Some(order) = app.store.order(id).await? else { return Ok(()) };
-    let notices = app.profile_of(&order).await?.profile.mail.expiry_notice;
+    let profile = app.profile_of(&order).await?;
+    let notices = profile.profile.mail.expiry_notice;
     let (mut ids, routes) = (app.id_source(), app.routes(&order.client));
     app.store
         .write("expire", move |tx| {
@@ -58,7 +60,24 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                     }
                 }
                 let (mut events, mut names) = (Vec::new(), Vec::new());
-                for one in &validations {
+                // An approval that waited for a refusal counts once the time is over, or nobody is left who could refuse.
+                let mut counted = Vec::new();
+                for one in validations.iter().filter(|one| one.veto_ends_at.is_some()) {
+                    let waits = one.veto_ends_at.is_some_and(|ends| ends > now.unix_micros())
+                        && pairs.iter().any(|(mail, asked)| *asked == one.id && open.contains(&mail));
+                    if !waits {
+                        events.extend(end_veto(tx, &profile, &mails, one, now).await?);
+                        counted.push(&one.id);
+                    }
+                }
+                for mail in mails.iter().filter(|mail| open.contains(&&mail.id)) {
+                    let asked = |one: &&ValidationRow| pairs.iter().any(|(by, asked)| *by == mail.id && *asked == one.id);
+                    let mut asked = validations.iter().filter(asked).peekable();
+                    if asked.peek().is_some() && asked.all(|one| one.state != "pending" || counted.contains(&&one.id)) {
+                        tx.end_link(&mail.id, LinkState::Answered, now).await?;
+                    }
+                }
+                for one in validations.iter().filter(|one| one.veto_ends_at.is_none()) {
                     if over(one, &open, &pairs, now)?
                         && tx.end_validation(&one.id, one.state()?, ValidationState::Expired, now).await?
                     {

@@ -153,6 +153,7 @@ fn draft(
                 reason: None,
                 ended_at: None,
                 reusable_until: None,
+                veto_ends_at: None,
             }
         })
         .collect();

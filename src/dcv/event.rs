@@ -60,6 +60,8 @@ event_types! {
     OrderReleased = "order.released",
     /// Somebody else is asked, or somebody at last; `mail.sent` follows.
     ApproverChanged = "approver.changed",
+    /// An approval waits for a refusal by somebody else who was asked.
+    ApprovalWaits = "approval.waits",
     /// Something about an answer that a person should look at; it counts all the same.
     AnswerMarked = "answer.marked",
     /// A mail was put into the outbox once more; `mail.sent` follows.
@@ -77,6 +79,7 @@ impl EventType {
             Self::OrderHeld
                 | Self::OrderReleased
                 | Self::ApproverChanged
+                | Self::ApprovalWaits
                 | Self::AnswerMarked
                 | Self::MailResent
                 | Self::EffectReplayed

@@ -219,6 +219,33 @@ pub enum Concurrency {
     Multiple,
 }
 
+/// Whose answer counts where several people are asked for one name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionPolicy {
+    /// The first.
+    FirstWins,
+    /// An approval waits for the others' refusal, for a while or until all have answered.
+    RejectVetoes,
+}
+
+/// How answers become decisions.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DecisionRules {
+    /// Whose answer counts.
+    pub policy: DecisionPolicy,
+    /// How long an approval waits for a refusal.
+    #[serde(with = "span")]
+    pub veto_for: Duration,
+}
+
+impl Default for DecisionRules {
+    fn default() -> Self {
+        Self { policy: DecisionPolicy::FirstWins, veto_for: Duration::from_secs(super::timestamp::DAY_SECS) }
+    }
+}
+
 /// What a reminder is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -407,6 +434,9 @@ pub struct Profile {
     pub window: Window,
     /// What the approve page asks.
     pub page: Page,
+    /// How answers become decisions.
+    #[serde(default)]
+    pub decision: DecisionRules,
     /// When recipients are reminded.
     #[serde(default)]
     pub reminders: Reminders,
@@ -526,6 +556,9 @@ impl Profile {
         if self.reminders.at.len() > REMINDERS_MAX || self.reminders.at.iter().any(|offset| offset.is_zero() || *offset >= window)
         {
             return err("reminders.at", "name 10 times at most, each within the window");
+        }
+        if self.decision.veto_for.is_zero() || self.decision.veto_for > window {
+            return err("decision.veto_for", "must be more than nothing, and no longer than the window");
         }
         if self.resend.max > RESENDS_MAX {
             return err("resend.max", "must be 100 at most");

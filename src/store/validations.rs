@@ -40,6 +40,8 @@ pub struct ValidationRow {
     pub ended_at: Option<i64>,
     /// Unix microseconds.
     pub reusable_until: Option<i64>,
+    /// Unix microseconds; until when an approval waits for a refusal by somebody else.
+    pub veto_ends_at: Option<i64>,
 }
 
 impl ValidationRow {
@@ -87,7 +89,7 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         const SQL: &str =
             "UPDATE validations SET state = $2, mail_id = $3, answer = $4, method = $5, scope = $6, signer = $7, reason = $8,
-            ended_at = $9, reusable_until = $10 WHERE id = $1 AND state = 'pending'";
+            ended_at = $9, reusable_until = $10, veto_ends_at = NULL WHERE id = $1 AND state = 'pending'";
         let rows = exec!(
             self,
             sqlx::query(SQL)
@@ -103,6 +105,39 @@ impl Tx<'_> {
                 .bind(decision.reusable_until.map(Timestamp::unix_micros))
         );
         Ok(rows == 1)
+    }
+
+    /// Writes an approval down that waits for a refusal by somebody else; `false` where the name is not open or one waits already.
+    pub async fn hold_approval(
+        &mut self,
+        id: &[u8],
+        mail: MailId,
+        method: Method,
+        decision: &Decision,
+        veto_ends_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "UPDATE validations SET mail_id = $2, answer = 'approve', method = $3, scope = $4, signer = $5, reusable_until = $6,
+            veto_ends_at = $7 WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NULL";
+        let rows = exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(id)
+                .bind(&mail.as_bytes()[..])
+                .bind(method.section())
+                .bind(decision.scope.map(super::super::dcv::decision::Scope::as_str))
+                .bind(&decision.signer)
+                .bind(decision.reusable_until.map(Timestamp::unix_micros))
+                .bind(veto_ends_at.unix_micros())
+        );
+        Ok(rows == 1)
+    }
+
+    /// Makes an approval count that waited for a refusal; `false` where none waits.
+    pub async fn end_veto(&mut self, id: &[u8], at: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE validations SET state = 'approved', ended_at = $2, veto_ends_at = NULL
+            WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL";
+        Ok(exec!(self, sqlx::query(SQL).bind(id).bind(at.unix_micros())) == 1)
     }
 
     /// Records that somebody is asked for a name that awaited an approver, or still asked for one that was asked for before.
@@ -129,20 +164,27 @@ impl Tx<'_> {
 
 const BY_ORDER: &str =
     "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
-    reusable_until FROM validations WHERE order_id = $1 ORDER BY position";
+    reusable_until, veto_ends_at FROM validations WHERE order_id = $1 ORDER BY position";
 
 pub(super) const OF_MAIL: &str =
     "SELECT id, order_id, position, name, state, selection_ends_at, v.mail_id, answer, method, scope, signer, reason, ended_at,
-    reusable_until FROM validations v JOIN mail_validations mv ON mv.validation_id = v.id WHERE mv.mail_id = $1 ORDER BY position";
+    reusable_until, veto_ends_at FROM validations v JOIN mail_validations mv ON mv.validation_id = v.id WHERE mv.mail_id = $1 ORDER BY position";
 
 pub(super) const OF_ORDERS: &str =
     "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
-    reusable_until FROM validations WHERE order_id IN (";
+    reusable_until, veto_ends_at FROM validations WHERE order_id IN (";
 
 impl Store {
     /// Reads the names of an order, in the order's order.
     pub async fn validations(&self, order: OrderId) -> Result<Vec<ValidationRow>, StoreError> {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// Orders with an approval that has waited long enough for a refusal.
+    pub async fn orders_past_veto(&self, now: Timestamp, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        const SQL: &str = "SELECT DISTINCT order_id FROM validations
+            WHERE state = 'pending' AND veto_ends_at IS NOT NULL AND veto_ends_at <= $1 LIMIT $2";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
     }
 
     /// How many names wait for an approver to be chosen.

@@ -484,3 +484,70 @@ async fn a_database_that_is_away_gives_a_page_that_says_so() {
     assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "120"));
     assert!(answer.text().await.unwrap().contains("ただいま受け付けを停止しています"));
 }
+
+const VETO: &str =
+    "extends = \"standard\"\ndecision.policy = \"reject_vetoes\"\ndecision.veto_for = \"24h\"\nreminders.mode = \"off\"\n";
+
+/// Two people are asked for one name under a profile by which a refusal vetoes: the order, and their links.
+async fn two_are_asked(app: &TestApp) -> (serde_json::Value, [String; 2]) {
+    let both = ["admin@example.jp", "webmaster@example.jp"];
+    let order = app.place(&json!({"order_ref": "A-1", "profile": "veto", "names": ["www.example.jp"], "approvers": both})).await;
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(60));
+    let link = |to: &str| app.approval_mails().into_iter().find(|mail| mail.rcpt_to == [to]).unwrap().link().unwrap();
+    (order, both.map(link))
+}
+
+async fn state_of(app: &TestApp, order: &serde_json::Value) -> String {
+    app.run_jobs().await;
+    app.order(order).await["validations"][0]["state"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn where_refusals_veto_an_approval_waits_and_then_counts() {
+    let app = TestApp::with_profiles(&[("veto", VETO)]).await;
+    let (order, [first, second]) = two_are_asked(&app).await;
+    assert_eq!(app.approve(&first).await.0, 303);
+    assert_eq!(state_of(&app, &order).await, "pending");
+    let (status, page) = app.page(&first).await;
+    assert!(status == 200 && page.contains("承認を受け付けています") && page.contains("2026年11月23日 09:01"), "{page}");
+    assert_eq!(app.page(&second).await.0, 200, "the other may still answer");
+    app.clock.advance(Duration::from_secs(86_399));
+    assert_eq!(state_of(&app, &order).await, "pending");
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(state_of(&app, &order).await, "approved");
+    let told = app.hooks.taken("validation.approved");
+    assert_eq!((told.len(), told[0].body["data"]["approver"].as_str()), (1, Some("admin@example.jp")));
+    assert_eq!(told[0].body["data"]["signer"], "試験 太郎");
+    assert_eq!(app.order(&order).await["state"], "completed");
+    assert!(app.page(&second).await.1.contains("承認の手続きは完了しています"));
+}
+
+#[tokio::test]
+async fn a_refusal_vetoes_a_waiting_approval_and_a_second_approval_ends_the_wait() {
+    for (decision, state) in [("reject", "rejected"), ("report", "rejected"), ("approve", "approved")] {
+        let app = TestApp::with_profiles(&[("veto", VETO)]).await;
+        let (order, [first, second]) = two_are_asked(&app).await;
+        assert_eq!(app.approve(&first).await.0, 303);
+        let nonce = app.nonce(&second).await;
+        let form = [("decision", decision), ("authority", "yes"), ("nonce", nonce.as_str())];
+        assert_eq!(app.send_form(&second, &form).await.0, 303);
+        assert_eq!(state_of(&app, &order).await, state, "{decision}");
+        let events: Vec<_> = app.event_types(&order).await.into_iter().filter(|kind| kind.starts_with("validation.")).collect();
+        assert_eq!(events.len(), 1, "{events:?}");
+        app.clock.advance(Duration::from_secs(2 * 86_400));
+        assert_eq!(state_of(&app, &order).await, state, "and stays");
+    }
+}
+
+#[tokio::test]
+async fn an_approval_that_waits_outlives_the_others_deadline() {
+    let app = TestApp::with_profiles(&[("veto", VETO)]).await;
+    let (order, [first, _]) = two_are_asked(&app).await;
+    app.clock.advance(Duration::from_secs(26 * 86_400 - 3600));
+    assert_eq!(app.approve(&first).await.0, 303);
+    assert_eq!(state_of(&app, &order).await, "pending");
+    app.clock.advance(Duration::from_secs(3600));
+    assert_eq!(state_of(&app, &order).await, "approved", "nobody is left who could refuse");
+    assert!(app.hooks.taken("validation.expired").is_empty());
+}

@@ -281,6 +281,16 @@ fn decided(opened: &Opened) -> ([&'static str; 2], [String; 2]) {
     let asked = &opened.asked;
     let by_this: Vec<_> = asked.iter().filter(|one| one.mail_id.as_ref() == Some(&opened.mail.id)).collect();
     let told = if by_this.is_empty() { asked.iter().collect() } else { by_this };
+    if let Some(ends) = told.iter().find_map(|one| one.veto_ends_at) {
+        let (ja, en) = (japanese_time(Timestamp::from_unix_micros(ends)), english_time(Timestamp::from_unix_micros(ends)));
+        return (
+            ["承認を受け付けています", "Your approval has been received"],
+            pair(
+                &format!("ほかの宛先からの異議がなければ、{ja} に確定します。ほかに必要なお手続きはありません。"),
+                &format!("It counts from {en}, unless somebody else who was asked refuses. There is nothing more to do."),
+            ),
+        );
+    }
     let all = |state: &str| !told.is_empty() && told.iter().all(|one| one.state == state);
     let reported = told.iter().any(|one| one.answer.as_deref() == Some("report"));
     if all("rejected") && reported {
