@@ -321,7 +321,7 @@ pub struct ApproveForm<'a> {
     pub scope_hint: &'a str,
     pub approve_label: &'a str,
     pub reject_label: &'a str,
-    pub reusable: String,
+    pub only_scope: String,
     pub entered: &'a Entered,
     pub errors: Vec<FormErrorView>,
     pub wrong: Vec<String>,
@@ -369,6 +369,7 @@ pub struct AboutMailPage<'a> {
     pub static_base: &'a str,
     pub sender: &'a str,
     pub link_base: String,
+    pub dispute_base: String,
 }
 
 /// `approve/dispute.html`
@@ -475,7 +476,7 @@ impl Renderer {
                 scope_hint: "",
                 approve_label: "",
                 reject_label: "",
-                reusable: String::new(),
+                only_scope: String::new(),
                 entered: &Entered::default(),
                 errors: vec![FormErrorView { field: "signer".to_owned(), text: "" }],
                 wrong: vec!["signer".to_owned()],
@@ -495,7 +496,14 @@ impl Renderer {
             };
             self.render("approve/closed.html", &closed)?;
             self.render("approve/enter.html", &EnterPage { service: &service, lang, static_base: "", error: "cut" })?;
-            let about = AboutMailPage { service: &service, lang, static_base: "", sender: "", link_base: String::new() };
+            let about = AboutMailPage {
+                service: &service,
+                lang,
+                static_base: "",
+                sender: "",
+                link_base: String::new(),
+                dispute_base: String::new(),
+            };
             self.render("approve/about-mail.html", &about)?;
             let dispute = DisputePage {
                 service: &service,

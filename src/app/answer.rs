@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::open_link::{Opened, asked_mail};
-use super::{App, notify};
+use super::{App, dispute, notify};
 use crate::dcv::contact::Source;
 use crate::dcv::coverage;
 use crate::dcv::decision::{self, Answer, Decision, REASON_MAX_CHARS, Refusal, SIGNER_MAX_CHARS};
@@ -56,7 +56,7 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
     let (mut ids, routes) = (app.id_source(), app.routes(&opened.order.client));
     let order_id = opened.order.id()?;
     let mail_id = opened.mail.id.clone();
-    let profile = Arc::clone(&opened.profile);
+    let (profile, operators) = (Arc::clone(&opened.profile), app.settings.operators.clone());
     let outcome = app
         .store
         .write("answer", move |tx| {
@@ -73,18 +73,42 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 let asked: Vec<&ValidationRow> = validations.iter().filter(|one| asks(mail, one)).collect();
                 let decided =
                     decision::decide(&asked_mail(mail, &asked)?, &profile.profile.page, profile.profile.compliance, &answer, now);
+                let objects_first = !tx.has_refused(&mail.id).await?;
                 tx.insert_answer(&answer_row(&answer, mail, &caller, decided.is_ok(), now, ids())).await?;
                 let decision = match decided {
                     Ok(decision) => decision,
-                    Err(refusal) => return Ok(Err(refusal)),
+                    Err(refusal) => {
+                        // Too late to decide; whoever refuses what somebody else approved objects to it, which is told once.
+                        if refusal == Refusal::Decided && !matches!(answer, Answer::Approve { .. }) && objects_first {
+                            let theirs =
+                                |one: &&&ValidationRow| one.state == "approved" && one.mail_id.as_ref() != Some(&mail.id);
+                            let names: Vec<&ValidationRow> = asked.iter().filter(theirs).copied().collect();
+                            if mail.link()? == LinkState::Answered && !names.is_empty() {
+                                let by = (mail.recipient.as_str(), caller.clone());
+                                dispute::record(tx, &profile, &order, &mails, &names, by, &operators, &routes, now, &mut ids)
+                                    .await?;
+                            }
+                        }
+                        return Ok(Err(refusal));
+                    }
                 };
                 let open: Vec<&ValidationRow> = asked.into_iter().filter(|one| one.state == "pending").collect();
                 let mut events = Vec::new();
                 let names: Vec<EndedName<'_>> = open.iter().map(|one| EndedName::new(&one.name, &decision)).collect();
-                // Whoever never got a mail gets no receipt of it either.
-                let went = |one: &MailRow| one.id == mail.id || (one.sent_at.is_some() && one.delivery != "bounced");
-                let asked: Vec<&MailRow> =
-                    mails.iter().filter(|mail| went(mail) && open.iter().any(|one| asks(mail, one))).collect();
+                // Whoever was asked hears of it, save where no mail goes or it came back.
+                let heard = |one: &MailRow| {
+                    one.id == mail.id
+                        || !(one.delivery == "failed" || (one.delivery == "bounced" && one.resends + one.reminders == 0))
+                };
+                let names_of = |by: &MailRow| -> Vec<&str> {
+                    open.iter().filter(|one| asks(by, one)).map(|one| one.name.as_str()).collect()
+                };
+                let asked: Vec<(&MailRow, Vec<&str>)> = mails
+                    .iter()
+                    .filter(|one| heard(one))
+                    .map(|one| (one, names_of(one)))
+                    .filter(|(_, names)| !names.is_empty())
+                    .collect();
                 let answered = Answered::new(decision.state, decision.reported);
                 let receipts = profile.profile.mail.decision_receipt;
                 let notices = notify::of_answer(&order, receipts, answered, mail, &names, &asked, now)?;

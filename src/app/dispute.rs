@@ -3,16 +3,16 @@
 
 use serde_json::{Value, json};
 
-use super::App;
 use super::answer::Caller;
+use super::{App, notify};
 use crate::dcv::event::{Basis, Event, EventType};
 use crate::dcv::id::{MailId, NoticeId};
 use crate::dcv::link;
 use crate::dcv::notice::{Answered, NoticeKind};
 use crate::dcv::order::ValidationState;
-use crate::dcv::profile::Corroboration;
+use crate::dcv::profile::{Corroboration, Versioned};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{MailRow, NoticeRow, OrderRow, StoreError, ValidationRow};
+use crate::store::{MailRow, NoticeRow, OrderRow, StoreError, Tx, ValidationRow};
 
 /// A receipt that is genuine and tells an approval.
 pub struct Disputable {
@@ -43,7 +43,10 @@ pub async fn open(app: &App, token: &str) -> Result<Option<Disputable>, StoreErr
     let at = data["at"].as_str().and_then(|at| Timestamp::parse_rfc3339(at).ok());
     let (Some(order), Some(mail), Some(at)) = (notice.order_id()?, mail, at) else { return Ok(None) };
     let (Some(order), Some(mail)) = (app.store.order(order).await?, app.store.mail(mail).await?) else { return Ok(None) };
-    let names = app.store.validations(order.id()?).await?.into_iter().filter(|one| is_by(one, &mail)).collect();
+    // Those that the receipt names: its recipient speaks for no other.
+    let told: Vec<&str> = data["names"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let disputable = |one: &ValidationRow| is_by(one, &mail) && told.contains(&one.name.as_str());
+    let names = app.store.validations(order.id()?).await?.into_iter().filter(disputable).collect();
     Ok(Some(Disputable { notice, order, names, mail, at }))
 }
 
@@ -59,16 +62,9 @@ fn is_by(one: &ValidationRow, mail: &MailRow) -> bool {
 pub async fn dispute(app: &App, opened: &Disputable, caller: Caller) -> Result<(), StoreError> {
     let (order_id, notice_id, now) = (opened.order.id()?, opened.notice.id()?, app.now());
     let profile = app.profile_of(&opened.order).await?;
-    let (mut ids, routes) = (app.id_source(), app.routes(&opened.order.client));
-    let basis = Basis {
-        adn: opened.mail.adn.clone(),
-        approver: opened.mail.recipient.clone(),
-        source: opened.mail.source()?,
-        initiated_at: opened.mail.initiated_at(),
-        compliance: profile.profile.compliance,
-        external_mpic: profile.profile.corroboration == Corroboration::External,
-    };
-    let (mail, by) = (opened.mail.clone(), opened.notice.recipient.clone());
+    let (mut ids, routes, operators) = (app.id_source(), app.routes(&opened.order.client), app.settings.operators.clone());
+    let by = opened.notice.recipient.clone();
+    let disputed: Vec<Vec<u8>> = opened.names.iter().map(|one| one.id.clone()).collect();
     let taken: Result<(), StoreError> = app
         .store
         .write("dispute", move |tx| {
@@ -78,23 +74,67 @@ pub async fn dispute(app: &App, opened: &Disputable, caller: Caller) -> Result<(
                 if !tx.dispute(notice_id, now).await? {
                     return Ok(());
                 }
-                let mut events = Vec::new();
-                for one in tx.validations(order_id).await?.iter().filter(|one| is_by(one, &mail)) {
-                    let mut data = basis.members(now);
-                    data.insert("name".to_owned(), json!(one.name));
-                    data.insert("state".to_owned(), json!(one.state));
-                    data.insert("scope".to_owned(), json!(one.scope));
-                    data.insert("approved_at".to_owned(), json!(one.ended_at.map(Timestamp::from_unix_micros)));
-                    data.insert("disputed_at".to_owned(), json!(now));
-                    data.insert("disputed_by".to_owned(), json!(by));
-                    data.insert("peer".to_owned(), json!(caller.peer));
-                    events.push(Event::new(EventType::ValidationDisputed, now, "approver", Value::Object(data)));
-                }
-                tx.record_events(order_id, &order.order_ref, &events, &routes, &mut ids).await
+                let mails = tx.mails(order_id).await?;
+                let validations = tx.validations(order_id).await?;
+                let names: Vec<&ValidationRow> =
+                    validations.iter().filter(|one| disputed.contains(&one.id) && one.state == "approved").collect();
+                record(tx, &profile, &order, &mails, &names, (&by, caller), &operators, &routes, now, &mut ids).await
             })
         })
         .await;
     taken?;
     app.wake.webhook.notify_one();
+    app.wake.notice.notify_one();
     Ok(())
+}
+
+/// Writes down that somebody objects to the approval of some names, and tells it.
+#[expect(clippy::too_many_arguments, reason = "an order whole, who objects, and where that is told")]
+pub(super) async fn record(
+    tx: &mut Tx<'_>,
+    profile: &Versioned,
+    order: &OrderRow,
+    mails: &[MailRow],
+    names: &[&ValidationRow],
+    by: (&str, Caller),
+    operators: &[String],
+    routes: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
+    now: Timestamp,
+    ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+) -> Result<(), StoreError> {
+    let (by, caller) = by;
+    let mut events = Vec::new();
+    for one in names {
+        let mail = mails.iter().find(|mail| one.mail_id.as_ref() == Some(&mail.id));
+        let mail = mail.ok_or_else(|| StoreError::inconsistent("validations", "mail_id", &one.id))?;
+        let basis = Basis {
+            adn: mail.adn.clone(),
+            approver: mail.recipient.clone(),
+            source: mail.source()?,
+            initiated_at: mail.initiated_at(),
+            compliance: profile.profile.compliance,
+            external_mpic: profile.profile.corroboration == Corroboration::External,
+        };
+        let mut data = basis.members(now);
+        data.insert("name".to_owned(), json!(one.name));
+        data.insert("state".to_owned(), json!(one.state));
+        data.insert("scope".to_owned(), json!(one.scope));
+        data.insert("approved_at".to_owned(), json!(one.ended_at.map(Timestamp::from_unix_micros)));
+        data.insert("disputed_at".to_owned(), json!(now));
+        data.insert("disputed_by".to_owned(), json!(by));
+        data.insert("peer".to_owned(), json!(caller.peer));
+        data.insert("user_agent".to_owned(), json!(caller.user_agent));
+        if caller.read_many {
+            data.insert("marks".to_owned(), json!(["opened-many-links"]));
+        }
+        events.push(Event::new(EventType::ValidationDisputed, now, "approver", Value::Object(data)));
+    }
+    let Some(adn) =
+        mails.iter().find(|mail| names.iter().any(|one| one.mail_id.as_ref() == Some(&mail.id))).map(|mail| &mail.adn)
+    else {
+        return Ok(());
+    };
+    let told: Vec<&str> = names.iter().map(|one| one.name.as_str()).collect();
+    notify::enqueue(tx, notify::of_dispute(order, operators, &told, adn, by, now)?, now, ids).await?;
+    tx.record_events(order.id()?, &order.order_ref, &events, routes, ids).await
 }

@@ -110,33 +110,51 @@ pub(super) fn of_order(
     to_each(NoticeKind::HeadsUp, order, &facts.notify, &json!({"recipients": to, "names": names}))
 }
 
-/// What those who were asked, and the ordering side, are told of an answer. `asked` are the mails that asked for any of the names.
+/// What those who were asked, and the ordering side, are told of an answer. `asked` are the mails that asked for any of the names, each
+/// with those that it asked for: nobody is told of names that they do not speak for.
 pub(super) fn of_answer(
     order: &OrderRow,
     receipts: bool,
     answered: Answered,
     by: &MailRow,
     names: &[EndedName<'_>],
-    asked: &[&MailRow],
+    asked: &[(&MailRow, Vec<&str>)],
     now: Timestamp,
 ) -> Result<Vec<NewNotice>, StoreError> {
     let first = names.first();
-    let data = json!({
-        "answered": answered.as_str(),
-        "names": names.iter().map(|one| one.name).collect::<Vec<_>>(),
-        "adn": by.adn,
-        "scope": first.and_then(|one| one.scope),
-        "signer": first.and_then(|one| one.signer),
-        "by": by.recipient,
-        "mail": by.id()?,
-        "at": now,
-    });
+    let told = |names: &[&str]| {
+        Ok::<_, StoreError>(json!({
+            "answered": answered.as_str(),
+            "names": names,
+            "adn": by.adn,
+            "scope": first.and_then(|one| one.scope),
+            "signer": first.and_then(|one| one.signer),
+            "by": by.recipient,
+            "mail": by.id()?,
+            "at": now,
+        }))
+    };
     let mut notices = Vec::new();
-    if receipts {
-        notices = to_each(NoticeKind::Receipt, order, asked.iter().map(|mail| &mail.recipient), &data)?;
+    for (mail, names) in asked.iter().filter(|_| receipts) {
+        notices.extend(to_each(NoticeKind::Receipt, order, [&mail.recipient], &told(names)?)?);
     }
-    notices.extend(to_each(NoticeKind::Result, order, &order.facts()?.notify, &data)?);
+    let all: Vec<&str> = names.iter().map(|one| one.name).collect();
+    notices.extend(to_each(NoticeKind::Result, order, &order.facts()?.notify, &told(&all)?)?);
     Ok(notices)
+}
+
+/// What the ordering side and the operators are told of an objection to an approval.
+pub(super) fn of_dispute(
+    order: &OrderRow,
+    operators: &[String],
+    names: &[&str],
+    adn: &str,
+    by: &str,
+    now: Timestamp,
+) -> Result<Vec<NewNotice>, StoreError> {
+    let facts = order.facts()?;
+    let data = json!({"names": names, "adn": adn, "by": by, "at": now});
+    to_each(NoticeKind::Disputed, order, facts.notify.iter().chain(operators), &data)
 }
 
 /// What the ordering side is told of names that nobody answered for in time.

@@ -46,7 +46,7 @@ event_types! {
     ValidationRejected = "validation.rejected",
     /// The recipient does not recognise the request.
     ValidationReported = "validation.reported",
-    /// A refusal came after an approval.
+    /// Somebody who was asked objects to an approval: by a refusal that came after it, or by a receipt's link.
     ValidationDisputed = "validation.disputed",
     /// Nobody answered in time.
     ValidationExpired = "validation.expired",

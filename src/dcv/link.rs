@@ -111,13 +111,13 @@ impl KeyRing {
     /// Characters of a token that hold its version and key id, in whole groups of base64.
     pub(super) const HEAD_CHARS: usize = 8;
 
-    /// Whether a token of one of these keys begins so.
+    /// Whether a token of one of these keys begins so: a link's or a dispute's.
     pub(super) fn begins_token(&self, head: [u8; Self::HEAD_CHARS]) -> bool {
         let mut bytes = [0; Self::HEAD_CHARS / 4 * 3];
         // The version's bits alone sort out nearly everything.
-        head[0] == b'A'
+        matches!(head[0], b'A' | b'R')
             && URL_SAFE_NO_PAD.decode_slice(head, &mut bytes).is_ok()
-            && bytes[0] == VERSION
+            && matches!(bytes[0], VERSION | DISPUTE_VERSION)
             && self.keys.iter().any(|key| key.id == bytes[1..5])
     }
 }
@@ -294,6 +294,8 @@ pub fn pasted(text: &str) -> Pasted {
     let rest = joined.get(from.unwrap_or(0)..).unwrap_or_default();
     let token: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
     match token.len() {
+        // After the mark a token is whole, whatever text was pasted behind it.
+        TOKEN_CHARS.. if from.is_some() => Pasted::Token(token[..TOKEN_CHARS].to_owned()),
         TOKEN_CHARS => Pasted::Token(token),
         // A bare word is no beginning of a token.
         length if length < TOKEN_CHARS && (from.is_some() || length >= TOKEN_CHARS / 3) => Pasted::Cut,
@@ -405,12 +407,13 @@ mod tests {
             format!("> {}=\n> {}", &link[..50], &link[50..]),
             format!("https://safe.example/?url=https%3A%2F%2Fdcv%2Fapprove%2F{token}&data=1"),
             full,
+            format!("{link}\nIf the page does not open, paste the whole link"),
         ] {
             assert_eq!(pasted(&text), Pasted::Token(token.clone()), "{text}");
         }
         assert_eq!(pasted(&link[..60]), Pasted::Cut);
         assert_eq!(pasted("https://dcv.example.net/approve/"), Pasted::Cut);
-        for nothing in ["", "hello", "https://dcv.example.net/about-mail", &format!("{link}{token}x")] {
+        for nothing in ["", "hello", "https://dcv.example.net/about-mail", &format!("{token}{token}x")] {
             assert_eq!(pasted(nothing), Pasted::Nothing, "{nothing}");
         }
     }

@@ -36,6 +36,8 @@ kinds! {
     Receipt = "receipt",
     /// To the ordering side: what was answered.
     Result = "result",
+    /// To the ordering side and the operators: somebody objects to an approval.
+    Disputed = "disputed",
     /// To the ordering side: nobody answered in time.
     Expired = "expired",
     /// To the ordering side and the operators: an approval mail came back for good.

@@ -575,7 +575,15 @@ impl Profile {
         if labels.iter().any(|label| label.chars().count() > LABEL_MAX_CHARS || !super::field::is_one_line(label)) {
             return err("page.approve_label_ja", "labels of buttons must be one line of 30 characters at most");
         }
-        let scope_is_chosen = self.page.scope_options.len() > 1 && self.page.scope_default.is_none();
+        // Which scopes are offered depends on the mail's ADN: a choice is one only where two are left for either kind.
+        let offered = |is_base| super::decision::offered_scopes(&self.page, is_base).len() > 1;
+        let scope_is_chosen = offered(true) && offered(false) && self.page.scope_default.is_none();
+        if self.page.confirm == Confirm::Address && !self.page.authority_check && self.page.signer != Asked::Required {
+            return err(
+                "page.confirm",
+                "an address can be guessed from the domain; ask for the authority box or a signer beside it",
+            );
+        }
         if self.page.confirm == Confirm::Check
             && !self.page.authority_check
             && self.page.signer != Asked::Required
@@ -644,6 +652,23 @@ mod tests {
 
     fn rules(subject_ja: &str) -> MailRules {
         MailRules { subject_ja: subject_ja.to_owned(), ..MailRules::default() }
+    }
+
+    #[test]
+    fn no_profile_lets_the_rendered_defaults_approve() {
+        use crate::dcv::decision::Scope;
+        let standard: Profile =
+            toml::from_str(&format!("id = \"x\"\n{}", include_str!("../../config/profiles/standard.toml"))).unwrap();
+        let all = [Scope::Fqdn, Scope::Subtree, Scope::Base, Scope::Order];
+        for bits in 1_u32..16 {
+            let scope_options: Vec<Scope> = (0..4).filter(|at| bits & (1 << at) != 0).map(|at| all[at]).collect();
+            let page = Page { authority_check: false, scope_options, ..standard.page.clone() };
+            let always_a_choice = [true, false].iter().all(|base| crate::dcv::decision::offered_scopes(&page, *base).len() > 1);
+            let linted = Profile { page: page.clone(), ..standard.clone() }.lint();
+            assert_eq!(linted.is_ok(), always_a_choice, "{:?}", page.scope_options);
+            let address = Profile { page: Page { confirm: Confirm::Address, ..page }, ..standard.clone() };
+            assert!(address.lint().is_err());
+        }
     }
 
     #[test]

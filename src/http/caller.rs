@@ -48,9 +48,10 @@ const READ_LATELY: Duration = Duration::from_secs(3600);
 /// Callers remembered at most.
 const READERS_MAX: usize = 10_000;
 
-/// Which links callers opened lately, by address and agent: who opens dozens is no domain owner.
+/// Which links callers opened lately, by address: who opens dozens is no domain owner. An agent's name says nothing, since the caller
+/// chooses it.
 #[derive(Default)]
-pub(super) struct Readers(Mutex<HashMap<(IpAddr, String), Read>>);
+pub(super) struct Readers(Mutex<HashMap<IpAddr, Read>>);
 
 struct Read {
     since: Instant,
@@ -67,9 +68,7 @@ impl Readers {
                 readers.clear();
             }
         }
-        let read = readers
-            .entry((peer.limited_as(), peer.user_agent.clone()))
-            .or_insert_with(|| Read { since: Instant::now(), links: HashSet::new() });
+        let read = readers.entry(peer.limited_as()).or_insert_with(|| Read { since: Instant::now(), links: HashSet::new() });
         if read.since.elapsed() >= READ_LATELY {
             *read = Read { since: Instant::now(), links: HashSet::new() };
         }
@@ -81,7 +80,7 @@ impl Readers {
     /// Whether a caller opened dozens lately.
     pub(super) fn read_many(&self, peer: &Peer) -> bool {
         let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = readers.get(&(peer.limited_as(), peer.user_agent.clone()));
+        let read = readers.get(&peer.limited_as());
         read.is_some_and(|read| read.links.len() >= MANY_LINKS && read.since.elapsed() < READ_LATELY)
     }
 }

@@ -59,14 +59,19 @@ pub struct Shared {
     readers: caller::Readers,
     /// The page for a wrong link, in Japanese and in English.
     unknown_link: [OnceLock<Bytes>; 2],
-    confirmations: DefaultKeyedRateLimiter<[u8; 32]>,
+    confirmations: DefaultKeyedRateLimiter<([u8; 32], IpAddr)>,
+    confirmed_links: DefaultKeyedRateLimiter<[u8; 32]>,
     confirming: DefaultKeyedRateLimiter<IpAddr>,
 }
 
-/// Tries at a link's confirmation code at once, and the time for one more: 8 digits stand against that for years, and an owner who
-/// mistyped waits two minutes.
+/// One caller's tries at a link's confirmation code at once, and the time for one more: an owner who mistyped waits two minutes, and
+/// nobody else's tries take theirs.
 const CODE_TRIES: u32 = 5;
 const CODE_TRY_EVERY: Duration = Duration::from_secs(120);
+
+/// All callers' tries at one link at once, and the time for one more, 500 a day: 8 digits stand against that for centuries.
+const LINK_TRIES: u32 = 100;
+const LINK_TRY_EVERY: Duration = Duration::from_secs(172);
 
 /// Tries at confirmation codes of any links, for one caller and minute.
 const CODE_TRIES_PER_CALLER: u32 = 20;
@@ -81,15 +86,17 @@ impl HttpState {
     pub fn new(app: Arc<App>, settings: HttpSettings) -> Self {
         let wrong_links = RateLimiter::keyed(Quota::per_minute(settings.wrong_links_per_minute));
         let tries = |count: u32| std::num::NonZeroU32::new(count).unwrap_or(std::num::NonZeroU32::MIN);
-        let by_link =
-            Quota::with_period(CODE_TRY_EVERY).unwrap_or_else(|| Quota::per_minute(tries(1))).allow_burst(tries(CODE_TRIES));
+        let quota = |every: Duration, burst: u32| {
+            Quota::with_period(every).unwrap_or_else(|| Quota::per_minute(tries(1))).allow_burst(tries(burst))
+        };
         Self(Arc::new(Shared {
             app,
             settings,
             wrong_links,
             readers: caller::Readers::default(),
             unknown_link: Default::default(),
-            confirmations: RateLimiter::keyed(by_link),
+            confirmations: RateLimiter::keyed(quota(CODE_TRY_EVERY, CODE_TRIES)),
+            confirmed_links: RateLimiter::keyed(quota(LINK_TRY_EVERY, LINK_TRIES)),
             confirming: RateLimiter::keyed(Quota::per_minute(tries(CODE_TRIES_PER_CALLER))),
         }))
     }
@@ -109,13 +116,18 @@ impl Shared {
         self.wrong_links.shrink_to_fit();
         self.confirmations.retain_recent();
         self.confirmations.shrink_to_fit();
+        self.confirmed_links.retain_recent();
+        self.confirmed_links.shrink_to_fit();
         self.confirming.retain_recent();
         self.confirming.shrink_to_fit();
     }
 
     /// Whether a caller may try a confirmation code at a link now.
     fn may_confirm(&self, peer: &caller::Peer, link: [u8; 32]) -> bool {
-        self.confirming.check_key(&peer.limited_as()).is_ok() && self.confirmations.check_key(&link).is_ok()
+        let caller = peer.limited_as();
+        self.confirming.check_key(&caller).is_ok()
+            && self.confirmations.check_key(&(link, caller)).is_ok()
+            && self.confirmed_links.check_key(&link).is_ok()
     }
 }
 
@@ -150,6 +162,10 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         let over_tls = state.app.settings.public_base.starts_with("https://");
         let approve = Router::new()
             .route("/approve/{token}", get(approve::show::get).post(approve::answer::post))
+            // A link that lost its token, or was broken by a slash.
+            .route("/approve/", get(approve::show::nothing))
+            .route("/approve/{token}/{*rest}", get(approve::show::nothing))
+            .route("/dispute/", get(approve::show::nothing))
             .route("/dispute/{token}", get(approve::dispute::get).post(approve::dispute::post))
             .route("/enter", get(approve::enter::get).post(approve::enter::post))
             .route("/about-mail", get(approve::about_mail::get))

@@ -31,6 +31,13 @@ pub struct AnswerRow {
 }
 
 impl Tx<'_> {
+    /// Whether a mail was answered with a refusal or a report, in time or late.
+    pub async fn has_refused(&mut self, mail: &[u8]) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM answers WHERE mail_id = $1 AND answer IN ('reject', 'report') LIMIT 1";
+        let found: Option<i32> = in_tx!(self, |db| sqlx::query_scalar(SQL).bind(mail).fetch_optional(db).await?);
+        Ok(found.is_some())
+    }
+
     /// Keeps an answer.
     pub async fn insert_answer(&mut self, row: &AnswerRow) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO answers (id, mail_id, at, answer, scope, signer, reason, peer, user_agent, won)

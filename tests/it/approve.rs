@@ -45,7 +45,7 @@ async fn an_approval_takes_a_post_and_is_told_with_its_evidence(app: TestApp) {
     let (status, page) = again("approve").await;
     assert!(status == 409 && page.contains("承認の手続きは完了しています"), "a double click sees the receipt");
     let (status, page) = again("reject").await;
-    assert!(status == 409 && page.contains("先に手続きが完了しました") && page.contains("記録されていません"));
+    assert!(status == 409 && page.contains("先に手続きが完了しました") && page.contains("採用されていません"));
 
     let after = app.order(&order).await;
     assert_eq!(after["state"], "completed");
@@ -115,7 +115,11 @@ async fn of_two_links_to_one_name_one_decides(app: TestApp) {
     assert_eq!(statuses, [303, 409]);
     app.run_jobs().await;
     let kinds = app.event_types(&order).await;
-    assert_eq!(kinds.iter().filter(|kind| kind.starts_with("validation.")).count(), 1, "{kinds:?}");
+    assert_eq!(
+        kinds.iter().filter(|kind| kind.starts_with("validation.") && *kind != "validation.disputed").count(),
+        1,
+        "{kinds:?}"
+    );
     assert_eq!(kinds.iter().filter(|kind| *kind == "order.completed").count(), 1, "{kinds:?}");
 }
 
@@ -454,6 +458,15 @@ async fn an_answer_like_a_scanners_counts_and_is_marked() {
         app.page(link).await;
     }
     assert_eq!(app.approve(&calm).await.0, 303, "never refused for it");
+    let (_, orders) = app.get("/v1/orders?state=completed").await;
+    let mut marks = Vec::new();
+    for order in orders["orders"].as_array().unwrap() {
+        let (_, timeline) = app.get(&format!("/v1/orders/{}/events", order["id"].as_str().unwrap())).await;
+        let marked = timeline["events"].as_array().unwrap().iter().filter(|event| event["type"] == "answer.marked");
+        marks.extend(marked.map(|event| event["data"]["marks"].clone()));
+    }
+    marks.sort_by_key(ToString::to_string);
+    assert_eq!(marks, [json!(["opened-many-links"]), json!(["seconds-after-sending"])]);
     let marked = app.hooks.received().into_iter().any(|hook| hook.kind() == "answer.marked");
     assert!(!marked, "the ordering system is not told");
 }
@@ -550,4 +563,52 @@ async fn an_approval_that_waits_outlives_the_others_deadline() {
     app.clock.advance(Duration::from_secs(3600));
     assert_eq!(state_of(&app, &order).await, "approved", "nobody is left who could refuse");
     assert!(app.hooks.taken("validation.expired").is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_after_somebody_elses_approval_is_told_as_an_objection() {
+    let app = TestApp::sqlite().await;
+    let both = ["admin@example.jp", "webmaster@example.jp"];
+    let body = json!({"order_ref": "A-1", "names": ["www.example.jp"], "approvers": both, "notify": ["staff@reseller.example"]});
+    let order = app.place(&body).await;
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(60));
+    let link = |to: &str| app.approval_mails().into_iter().find(|mail| mail.rcpt_to == [to]).unwrap().link().unwrap();
+    let (first, second) = (link(both[0]), link(both[1]));
+    let nonce = app.nonce(&second).await;
+    assert_eq!(app.approve(&first).await.0, 303);
+    for _ in 0..2 {
+        let (status, page) = app.send_form(&second, &[("decision", "report"), ("nonce", &nonce)]).await;
+        assert!(status == 409 && page.contains("異議として申請の窓口に知らせました"), "{page}");
+    }
+    app.run_jobs().await;
+    let told = app.hooks.taken("validation.disputed");
+    assert_eq!((told.len(), told[0].body["data"]["disputed_by"].as_str()), (1, Some("webmaster@example.jp")));
+    assert_eq!(app.order(&order).await["validations"][0]["state"], "approved");
+    let mut heard: Vec<_> = app.notices().into_iter().filter(|(kind, _)| kind == "disputed").map(|(_, to)| to).collect();
+    heard.sort();
+    assert_eq!(heard, ["operators@dcv.example.net", "staff@reseller.example"]);
+}
+
+#[tokio::test]
+async fn a_receipt_tells_nobody_of_names_they_were_not_asked_for() {
+    let app = TestApp::sqlite().await;
+    let body = json!({"order_ref": "A-1", "names": ["a.example.co.jp", "b.example.co.jp"], "approvers": [
+        {"email": "admin@example.co.jp", "adn": "example.co.jp"},
+        {"email": "admin@a.example.co.jp", "adn": "a.example.co.jp", "names": ["a.example.co.jp"]}]});
+    app.place(&body).await;
+    app.run_jobs().await;
+    let link = app.approval_mails().into_iter().find(|mail| mail.rcpt_to == ["admin@example.co.jp"]).unwrap().link().unwrap();
+    assert_eq!(app.approve(&link).await.0, 303);
+    app.run_jobs().await;
+    let receipt =
+        |to: &str| app.inbox.arrived().into_iter().find(|mail| mail.link().is_none() && mail.rcpt_to == [to]).unwrap().text();
+    assert!(receipt("admin@example.co.jp").contains("b.example.co.jp"));
+    let theirs = receipt("admin@a.example.co.jp");
+    assert!(theirs.contains("a.example.co.jp") && !theirs.contains("b.example.co.jp"), "{theirs}");
+    let dispute = theirs.lines().find(|line| line.contains("/dispute/")).unwrap();
+    assert_eq!(app.send_form(dispute, &[("sure", "yes")]).await.0, 303);
+    app.run_jobs().await;
+    let told = app.hooks.taken("validation.disputed");
+    assert_eq!((told.len(), told[0].body["data"]["name"].as_str()), (1, Some("a.example.co.jp")));
 }

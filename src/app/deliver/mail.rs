@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject};
+use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, without_link};
 use crate::app::lookups::{self, Freshness};
 use crate::app::{App, preflight};
 use crate::dcv::contact::constructed::ADN_REFUSED;
@@ -14,8 +14,8 @@ use crate::dcv::mail_host::MailHost;
 use crate::dcv::method;
 use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::Delivery;
+use crate::dcv::return_path;
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
-use crate::dcv::{redact, return_path};
 use crate::ports::{Outgoing, SendFailure};
 use crate::store::{ClaimedEffect, MailRow, ON_RELEASE, Outcome, Said, StoreError};
 
@@ -130,11 +130,6 @@ async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<At
             Attempt { dialogue: trouble.dialogue.iter().map(|line| without_link(app, line)).collect(), ..attempt }
         }
     })
-}
-
-/// What a relay said, without a link that it may have quoted from the message.
-fn without_link(app: &App, text: &str) -> String {
-    String::from_utf8_lossy(&redact::without_tokens_in_line(&app.keys, text.as_bytes())).into_owned()
 }
 
 /// How far apart mails come back that wait for one recipient's cap.

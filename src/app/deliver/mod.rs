@@ -7,8 +7,8 @@ mod webhook;
 use std::time::Duration;
 
 use super::App;
-use crate::dcv::retry;
 use crate::dcv::timestamp::Timestamp;
+use crate::dcv::{redact, retry};
 use crate::store::{ClaimedEffect, EffectKind, Outcome, StoreError};
 
 pub(super) use mail::mail_data;
@@ -48,4 +48,9 @@ fn subject(effect: &ClaimedEffect) -> Result<[u8; 16], StoreError> {
 /// Said of an attempt whose lease was taken: a late worker writes nothing.
 fn lease_was_lost(effect: &ClaimedEffect) {
     tracing::warn!(?effect, "the lease was lost; what came of the attempt is not recorded");
+}
+
+/// What a relay said, without a link that it may have quoted from the message.
+fn without_link(app: &App, text: &str) -> String {
+    String::from_utf8_lossy(&redact::without_tokens_in_line(&app.keys, text.as_bytes())).into_owned()
 }

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use super::{language, not_opened, pages, unavailable};
 use crate::app::answer::answer;
 use crate::app::open_link::{Opened, open_link};
-use crate::dcv::decision::{Answer, Refusal, Scope};
-use crate::dcv::field::FieldError;
+use crate::dcv::decision::{Answer, REASON_MAX_CHARS, Refusal, Scope};
+use crate::dcv::field::{FieldError, is_one_line};
 use crate::dcv::profile::Confirm;
 use crate::http::caller::Peer;
 use crate::http::{Code, HttpState, Problem};
@@ -54,12 +54,20 @@ async fn answered(
     let entered = Entered {
         scope: given("scope"),
         signer: given("signer"),
-        reason: given("reason"),
+        reason: reason(&given("reason")),
         authority: given("authority") == "yes",
         code: given("code"),
     };
     if let Some(refusal) = &opened.closed {
-        return Ok(pages::closed(&state.app, &opened, refusal, lang, Some(&given("decision")), false));
+        // A refusal that comes after somebody else's approval is an objection, and goes on to be taken as one.
+        let decision = given("decision");
+        let fits = opened.nonce_fits(&state.app, &given("nonce"));
+        let objects = *refusal == Refusal::Decided && matches!(decision.as_str(), "reject" | "report") && fits;
+        if !objects {
+            // What was not sent by the page is not told as taken.
+            let late = if fits || decision == "approve" { decision.as_str() } else { "" };
+            return Ok(pages::closed(&state.app, &opened, refusal, lang, Some(late), false));
+        }
     }
     let form_error = |errors: &[FieldError]| pages::form(&state.app, &opened, lang, &entered, errors);
     if !opened.nonce_fits(&state.app, &given("nonce")) {
@@ -96,6 +104,13 @@ async fn answered(
             Ok(pages::closed(&state.app, &opened, &refusal, lang, Some(&given("decision")), false))
         }
     }
+}
+
+/// A reason as it is kept: nobody's refusal fails for how they wrote it.
+fn reason(text: &str) -> String {
+    let plain = text.replace("\r\n", "\n");
+    let plain = plain.chars().map(|c| if c == '\n' || is_one_line(c.encode_utf8(&mut [0; 4])) { c } else { ' ' });
+    plain.take(REASON_MAX_CHARS).collect()
 }
 
 fn scope(text: &str) -> Result<Option<Scope>, FieldError> {

@@ -49,7 +49,7 @@ pub(in crate::http) async fn post(
     if !sure {
         return pages::dispute(&state.app, &opened, StatusCode::UNPROCESSABLE_ENTITY, lang);
     }
-    if let Err(error) = dispute(&state.app, &opened, peer.as_evidence(false)).await {
+    if let Err(error) = dispute(&state.app, &opened, peer.as_evidence(state.readers.read_many(&peer))).await {
         return unavailable(&state, &error, lang);
     }
     let location = format!("{}/dispute/{token}?lang={lang}", state.app.settings.public_base);

@@ -8,15 +8,16 @@ use crate::app::dispute::Disputable;
 use crate::app::open_link::Opened;
 use crate::app::{App, english_time, japanese_time};
 use crate::dcv::decision::{Refusal, Scope};
+use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
-use crate::dcv::method;
 use crate::dcv::order::ValidationState;
-use crate::dcv::profile::Asked;
+use crate::dcv::profile::{Asked, Confirm};
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, Problem};
 use crate::render::{
-    AboutMailPage, ApproveForm, ClosedPage, DisputePage, EnterPage, Entered, FormErrorView, NameView, ScopeView,
+    AboutMailPage, ApproveForm, ClosedPage, DisputePage, EnterPage, Entered, FactsView, FormErrorView, NameView, ScopeView,
 };
+use crate::store::ValidationRow;
 
 /// A page without a form: its status, heading and what it says, Japanese and English.
 struct Closed {
@@ -86,6 +87,7 @@ pub(super) fn about_mail(app: &App, lang: &'static str) -> Response {
         static_base: &app.settings.public_base,
         sender: &app.settings.from,
         link_base: format!("{}/approve/", app.settings.public_base),
+        dispute_base: format!("{}/dispute/", app.settings.public_base),
     };
     html(app, StatusCode::OK, "approve/about-mail.html", &context)
 }
@@ -136,8 +138,19 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
     let default = page.scope_default.filter(|_| errors.is_empty()).map_or("", Scope::as_str);
     let entered =
         Entered { scope: if entered.scope.is_empty() { default.to_owned() } else { entered.scope.clone() }, ..entered.clone() };
+    // A single scope is not chosen, and so must be told.
+    let only_scope = match scopes[..] {
+        [one] if one != Scope::Order => scope_text(one, adn, lang),
+        _ => String::new(),
+    };
+    let names = opened.facts.names.iter().map(|name| NameView { state: state_text(&name.state, lang), ..name.clone() }).collect();
+    let mut facts = FactsView { names, ..opened.facts.clone() };
+    if page.confirm == Confirm::Address {
+        // What is asked for must not stand above the question.
+        facts.recipient = EmailAddress::parse(&facts.recipient).map_or_else(|_| String::new(), |address| address.masked());
+    }
     let context = ApproveForm {
-        facts: &opened.facts,
+        facts: &facts,
         service: &app.settings.service,
         lang,
         static_base: &app.settings.public_base,
@@ -154,22 +167,19 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
         scope_hint: if lang == "ja" { &page.scope_hint_ja } else { "" },
         approve_label: if lang == "ja" { &page.approve_label_ja } else { &page.approve_label_en },
         reject_label: if lang == "ja" { &page.reject_label_ja } else { &page.reject_label_en },
-        reusable: reusable(opened, app, lang),
+        only_scope,
         entered: &entered,
         errors: errors
             .iter()
-            .map(|error| FormErrorView { field: error.pointer.clone(), text: error_text(error, lang) })
+            .map(|error| {
+                // What belongs to no field leads to the buttons.
+                let field = if error.pointer == "nonce" { "decision" } else { &error.pointer };
+                FormErrorView { field: field.to_owned(), text: error_text(error, lang) }
+            })
             .collect(),
         wrong: errors.iter().map(|error| error.pointer.clone()).collect(),
     };
     html(app, status, "approve/form.html", &context)
-}
-
-/// Until when an approval given now could be used again; empty where it could not.
-fn reusable(opened: &Opened, app: &App, lang: &str) -> String {
-    let Ok(source) = opened.mail.source() else { return String::new() };
-    let until = method::reusable_until(source.method(), opened.mail.initiated_at()).filter(|until| *until > app.now());
-    until.map_or_else(String::new, |until| if lang == "ja" { japanese_time(until) } else { english_time(until) })
 }
 
 /// A link that cannot be answered, and what became of it. `late` is the answer that came too late, where one was given; `receipt` says
@@ -183,7 +193,9 @@ pub(super) fn closed(
     receipt: bool,
 ) -> Response {
     let asked = &opened.asked;
-    let ended = asked.iter().find_map(|one| one.ended_at).map(Timestamp::from_unix_micros);
+    // What this link did stands before what others did.
+    let by_this = |one: &&ValidationRow| one.mail_id.as_ref() == Some(&opened.mail.id);
+    let ended = asked.iter().filter(by_this).chain(asked.iter()).find_map(|one| one.ended_at).map(Timestamp::from_unix_micros);
     let when = |ja: &str, en: &str| {
         ended.map(|at| [format!("{ja}: {}", japanese_time(at)), format!("{en}: {}", english_time(at))]).unwrap_or_default()
     };
@@ -197,8 +209,15 @@ pub(super) fn closed(
                 None if receipt => (StatusCode::OK, received(heading)),
                 None => (StatusCode::OK, heading),
                 Some(_) if repeated => (StatusCode::CONFLICT, heading),
+                Some("reject" | "report") if asked.iter().any(|one| one.state == "approved" && !by_this(&one)) => {
+                    lines.push(pair(
+                        "今回の回答で決定は変わりませんが、異議として申請の窓口に知らせました。",
+                        "Your answer does not change the decision; those who handle the request are told that you object.",
+                    ));
+                    (StatusCode::CONFLICT, ["先に手続きが完了しました", "Someone has already answered"])
+                }
                 Some(_) => {
-                    lines.push(pair("今回の入力は記録されていません。", "Your entry was not used."));
+                    lines.push(pair("今回の回答は採用されていません。", "Your entry was not used."));
                     (StatusCode::CONFLICT, ["先に手続きが完了しました", "Someone has already answered"])
                 }
             };
@@ -210,8 +229,8 @@ pub(super) fn closed(
             vec![
                 [format!("期限: {}", opened.facts.deadline_ja), format!("Deadline: {}", opened.facts.deadline_en)],
                 pair(
-                    "お手続きが必要な場合は、申請の窓口へ再送をご依頼ください。",
-                    "If it is still needed, ask the applicant to have a new e-mail sent.",
+                    "証明書が必要な場合は、申請組織に、あらためてお申し込みいただくようお伝えください。",
+                    "If the certificate is still wanted, ask the applicant to apply again.",
                 ),
             ],
         ),
@@ -318,17 +337,8 @@ fn decided(opened: &Opened) -> ([&'static str; 2], [String; 2]) {
             ),
         )
     } else {
-        let names = |state: &str| {
-            told.iter().filter(|one| one.state == state).map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ")
-        };
-        let (approved, refused) = (names("approved"), names("rejected"));
-        (
-            ["お手続きは完了しています", "This request has been answered"],
-            pair(
-                &format!("承認: {approved} / 承認しない: {refused}"),
-                &format!("Approved: {approved} / not approved: {refused}"),
-            ),
-        )
+        // What became of each name stands below.
+        (["お手続きは完了しています", "This request has been answered"], pair("", ""))
     }
 }
 

@@ -12,6 +12,16 @@ use crate::http::HttpState;
 use crate::http::caller::Peer;
 use crate::render::Entered;
 
+/// What is no link at all gets the page for a wrong one.
+pub(in crate::http) async fn nothing(
+    State(state): State<HttpState>,
+    Query(query): Query<HashMap<String, String>>,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Response {
+    not_opened(&state, &peer, language(&query, &headers, None))
+}
+
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
     Path(token): Path<String>,
