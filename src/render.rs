@@ -162,6 +162,8 @@ pub struct ApprovalMail<'a> {
     pub about_url: String,
     /// The confirmation code; empty where the profile asks for none.
     pub code: String,
+    /// What the page's buttons say: to approve and to refuse, in Japanese and in English.
+    pub labels: Labels<'a>,
     /// Other recipients, masked.
     pub others: Vec<String>,
 }
@@ -274,6 +276,22 @@ impl<'a> NoticeView<'a> {
     }
 }
 
+/// What the approve page's buttons say.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[expect(missing_docs, reason = "each field is the button of its name")]
+pub struct Labels<'a> {
+    pub approve_ja: &'a str,
+    pub approve_en: &'a str,
+    pub reject_ja: &'a str,
+    pub reject_en: &'a str,
+}
+
+impl Default for Labels<'_> {
+    fn default() -> Self {
+        Self { approve_ja: "承認する", approve_en: "Approve", reject_ja: "承認しない", reject_en: "Do not approve" }
+    }
+}
+
 /// What was typed into the form, to show it again.
 #[derive(Debug, Clone, Default, Serialize)]
 #[expect(missing_docs, reason = "each field is the form field of its name")]
@@ -318,6 +336,7 @@ pub struct ApproveForm<'a> {
     pub signer: &'static str,
     pub authority_check: bool,
     pub confirm: &'static str,
+    pub may_approve: bool,
     pub scope_hint: &'a str,
     pub approve_label: &'a str,
     pub reject_label: &'a str,
@@ -430,6 +449,7 @@ impl Renderer {
                     enter_url: "sample-enter".to_owned(),
                     about_url: "sample-about".to_owned(),
                     code: "sample-code".to_owned(),
+                    labels: Labels::default(),
                     others,
                 };
                 let ApprovalParts { text, html, .. } = self.approval_mail(&mail)?;
@@ -473,6 +493,7 @@ impl Renderer {
                 signer: "required",
                 authority_check: true,
                 confirm: "code",
+                may_approve: true,
                 scope_hint: "",
                 approve_label: "",
                 reject_label: "",
@@ -660,6 +681,7 @@ mod tests {
             enter_url: String::new(),
             about_url: String::new(),
             code: String::new(),
+            labels: Labels::default(),
             others: Vec::new(),
         };
         let text = renderer.approval_mail(&mail).unwrap().text;

@@ -12,12 +12,12 @@ use crate::dcv::id::{EffectId, LookupId, MailId, OrderId};
 use crate::dcv::link::{self, RandomValue};
 use crate::dcv::name::{CertificateName, Fqdn};
 use crate::dcv::order::{self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderKind, PlannedMail};
-use crate::dcv::profile::{Confirm, SubjectFields, Versioned};
+use crate::dcv::profile::{Confirm, Page, SubjectFields, Versioned};
 use crate::dcv::resend::next_reminder;
 use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Letter;
-use crate::render::{ApprovalMail, ApprovalParts, NameView};
+use crate::render::{ApprovalMail, ApprovalParts, Labels, NameView};
 use crate::store::{EffectKind, MailRow, NewEffect, OrderRow, StoreError, Tx, ValidationRow};
 
 /// What is asked of whom, under which rules.
@@ -204,6 +204,7 @@ fn write_mail(
         url: &url,
         enter_url: format!("{}/enter", app.settings.public_base),
         about_url: format!("{}/about-mail", app.settings.public_base),
+        labels: labels(&profile.page),
         code: if profile.page.confirm == Confirm::Code {
             spaced(&link::confirmation_code(&app.keys, &random))
         } else {
@@ -229,6 +230,17 @@ fn write_mail(
     let bytes = app.ports.mail_out.compose(&letter).map_err(|error| AskError::Mail(error.to_string()))?;
     row.content_hash = Sha256::digest(&bytes).to_vec();
     Ok((row, bytes))
+}
+
+/// What the page's buttons say under a profile.
+fn labels(page: &Page) -> Labels<'_> {
+    let standard = Labels::default();
+    Labels {
+        approve_ja: if page.approve_label_ja.is_empty() { standard.approve_ja } else { &page.approve_label_ja },
+        approve_en: if page.approve_label_en.is_empty() { standard.approve_en } else { &page.approve_label_en },
+        reject_ja: if page.reject_label_ja.is_empty() { standard.reject_ja } else { &page.reject_label_ja },
+        reject_en: if page.reject_label_en.is_empty() { standard.reject_en } else { &page.reject_label_en },
+    }
 }
 
 /// A code in groups of four digits, as people read it.

@@ -6,7 +6,8 @@ use super::{App, facts_view};
 use crate::dcv::decision::{self, AskedMail, Confirmed, Refusal, Scope};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::link::{self, RandomValue};
-use crate::dcv::profile::{Confirm, Versioned};
+use crate::dcv::method::{self, RuleStatus};
+use crate::dcv::profile::{Compliance, Confirm, Versioned};
 use crate::dcv::timestamp::Timestamp;
 use crate::render::{FactsView, NameView};
 use crate::store::{Asked, MailRow, OrderRow, StoreError, ValidationRow};
@@ -35,6 +36,13 @@ impl Opened {
     #[must_use]
     pub fn nonce_fits(&self, app: &App, nonce: &str) -> bool {
         link::page_nonce_fits(&app.keys, &self.random, &shown(&self.facts), nonce)
+    }
+
+    /// Whether the rules of the day forbid approving by this mail's method; it can be refused all the same.
+    #[must_use]
+    pub fn is_forbidden(&self, now: Timestamp) -> bool {
+        let rule = self.mail.source().map(|source| method::rule(source.method(), now).status);
+        self.profile.profile.compliance == Compliance::Enforce && rule.is_ok_and(|status| status == RuleStatus::MustNot)
     }
 
     /// Whether what was entered is the confirmation that the profile asks for.

@@ -186,10 +186,25 @@ async fn looking_changes_nothing_however_often() {
     let (order, link) = sent(&app).await;
     let before = app.order(&order).await;
     let first = app.page(&link).await.1;
-    for _ in 0..30 {
-        let head = app.client.request(Method::HEAD, &link).send().await.unwrap();
+    for _ in 0..100 {
+        let head = app.client.request(Method::HEAD, &link).header("sec-purpose", "prefetch;prerender").send().await.unwrap();
         assert_eq!(head.status(), 200);
         assert_eq!(app.page(&link).await.1, first, "a view spends nothing");
+    }
+    // Every link on the page is followed, and every button pressed with the form as it was rendered.
+    for href in
+        first.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).filter(|href| !href.starts_with("mailto:"))
+    {
+        let href = href.replace("&#x2f;", "/").replace("&amp;", "&");
+        let url = reqwest::Url::parse(&link).unwrap().join(&href).unwrap();
+        assert_eq!(app.client.get(url).send().await.unwrap().status(), 200, "{href}");
+    }
+    let nonce = app.nonce(&link).await;
+    for decision in first.split("name=\"decision\" value=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        let form = [("nonce", nonce.as_str()), ("signer", ""), ("reason", ""), ("decision", decision)];
+        if matches!(decision, "" | "approve") {
+            assert_eq!(app.send_form(&link, &form).await.0, 422, "{decision}");
+        }
     }
     assert_eq!(app.order(&order).await, before);
     assert_eq!(app.event_types(&order).await.len(), 2);
@@ -244,10 +259,22 @@ async fn a_wrong_link_is_unknown_and_limits_its_caller_but_no_genuine_link() {
 #[tokio::test]
 async fn a_forged_link_never_reaches_the_database() {
     let app = TestApp::sqlite().await;
+    let (_, link) = sent(&app).await;
     app.app.store.close().await;
-    let (status, page) = app.page(&format!("{}/approve/{}", app.base, "A".repeat(60))).await;
-    assert_eq!(status, 404, "answered without a database");
-    assert!(page.contains("URLを確認できません"));
+    let (base, token) = link.rsplit_once('/').unwrap();
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut forged = vec!["A".repeat(60), token[..59].to_owned(), format!("{token}A"), "%FF".to_owned(), String::new()];
+    for at in 0..60 {
+        // The genuine one with one bit of one character turned.
+        let place = alphabet.iter().position(|letter| *letter == token.as_bytes()[at]).unwrap() ^ (1 << (at % 6));
+        forged.push(format!("{}{}{}", &token[..at], char::from(alphabet[place]), &token[at + 1..]));
+    }
+    for (nth, forged) in forged.iter().enumerate() {
+        let (status, page) = app.page(&format!("{base}/{forged}")).await;
+        assert!(matches!(status, 400 | 404 | 429), "{forged}: {status}, without a database");
+        assert!(nth > 0 || page.contains("URLを確認できません"));
+    }
+    assert_eq!(app.page(&link).await.0, 503, "the genuine one is looked up");
 }
 
 #[tokio::test]
@@ -611,4 +638,20 @@ async fn a_receipt_tells_nobody_of_names_they_were_not_asked_for() {
     app.run_jobs().await;
     let told = app.hooks.taken("validation.disputed");
     assert_eq!((told.len(), told[0].body["data"]["name"].as_str()), (1, Some("a.example.co.jp")));
+}
+
+#[tokio::test]
+async fn where_the_rules_forbid_approving_the_page_says_so_and_refusing_works() {
+    let profile = "extends = \"standard\"\ncompliance = \"enforce\"\naddresses.sources = [\"constructed\"]\n";
+    let app = TestApp::with_profiles(&[("public", profile)]).await;
+    let last_day = dcvd::dcv::timestamp::Timestamp::parse_rfc3339("2028-03-14T00:00:00Z").unwrap();
+    app.clock.advance(last_day.since(crate::support::fakes::START));
+    let link = placed_under(&app, "public").await;
+    assert!(app.page(&link).await.1.contains("value=\"approve\""));
+    app.clock.advance(Duration::from_secs(86_400));
+    let (status, page) = app.page(&link).await;
+    assert!(status == 200 && page.contains("この方法による承認は受け付けられません") && !page.contains("value=\"approve\""));
+    let nonce = app.nonce(&link).await;
+    assert_eq!(app.send_form(&link, &[("decision", "approve"), ("authority", "yes"), ("nonce", &nonce)]).await.0, 409);
+    assert_eq!(app.send_form(&link, &[("decision", "reject"), ("nonce", &nonce)]).await.0, 303);
 }

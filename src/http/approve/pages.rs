@@ -164,6 +164,7 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
         },
         authority_check: page.authority_check,
         confirm: page.confirm.as_str(),
+        may_approve: !opened.is_forbidden(app.now()),
         scope_hint: if lang == "ja" { &page.scope_hint_ja } else { "" },
         approve_label: if lang == "ja" { &page.approve_label_ja } else { &page.approve_label_en },
         reject_label: if lang == "ja" { &page.reject_label_ja } else { &page.reject_label_en },
