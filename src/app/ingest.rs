@@ -133,7 +133,10 @@ async fn without_mail(
     let (fate, why) = (fate(returned), why(returned));
     // The canary itself; a report about it says what it says.
     let is_canary = matches!(mine, Some((_, NoticeKind::Canary))) && fate.is_none();
-    let replied = if kind == Kind::Reply && !is_canary { forwarded(app, written, None, now)? } else { Vec::new() };
+    // What answers the operators' own mail is not passed on to them again: a machine that answers everything would never stop.
+    let theirs = |kind| matches!(kind, NoticeKind::Reply | NoticeKind::Digest | NoticeKind::Bounced | NoticeKind::Disputed);
+    let passed_on = kind == Kind::Reply && !is_canary && !mine.is_some_and(|(_, kind)| theirs(kind));
+    let replied = if passed_on { forwarded(app, written, None, now)? } else { Vec::new() };
     let mut ids = app.id_source();
     let kept: Result<bool, StoreError> = app
         .store

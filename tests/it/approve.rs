@@ -615,6 +615,8 @@ async fn a_refusal_after_somebody_elses_approval_is_told_as_an_objection() {
     let mut heard: Vec<_> = app.notices().into_iter().filter(|(kind, _)| kind == "disputed").map(|(_, to)| to).collect();
     heard.sort();
     assert_eq!(heard, ["operators@dcv.example.net", "staff@reseller.example"]);
+    let answers = app.app.store.answers(OrderId::parse(order["id"].as_str().unwrap()).unwrap()).await.unwrap();
+    assert_eq!(answers.len(), 2, "the approval and one objection, however often it was pressed");
 }
 
 #[tokio::test]

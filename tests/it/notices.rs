@@ -130,6 +130,13 @@ async fn what_a_person_writes_reaches_the_operators_without_the_link(app: TestAp
     let text = forwarded.text();
     assert!(text.contains("yamada@example.jp") && text.contains(order["id"].as_str().unwrap()), "{text}");
     assert!(text.contains("/approve/[link]"), "{text}");
+    // The operators' own mailbox answers each notice: that goes round no second time.
+    let vacation = format!("From: operators@dcv.example.net\nTo: {}\nSubject: away\n\nBack on Monday.\n", forwarded.mail_from);
+    ingest(&app.app, vacation.as_bytes(), None).await.unwrap();
+    let answer = vacation.replace("Subject: away", "Subject: Re: x\nIn-Reply-To: <x@dcv.example.net>");
+    ingest(&app.app, answer.as_bytes(), None).await.unwrap();
+    app.run_jobs().await;
+    assert_eq!(app.notices().iter().filter(|(kind, _)| kind == "reply").count(), 2);
     let page = app.client.get(format!("{}/admin/returned?lang=en", app.base)).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("Is this you?"), "a stray is shown");
 }
