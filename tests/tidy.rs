@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "src/render.rs",
+        "src/render",
         &["crate::app", "crate::http", "crate::jobs", "crate::adapters", "crate::store", "crate::config", "crate::cli"],
     ),
     (
