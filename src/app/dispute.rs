@@ -20,7 +20,7 @@ pub struct Disputable {
     pub notice: NoticeRow,
     /// Its order.
     pub order: OrderRow,
-    /// The names that the answer approved and that still stand so.
+    /// The names that the answer approved and whose approval stands, counted or waiting for a veto.
     pub names: Vec<ValidationRow>,
     /// The mail that was answered.
     pub mail: MailRow,
@@ -52,7 +52,12 @@ pub async fn open(app: &App, token: &str) -> Result<Option<Disputable>, StoreErr
 
 /// Whether a name was approved by a mail.
 fn is_by(one: &ValidationRow, mail: &MailRow) -> bool {
-    one.mail_id.as_ref() == Some(&mail.id) && one.state == ValidationState::Approved.as_str()
+    one.mail_id.as_ref() == Some(&mail.id) && stands(one)
+}
+
+/// Whether an approval stands: it counts, or it waits for a veto and will count.
+fn stands(one: &ValidationRow) -> bool {
+    one.state == ValidationState::Approved.as_str() || one.veto_ends_at.is_some()
 }
 
 /// Takes a dispute, once for each receipt.
@@ -71,13 +76,14 @@ pub async fn dispute(app: &App, opened: &Disputable, caller: Caller) -> Result<(
             Box::pin(async move {
                 let missing = || StoreError::inconsistent("notices", "order_id", notice_id.as_bytes());
                 let order = tx.lock_order(order_id).await?.ok_or_else(missing)?;
-                if !tx.dispute(notice_id, now).await? {
+                let validations = tx.validations(order_id).await?;
+                let names: Vec<&ValidationRow> =
+                    validations.iter().filter(|one| disputed.contains(&one.id) && stands(one)).collect();
+                // What stands no more is not objected to, nor said to have been.
+                if names.is_empty() || !tx.dispute(notice_id, now).await? {
                     return Ok(());
                 }
                 let mails = tx.mails(order_id).await?;
-                let validations = tx.validations(order_id).await?;
-                let names: Vec<&ValidationRow> =
-                    validations.iter().filter(|one| disputed.contains(&one.id) && one.state == "approved").collect();
                 record(tx, &profile, &order, &mails, &names, (&by, caller), &operators, &routes, now, &mut ids).await
             })
         })

@@ -593,6 +593,29 @@ async fn an_approval_that_waits_outlives_the_others_deadline() {
 }
 
 #[tokio::test]
+async fn an_approval_that_waits_may_be_disputed_and_one_that_was_vetoed_need_not() {
+    for vetoed in [false, true] {
+        let app = TestApp::with_profiles(&[("veto", VETO)]).await;
+        let (order, [first, second]) = two_are_asked(&app).await;
+        assert_eq!(app.approve(&first).await.0, 303);
+        assert_eq!(state_of(&app, &order).await, "pending");
+        let receipt = app.inbox.arrived().into_iter().find(|mail| mail.link().is_none()).unwrap().text();
+        let dispute = receipt.lines().find(|line| line.contains("/dispute/")).unwrap().to_owned();
+        if vetoed {
+            let nonce = app.nonce(&second).await;
+            assert_eq!(app.send_form(&second, &[("decision", "reject"), ("nonce", &nonce)]).await.0, 303);
+        }
+        assert_eq!(app.send_form(&dispute, &[("sure", "yes")]).await.0, 303);
+        assert_eq!(state_of(&app, &order).await, if vetoed { "rejected" } else { "pending" });
+        let told = app.hooks.taken("validation.disputed");
+        assert_eq!(told.len(), usize::from(!vetoed), "{told:?}");
+        assert!(told.iter().all(|one| one.body["data"]["state"] == "pending"), "{told:?}");
+        let heading = if vetoed { "この承認は有効ではありません" } else { "異議を受け付けています" };
+        assert!(app.page(&dispute).await.1.contains(heading));
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_after_somebody_elses_approval_is_told_as_an_objection() {
     let app = TestApp::sqlite().await;
     let both = ["admin@example.jp", "webmaster@example.jp"];

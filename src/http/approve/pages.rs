@@ -92,15 +92,26 @@ pub(super) fn about_mail(app: &App, lang: &'static str) -> Response {
     html(app, StatusCode::OK, "approve/about-mail.html", &context)
 }
 
-/// The page of a dispute link: the question, or that it was taken.
+/// The page of a dispute link: the question, that it was taken, or that no approval is left to dispute.
 pub(super) fn dispute(app: &App, opened: &Disputable, status: StatusCode, lang: &'static str) -> Response {
     let request_id = opened.order.id().map(|id| id.to_string()).unwrap_or_default();
-    if opened.notice.disputed_at.is_some() || opened.names.is_empty() {
+    let closed = if opened.notice.disputed_at.is_some() {
         let line = pair(
             "承認に異議がある旨を受け付け、申請の窓口に知らせました。ほかに必要なお手続きはありません。",
             "We have taken note that the approval is disputed, and told those who handle the request. There is nothing more to do.",
         );
-        let page = Closed::new(StatusCode::OK, ["異議を受け付けています", "Your objection has been received"], line);
+        Some((["異議を受け付けています", "Your objection has been received"], line))
+    } else if opened.names.is_empty() {
+        let line = pair(
+            "この承認は取り消されているか、ほかの回答により無効になっています。異議のお手続きは必要ありません。",
+            "The approval was withdrawn or another answer ended it. There is nothing to dispute.",
+        );
+        Some((["この承認は有効ではありません", "This approval does not stand"], line))
+    } else {
+        None
+    };
+    if let Some((heading, line)) = closed {
+        let page = Closed::new(StatusCode::OK, heading, line);
         return closed_page(app, lang, Closed { told: Told { request_id, ..Told::default() }, ..page });
     }
     let context = DisputePage {
