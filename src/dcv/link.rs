@@ -289,19 +289,24 @@ pub fn pasted(text: &str) -> Pasted {
         .chars()
         .filter(|c| !c.is_whitespace() && !super::field::is_invisible(*c))
         .collect();
-    let from =
-        ["/approve/", "%2Fapprove%2F", "%2fapprove%2f"].iter().find_map(|mark| joined.rfind(mark).map(|at| at + mark.len()));
+    let behind = |marks: [&str; 3]| marks.iter().find_map(|mark| joined.rfind(mark).map(|at| at + mark.len()));
+    let approve = behind(["/approve/", "%2Fapprove%2F", "%2fapprove%2f"]);
+    let dispute = behind(["/dispute/", "%2Fdispute%2F", "%2fdispute%2f"]).filter(|_| approve.is_none());
+    let (from, whole) = (approve.or(dispute), if dispute.is_some() { DISPUTE_CHARS } else { TOKEN_CHARS });
     let rest = joined.get(from.unwrap_or(0)..).unwrap_or_default();
     let token: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
     match token.len() {
         // After the mark a token is whole, whatever text was pasted behind it.
-        TOKEN_CHARS.. if from.is_some() => Pasted::Token(token[..TOKEN_CHARS].to_owned()),
+        length if from.is_some() && length >= whole => Pasted::Token(token[..whole].to_owned()),
         TOKEN_CHARS => Pasted::Token(token),
         // A bare word is no beginning of a token.
         length if length < TOKEN_CHARS && (from.is_some() || length >= TOKEN_CHARS / 3) => Pasted::Cut,
         _ => Pasted::Nothing,
     }
 }
+
+/// Characters of a dispute token.
+const DISPUTE_CHARS: usize = 55;
 
 /// Octets of a dispute token: version, key id, the receipt's id, MAC.
 const DISPUTE_OCTETS: usize = 1 + 4 + 16 + MAC_OCTETS;

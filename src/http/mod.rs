@@ -199,18 +199,17 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         router = router.merge(admin).merge(metrics);
     }
     let (max_body_bytes, request_timeout) = (state.settings.max_body_bytes, state.settings.request_timeout);
-    layered(router, max_body_bytes, request_timeout).with_state(state)
+    let around = Around { request_timeout, pages: Some(state.clone()) };
+    layered(router, max_body_bytes, around).with_state(state)
 }
 
 /// Puts what every route needs around a router: limits, headers, problem documents, and a 500 where a handler panics.
-fn layered<S: Clone + Send + Sync + 'static>(router: Router<S>, max_body_bytes: usize, request_timeout: Duration) -> Router<S> {
+fn layered<S: Clone + Send + Sync + 'static>(router: Router<S>, max_body_bytes: usize, settings: Around) -> Router<S> {
     router
         .fallback(|| async { Problem::new(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
         // One layer: each further one would clone and box all those within it for every request.
-        .layer(
-            ServiceBuilder::new().layer(from_fn_with_state(request_timeout, around)).layer(DefaultBodyLimit::max(max_body_bytes)),
-        )
+        .layer(ServiceBuilder::new().layer(from_fn_with_state(settings, around)).layer(DefaultBodyLimit::max(max_body_bytes)))
 }
 
 /// What every answer says besides its own headers.
@@ -221,15 +220,29 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow")),
 ];
 
-/// Runs a handler: within its time, with a panic caught, its errors as problem documents, and one line in the log.
-async fn around(State(request_timeout): State<Duration>, request: Request, next: Next) -> Response {
+/// What is put around every handler.
+#[derive(Clone)]
+struct Around {
+    request_timeout: Duration,
+    /// Makes the pages of what went wrong, for those who use a browser.
+    pages: Option<HttpState>,
+}
+
+/// Runs a handler: within its time, with a panic caught, its errors as problem documents or pages, and one line in the log.
+async fn around(State(Around { request_timeout, pages }): State<Around>, request: Request, next: Next) -> Response {
     let line = access_log::Line::begin(&request);
+    let asked = approve::Asked::of(&request);
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = match tokio::time::timeout(request_timeout, handled).await {
         Ok(Ok(response)) => problem::dress(response),
         Ok(Err(panic)) => panicked(&*panic),
         Err(_) => Problem::new(Code::Unavailable).into_response(),
     };
+    if let (Some(state), Some(asked)) = (&pages, asked)
+        && problem::is_problem(&response)
+    {
+        response = approve::as_page(state, &asked, response.status());
+    }
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(value);
     }
@@ -263,7 +276,7 @@ mod tests {
             .route("/panic", get_route(panics))
             .route("/slow", get_route(|| async { std::future::pending::<()>().await }))
             .route("/fine", get_route(|| async { "fine" }));
-        let answer = layered(router, 1024, Duration::from_millis(50))
+        let answer = layered(router, 1024, Around { request_timeout: Duration::from_millis(50), pages: None })
             .oneshot(Request::get(path).body(Body::empty()).unwrap())
             .await
             .unwrap();

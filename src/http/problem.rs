@@ -63,6 +63,9 @@ codes! {
     SourceUnavailable = "source-unavailable", 503, "A source did not answer";
 }
 
+/// The media type of a problem document.
+const PROBLEM_JSON: &str = "application/problem+json";
+
 /// A problem document.
 #[derive(Debug)]
 pub struct Problem {
@@ -106,6 +109,11 @@ impl Problem {
         self.retry_after_secs = Some(secs);
         self
     }
+}
+
+/// Whether an answer is a problem document.
+pub(super) fn is_problem(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == PROBLEM_JSON.as_bytes())
 }
 
 /// Makes a problem document of an error that a layer or an extractor answered in its own words.
@@ -154,8 +162,7 @@ impl IntoResponse for Problem {
             body.insert("errors".to_owned(), json!(self.errors));
         }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response =
-            (status, [(header::CONTENT_TYPE, "application/problem+json")], Value::Object(body).to_string()).into_response();
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], Value::Object(body).to_string()).into_response();
         let headers = response.headers_mut();
         if let Some(secs) = self.retry_after_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));

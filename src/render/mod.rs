@@ -145,6 +145,7 @@ impl Renderer {
                 names: facts.names.clone(),
                 details: vec![("", String::new())],
                 enter_url: String::new(),
+                receipt: String::new(),
             };
             self.render("approve/closed.html", &closed)?;
             self.render("approve/enter.html", &EnterPage { service: &service, lang, static_base: "", error: "cut" })?;

@@ -335,6 +335,8 @@ pub struct ClosedPage<'a> {
     pub details: Vec<(&'static str, String)>,
     /// Where a broken link can be entered; empty where that does not help.
     pub enter_url: String,
+    /// What makes the address a receipt's; empty where it is none.
+    pub receipt: String,
 }
 
 /// `approve/enter.html`

@@ -193,6 +193,8 @@ impl Store {
         let read = SqlitePoolOptions::new()
             .max_connections(READ_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A file does not hang up: asking it for a sign of life before each read would double what a read costs.
+            .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         Ok(Self { pools: Pools::Sqlite { read, writer: Writer::start(conn) } })

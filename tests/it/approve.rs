@@ -356,13 +356,18 @@ async fn a_name_that_one_approver_refused_stays_refused_and_the_rest_can_be_answ
     assert_eq!(states, [json!("rejected"), json!("approved")]);
 }
 
+/// The dispute link of the first receipt that arrived.
+fn dispute_link(app: &TestApp) -> String {
+    let receipt = app.inbox.arrived().into_iter().find(|mail| mail.link().is_none()).unwrap().text();
+    receipt.lines().find(|line| line.contains("/dispute/")).unwrap().to_owned()
+}
+
 async fn a_receipts_holder_may_dispute_once(app: TestApp) {
     let (order, link) = sent(&app).await;
     app.clock.advance(Duration::from_secs(3600));
     assert_eq!(app.approve(&link).await.0, 303);
     app.run_jobs().await;
-    let receipt = app.inbox.arrived().into_iter().find(|mail| mail.link().is_none()).unwrap().text();
-    let dispute = receipt.lines().find(|line| line.contains("/dispute/")).unwrap().to_owned();
+    let dispute = dispute_link(&app);
     let (status, page) = app.page(&dispute).await;
     assert!(status == 200 && page.contains("www.example.co.jp") && page.contains("この承認に覚えがありませんか"), "{page}");
     // Looking, and pressing the button as it stands, change nothing.
@@ -421,6 +426,9 @@ async fn a_code_stands_in_the_mail_and_not_in_the_link_and_is_not_guessed() {
         statuses.push(app.send_form(&other, &wrong).await.0);
     }
     assert_eq!(statuses, [422, 422, 422, 422, 422, 429, 429], "a pause");
+    let typed = [("decision", "approve"), ("code", "00000000"), ("signer", "試験 太郎"), ("nonce", nonce.as_str())];
+    let (status, page) = app.send_form(&other, &typed).await;
+    assert!(status == 429 && page.contains("value=\"試験 太郎\"") && page.contains("2分ほど"), "what was typed stays: {page}");
     assert_eq!(app.send_form(&other, &[("decision", "reject"), ("nonce", &nonce)]).await.0, 303, "refusing takes no code");
 }
 
@@ -464,6 +472,12 @@ async fn a_broken_link_is_entered_and_nothing_else_opens() {
     assert_eq!(post("ord_06h05e7n8m7cf25yex003awh3r").await.0, 422);
     let forged = format!("{}AAAA", &link[..link.len() - 4]);
     assert_eq!(post(&forged).await.0, 404);
+    assert_eq!(app.approve(&link).await.0, 303);
+    app.run_jobs().await;
+    let receipt = dispute_link(&app);
+    let (status, location, _) = post(&format!("異議: {}\r\n{}", &receipt[..50], &receipt[50..])).await;
+    assert!(status == 303 && location.starts_with(&receipt), "{location}");
+    assert!(post(&receipt[..receipt.len() - 3]).await.2.contains("URLの一部が欠けています"));
     assert!(app.page(&format!("{}/about-mail?lang=en", app.base)).await.1.contains("dcv@dcv.example.net"));
 }
 
@@ -508,11 +522,37 @@ async fn only_whoever_answered_sees_the_signers_name() {
     let request = app.client.post(&link).header("content-type", "application/x-www-form-urlencoded").body(body);
     let answer = request.send().await.unwrap();
     let receipt = answer.headers()["location"].to_str().unwrap().to_owned();
-    assert!(app.page(&receipt).await.1.contains("試験 太郎"));
+    let page = app.page(&receipt).await.1;
+    assert!(page.contains("試験 太郎"));
+    let tag = receipt.split_once('?').unwrap().1;
+    assert!(page.contains(&format!("href=\"?{tag}&amp;lang=en\"")), "switching the language keeps the receipt: {page}");
+    assert!(app.page(&format!("{receipt}&lang=en")).await.1.contains("Approval received"));
     for other in [link.clone(), receipt.replace("receipt=", "receipt=x")] {
         let page = app.page(&other).await.1;
         assert!(!page.contains("試験 太郎") && page.contains("この申請に限り"), "{page}");
     }
+}
+
+#[tokio::test]
+async fn what_a_layer_refuses_is_a_page_for_whoever_uses_a_browser() {
+    let app = TestApp::sqlite().await;
+    let (_, link) = sent(&app).await;
+    let large = vec![b'a'; 3 * 1024 * 1024];
+    for (request, status) in [
+        (app.client.post(&link).header("content-type", "application/x-www-form-urlencoded").body(large), 413),
+        (app.client.post(&link).header("content-type", "application/json").body("{}"), 415),
+        (app.client.put(&link), 405),
+    ] {
+        let answer = request.header("accept-language", "en").send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()),
+            (status, "text/html; charset=utf-8")
+        );
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("Nothing was decided") && policy.contains("default-src 'none'"), "{text}");
+    }
+    assert_eq!(app.approve(&link).await.0, 303);
 }
 
 #[tokio::test]

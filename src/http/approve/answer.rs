@@ -14,8 +14,8 @@ use crate::app::open_link::{Opened, open_link};
 use crate::dcv::decision::{Answer, REASON_MAX_CHARS, Refusal, Scope};
 use crate::dcv::field::{FieldError, is_one_line};
 use crate::dcv::profile::Confirm;
+use crate::http::HttpState;
 use crate::http::caller::Peer;
-use crate::http::{Code, HttpState, Problem};
 use crate::render::Entered;
 use crate::store::StoreError;
 
@@ -26,19 +26,22 @@ pub(in crate::http) async fn post(
     peer: Peer,
     headers: HeaderMap,
     form: Result<Form<HashMap<String, String>>, FormRejection>,
-) -> Result<Response, Problem> {
+) -> Response {
     let opened = match open_link(&state.app, &token).await {
-        Err(error) => return Ok(unavailable(&state, &error, language(&query, &headers, None))),
-        Ok(None) => return Ok(not_opened(&state, &peer, language(&query, &headers, None))),
+        Err(error) => return unavailable(&state, &error, language(&query, &headers, None)),
+        Ok(None) => return not_opened(&state, &peer, language(&query, &headers, None)),
         Ok(Some(opened)) => opened,
     };
     let lang = language(&query, &headers, Some(&opened.order.locale));
-    let form = form.map_err(|rejection| unreadable(&rejection))?.0;
+    let form = match form {
+        Err(rejection) => return pages::refused(&state.app, rejection.status(), lang),
+        Ok(Form(form)) => form,
+    };
     let switched = query.get("lang").map(String::as_str);
-    Ok(match answered(&state, &token, opened, &form, &peer, lang, switched).await {
+    match answered(&state, &token, opened, &form, &peer, lang, switched).await {
         Ok(response) => response,
         Err(error) => unavailable(&state, &error, lang),
-    })
+    }
 }
 
 async fn answered(
@@ -82,7 +85,7 @@ async fn answered(
             // Every try counts, the right one too: else whoever guesses would only have to go on.
             let asks = opened.profile.profile.page.confirm != Confirm::Check && !entered.code.is_empty();
             if asks && !state.may_confirm(peer, opened.limited_as()) {
-                return Ok(pages::slow_down(&state.app, lang));
+                return Ok(form_error(&[FieldError::new("code", "too-many", "wait two minutes before another try")]));
             }
             let confirmed = opened.confirmed(&state.app, &entered.code);
             Answer::Approve { scope, signer: entered.signer.clone(), authority: entered.authority, confirmed }
@@ -128,14 +131,4 @@ fn receipt(state: &HttpState, opened: &Opened, token: &str, switched: Option<&st
         _ => "",
     };
     format!("{}/approve/{token}?receipt={}{lang}", state.app.settings.public_base, opened.receipt_tag(&state.app))
-}
-
-fn unreadable(rejection: &FormRejection) -> Problem {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge),
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            Problem::new(Code::WrongContentType).detail("the body must be a form (application/x-www-form-urlencoded)")
-        }
-        _ => Problem::invalid(vec![FieldError::new("", "bad-value", "the form cannot be read")]),
-    }
 }

@@ -35,6 +35,10 @@ pub(in crate::http) async fn post(
             let location = format!("{}/approve/{token}?lang={lang}", state.app.settings.public_base);
             (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
         }
+        Pasted::Token(token) if link::verify_dispute(&state.app.keys, &token).is_ok() => {
+            let location = format!("{}/dispute/{token}?lang={lang}", state.app.settings.public_base);
+            (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+        }
         Pasted::Token(_) => not_opened(&state, &peer, lang),
         Pasted::Cut => pages::enter(&state.app, StatusCode::UNPROCESSABLE_ENTITY, lang, "cut"),
         Pasted::Nothing => pages::enter(&state.app, StatusCode::UNPROCESSABLE_ENTITY, lang, "nothing"),

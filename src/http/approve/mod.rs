@@ -10,8 +10,9 @@ pub(super) mod show;
 use std::collections::HashMap;
 
 use axum::body::Bytes;
-use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Query, Request};
+use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
 use super::HttpState;
@@ -20,14 +21,53 @@ use crate::store::StoreError;
 
 /// The language of a page: as switched to, else as the browser prefers, else as the order was placed.
 fn language(query: &HashMap<String, String>, headers: &HeaderMap, order: Option<&str>) -> &'static str {
-    let known = |text: &str| match text.trim().get(..2).map(str::to_ascii_lowercase).as_deref() {
-        Some("ja") => Some("ja"),
-        Some("en") => Some("en"),
-        _ => None,
-    };
-    let preferred =
-        headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(|value| value.split(',').find_map(known));
+    let preferred = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(preferred);
     query.get("lang").and_then(|text| known(text)).or(preferred).or_else(|| order.and_then(known)).unwrap_or("ja")
+}
+
+/// One of our languages, by a tag's primary subtag (RFC 5646 §2.2.1).
+fn known(tag: &str) -> Option<&'static str> {
+    let primary = tag.trim().split('-').next().unwrap_or_default();
+    ["ja", "en"].into_iter().find(|ours| primary.eq_ignore_ascii_case(ours))
+}
+
+/// Which of our languages an `Accept-Language` likes best (RFC 9110 §12.5.4); of two liked alike the first.
+fn preferred(accepted: &str) -> Option<&'static str> {
+    let mut best: Option<(&'static str, f32)> = None;
+    for one in accepted.split(',') {
+        let (tag, parameter) = one.split_once(';').unwrap_or((one, "q=1"));
+        let weight = parameter.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok()).unwrap_or(0.0);
+        if let Some(lang) = known(tag)
+            && weight > best.map_or(0.0, |(_, weight)| weight)
+        {
+            best = Some((lang, weight));
+        }
+    }
+    best.map(|(lang, _)| lang)
+}
+
+/// What a layer or an extractor refused, as a page: whoever answers with a browser is not shown JSON.
+pub(super) fn as_page(state: &HttpState, asked: &Asked, status: StatusCode) -> Response {
+    let query = Query::<HashMap<String, String>>::try_from_uri(&asked.uri).map(|query| query.0).unwrap_or_default();
+    let mut page = pages::refused(&state.app, status, language(&query, &asked.headers, None));
+    page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    page.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(super::PAGE_POLICY));
+    page
+}
+
+/// What of a request a page about it needs; the address may hold a token.
+pub(super) struct Asked {
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Asked {
+    /// Keeps it where the request is for one of these pages.
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        let is_page = ["/approve/", "/dispute/", "/enter", "/about-mail"].iter().any(|at| request.uri().path().starts_with(at));
+        let language = request.headers().get(ACCEPT_LANGUAGE).map(|value| (ACCEPT_LANGUAGE, value.clone()));
+        is_page.then(|| Self { uri: request.uri().clone(), headers: language.into_iter().collect() })
+    }
 }
 
 /// The page for a wrong link; only those count against the caller. It is the same for everybody, and rendered once.
@@ -59,5 +99,19 @@ mod tests {
         assert_eq!(language(&none, &headers, Some("ja")), "en");
         assert_eq!(language(&query("ja"), &headers, Some("en")), "ja");
         assert_eq!(language(&query("xx"), &headers, Some("ja")), "en");
+    }
+
+    #[test]
+    fn the_browsers_weights_count_and_not_its_order() {
+        for (accepted, lang) in [
+            ("en;q=0.5, ja", Some("ja")),
+            ("en-US,en;q=0.9,ja;q=0.8", Some("en")),
+            ("ja;q=0, en;q=0.1", Some("en")),
+            ("jav, eng, fr", None),
+            ("ja;q=nothing", None),
+            ("", None),
+        ] {
+            assert_eq!(preferred(accepted), lang, "{accepted}");
+        }
     }
 }

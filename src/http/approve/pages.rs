@@ -36,6 +36,8 @@ struct Told {
     details: Vec<(&'static str, String)>,
     /// A broken link can be entered there.
     enter_url: String,
+    /// What lets this page show the signer, kept when the language is switched.
+    receipt: String,
 }
 
 impl Closed {
@@ -71,6 +73,28 @@ pub(super) fn unavailable(app: &App, lang: &'static str) -> Response {
     let heading = ["ただいま受け付けを停止しています", "Temporarily unavailable"];
     let page = closed_page(app, lang, Closed::new(StatusCode::SERVICE_UNAVAILABLE, heading, line));
     ([(header::RETRY_AFTER, "120")], page).into_response()
+}
+
+/// A request that could not be read, or was not answered in time: nothing was decided.
+pub(super) fn refused(app: &App, status: StatusCode, lang: &'static str) -> Response {
+    let (heading, line) = match status {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => return unavailable(app, lang),
+        status if status.is_server_error() => (
+            ["ページを表示できません", "The page cannot be shown"],
+            pair(
+                "こちらの不具合です。少し待ってからメールのURLをもう一度お開きください。続くようでしたら窓口へご連絡ください。",
+                "Something went wrong on our side. Open the link in the e-mail again in a while; if it goes on, please contact us.",
+            ),
+        ),
+        _ => (
+            ["送信内容を読み取れませんでした", "What was sent could not be read"],
+            pair(
+                "お手続きは行われていません。メールのURLをもう一度開き、入力を短くしてお試しください。",
+                "Nothing was decided. Open the link in the e-mail again, and try with shorter input.",
+            ),
+        ),
+    };
+    closed_page(app, lang, Closed::new(status, heading, line))
 }
 
 /// Where a broken link is entered; `error` is `cut`, `nothing` or empty.
@@ -145,7 +169,12 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
     let page = &opened.profile.profile.page;
     let adn = &opened.facts.adn.unicode;
     let scopes = opened.scopes();
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let too_many = errors.iter().any(|error| error.code == "too-many");
+    let status = match errors {
+        [] => StatusCode::OK,
+        _ if too_many => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
     let default = page.scope_default.filter(|_| errors.is_empty()).map_or("", Scope::as_str);
     let entered =
         Entered { scope: if entered.scope.is_empty() { default.to_owned() } else { entered.scope.clone() }, ..entered.clone() };
@@ -191,7 +220,8 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
             .collect(),
         wrong: errors.iter().map(|error| error.pointer.clone()).collect(),
     };
-    html(app, status, "approve/form.html", &context)
+    let page = html(app, status, "approve/form.html", &context);
+    if too_many { ([(header::RETRY_AFTER, "120")], page).into_response() } else { page }
 }
 
 /// A link that cannot be answered, and what became of it. `late` is the answer that came too late, where one was given; `receipt` says
@@ -266,6 +296,9 @@ pub(super) fn closed(
         ),
     };
     let mut told = Told { request_id: opened.facts.request_id.clone(), ..Told::default() };
+    if receipt {
+        told.receipt = opened.receipt_tag(app);
+    }
     if *refusal == Refusal::Decided {
         told.names =
             asked.iter().map(|one| NameView { state: state_text(&one.state, lang), ..NameView::new(&one.name) }).collect();
@@ -371,6 +404,7 @@ fn closed_context<'a>(app: &'a App, lang: &'static str, page: Closed) -> ClosedP
         names: page.told.names,
         details: page.told.details,
         enter_url: page.told.enter_url,
+        receipt: page.told.receipt,
     }
 }
 
@@ -413,6 +447,12 @@ fn error_text(error: &FieldError, lang: &str) -> &'static str {
         ("authority", _, _) => "Tick the box to confirm that you have authority over this domain name.",
         ("reason", _, "ja") => "理由は1000文字以内でご記入ください。",
         ("reason", _, _) => "The reason must hold 1000 characters at most.",
+        ("code", "too-many", "ja") => {
+            "しばらく待ってからお試しください。2分ほどで、もう一度ご入力いただけます。お手続きそのものには影響ありません。"
+        }
+        ("code", "too-many", _) => {
+            "Please try again shortly: in two minutes you can enter it again. The request itself is not affected."
+        }
         ("code", "missing", "ja") => "メールに書かれた確認コードをご入力ください。",
         ("code", "missing", _) => "Enter the confirmation code from the e-mail.",
         ("code", "wrong-code", "ja") => "確認コードが違います。メールに書かれた8桁の数字をご入力ください。",
