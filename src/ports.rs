@@ -234,6 +234,8 @@ pub struct PostFailure {
     pub detail: String,
     /// How long the receiver asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// The receiver says that it is gone for good (410).
+    pub gone: bool,
 }
 
 /// The way out for webhooks. Signs by the Standard Webhooks specification.
@@ -244,6 +246,9 @@ pub trait Webhook: Send + Sync {
     /// # Errors
     /// [`PostFailure`] for anything but a 2xx answer in time.
     async fn post(&self, endpoint: &str, id: &str, now: Timestamp, body: &str) -> Result<String, PostFailure>;
+
+    /// The address of an endpoint, as it is told to people; `None` where none is configured under the name.
+    fn address(&self, endpoint: &str) -> Option<String>;
 }
 
 /// Everything the shell needs of the outside world.

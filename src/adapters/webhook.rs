@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use sha2::Sha256;
@@ -17,8 +18,11 @@ use super::address::{self, PublicOnly};
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::{PostFailure, Webhook};
 
-/// Longest answer read for the record, in characters.
+/// Longest answer kept for the record, in characters.
 const ANSWER_MAX_CHARS: usize = 200;
+
+/// Longest answer read, in octets; a connection whose answer is longer is not used again.
+const ANSWER_MAX_OCTETS: usize = 16 * 1024;
 
 /// Where to post, and with which key.
 pub struct Endpoint {
@@ -26,8 +30,8 @@ pub struct Endpoint {
     pub name: String,
     /// The address.
     pub url: Url,
-    /// The signing key.
-    pub key: Vec<u8>,
+    /// The signing keys: the present one, and while receivers change over the one before.
+    pub keys: Vec<Vec<u8>>,
     /// Whether private, loopback and link-local addresses may be reached.
     pub allow_private_address: bool,
 }
@@ -76,7 +80,7 @@ pub fn signature(key: &[u8], id: &str, timestamp_secs: i64, body: &str) -> Strin
 #[async_trait]
 impl Webhook for StandardWebhooks {
     async fn post(&self, endpoint: &str, id: &str, now: Timestamp, body: &str) -> Result<String, PostFailure> {
-        let fail = |detail: String| PostFailure { detail, retry_after: None };
+        let fail = |detail: String| PostFailure { detail, retry_after: None, gone: false };
         let endpoint =
             self.endpoints.get(endpoint).ok_or_else(|| fail(format!("no webhook `{endpoint}` is configured any more")))?;
         if !endpoint.allow_private_address && address::literal(&endpoint.url).is_some_and(|ip| !address::is_public(ip)) {
@@ -84,26 +88,36 @@ impl Webhook for StandardWebhooks {
         }
         let client = if endpoint.allow_private_address { &self.anywhere } else { &self.public_only };
         let seconds = now.unix_secs();
+        let signatures: Vec<String> = endpoint.keys.iter().map(|key| signature(key, id, seconds, body)).collect();
         let mut response = client
             .post(endpoint.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", seconds.to_string())
-            .header("webhook-signature", signature(&endpoint.key, id, seconds, body))
+            .header("webhook-signature", signatures.join(" "))
             .body(body.to_owned())
             .send()
             .await
             .map_err(|error| fail(in_words(&error)))?;
         let status = response.status();
+        let mut said = Vec::new();
+        while said.len() < ANSWER_MAX_OCTETS
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            said.extend_from_slice(&chunk);
+        }
         if status.is_success() {
             return Ok(status.to_string());
         }
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-        // The first chunk is enough to tell a person why; the rest is never read.
-        let said = response.chunk().await.ok().flatten().unwrap_or_default();
         let said: String = String::from_utf8_lossy(&said).chars().take(ANSWER_MAX_CHARS).collect();
-        Err(PostFailure { detail: format!("{status} {said}").trim_end().to_owned(), retry_after })
+        let detail = format!("{status} {said}").trim_end().to_owned();
+        Err(PostFailure { detail, retry_after, gone: status == StatusCode::GONE })
+    }
+
+    fn address(&self, endpoint: &str) -> Option<String> {
+        self.endpoints.get(endpoint).map(|endpoint| endpoint.url.to_string())
     }
 }
 

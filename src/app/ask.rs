@@ -1,5 +1,6 @@
 //! Asks for names: works out who may approve them and whom the ordering system chose, and writes the mails.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -60,7 +61,11 @@ pub(super) struct Chosen {
 }
 
 /// Works out whom to ask, from constructed addresses alone where that is enough: they take no network and never wait.
-pub(super) async fn choose(app: &App, new: &Question) -> Result<Chosen, AskError> {
+/// Names that are `settled` already, by their place, are asked of nobody.
+pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>) -> Result<Chosen, AskError> {
+    if settled.len() == new.names.len() {
+        return Ok(Chosen { assignment: Assignment::default(), lookups: Vec::new(), missing: Vec::new() });
+    }
     let profile = &new.profile.profile;
     let names: Vec<&Fqdn> = new.names.iter().map(CertificateName::fqdn).collect();
     let listings = |lookups: &[Lookup], now| -> Vec<Listing> {
@@ -68,7 +73,7 @@ pub(super) async fn choose(app: &App, new: &Question) -> Result<Chosen, AskError
     };
     let quick = listings(&[], app.now());
     if new.choice != Choice::All {
-        match order::assign(&quick, &new.choice) {
+        match order::assign(&quick, &new.choice, settled) {
             Ok(assignment) if assignment.awaiting.is_empty() => {
                 return Ok(Chosen { assignment, lookups: Vec::new(), missing: Vec::new() });
             }
@@ -78,7 +83,7 @@ pub(super) async fn choose(app: &App, new: &Question) -> Result<Chosen, AskError
     }
     let gathered = lookups::gather(app, &names, profile, Freshness::Mailing).await?;
     let full = listings(&gathered, app.now());
-    let assignment = order::assign(&full, &new.choice).map_err(AskError::Choice)?;
+    let assignment = order::assign(&full, &new.choice, settled).map_err(AskError::Choice)?;
     let awaiting = assignment.awaiting.iter().filter_map(|at| full.get(*at));
     let fruitless = |report: &&SourceReport| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed);
     let missing = awaiting.flat_map(|listing| listing.sources.iter().filter(fruitless)).cloned().collect();

@@ -1,13 +1,14 @@
 //! Asks somebody else, or asks at last where an order awaits an approver: new mails with Random Values of their own. What was mailed for
 //! these names before is superseded.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::ask::{self, AskError, Chosen, Question, choose};
 use super::show_order::{OrderRecord, read};
-use super::{App, notify};
+use super::{App, Cause, notify};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::MailId;
 use crate::dcv::name::CertificateName;
@@ -81,7 +82,7 @@ pub fn open_names(record: &OrderRecord, wanted: &[String]) -> Result<Vec<String>
     Ok(if wanted.is_empty() { open } else { wanted.to_vec() })
 }
 
-/// Asks the chosen approvers for some names of an order on `actor`'s word.
+/// Asks the chosen approvers for some names of an order on somebody's word.
 ///
 /// # Errors
 /// [`ChangeError`]; then everything stays as it was.
@@ -90,7 +91,7 @@ pub async fn change_approver(
     record: &OrderRecord,
     names: Vec<CertificateName>,
     choice: Choice,
-    actor: &str,
+    cause: &Cause,
 ) -> Result<OrderRecord, ChangeError> {
     let order_id = record.order.id()?;
     let question = Question {
@@ -101,7 +102,7 @@ pub async fn change_approver(
         facts: record.order.facts()?,
         lists: app.lists(),
     };
-    let Chosen { assignment, lookups, .. } = choose(app, &question).await?;
+    let Chosen { assignment, lookups, .. } = choose(app, &question, &BTreeSet::new()).await?;
     if let Some(name) = assignment.awaiting.first() {
         return Err(AskError::Choice(vec![ChoiceError::NoApprover { name: *name, allowed: Vec::new() }]).into());
     }
@@ -109,13 +110,14 @@ pub async fn change_approver(
     let place = |name: &CertificateName| record.validations.iter().find(|one| one.name == name.to_string());
     let validations: Vec<ValidationRow> = question.names.iter().filter_map(place).cloned().collect();
     let written = ask::write(app, &question, &record.order, &assignment, &validations, now)?;
-    let (mut ids, routes, actor) = (app.id_source(), app.routes(&record.order.client), actor.to_owned());
+    let (mut ids, routes, cause) = (app.id_source(), app.routes(&record.order.client), cause.clone());
     let changed: Arc<[Vec<u8>]> = validations.iter().map(|one| one.id.clone()).collect();
     let done: Result<(), ChangeError> = app
         .store
         .write("change_approver", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(order_id).await?.ok_or(ChangeError::Missing)?;
+                tx.remember(cause.request.as_ref(), order_id, now).await?;
                 let now_open: Vec<ValidationRow> = tx.validations(order_id).await?.into_iter().filter(is_open).collect();
                 if let Some(gone) = changed.iter().find(|id| !now_open.iter().any(|one| one.id == **id)) {
                     let name = validations.iter().find(|one| one.id == *gone).map_or("a name", |one| &one.name);
@@ -157,7 +159,7 @@ pub async fn change_approver(
                 let mails: Vec<MailId> = written.mails.iter().map(MailRow::id).collect::<Result<_, _>>()?;
                 let names: Vec<&str> = validations.iter().map(|one| one.name.as_str()).collect();
                 let data = json!({"names": names, "superseded": superseded, "mails": mails});
-                let event = Event::new(EventType::ApproverChanged, now, &actor, data);
+                let event = Event::new(EventType::ApproverChanged, now, &cause.actor, data);
                 tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
                 Ok(())
             })

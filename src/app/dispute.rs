@@ -111,6 +111,7 @@ pub(super) async fn record(
     let (by, caller) = by;
     let mut events = Vec::new();
     for one in names {
+        tx.set_disputed(&one.id, now).await?;
         let mail = mails.iter().find(|mail| one.mail_id.as_ref() == Some(&mail.id));
         let mail = mail.ok_or_else(|| StoreError::inconsistent("validations", "mail_id", &one.id))?;
         let basis = Basis {

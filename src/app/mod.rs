@@ -3,31 +3,40 @@
 pub mod answer;
 pub mod ask;
 pub mod canary;
+pub mod cancel;
+mod cause;
 pub mod change_approver;
 pub mod deliver;
 pub mod digest;
 pub mod dispute;
 pub mod expire;
+pub mod extend;
 pub mod ingest;
 pub mod list_approvers;
+pub mod list_validations;
+pub mod look_again;
 pub mod lookups;
 mod notify;
 pub mod open_link;
 pub mod pace;
 pub mod place_order;
 pub mod preflight;
+pub mod record_certificate;
 pub mod release;
 pub mod replay;
 pub mod resend;
+mod reuse;
 pub mod show_evidence;
 pub mod show_order;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+
+pub use self::cause::Cause;
 
 use self::pace::Pace;
 use crate::dcv::event::{Event, Subscription};
@@ -115,6 +124,8 @@ pub struct App {
     pub renderer: Renderer,
     /// Wakes the workers.
     pub wake: Wake,
+    /// Receivers of webhooks that were gone when last heard of.
+    pub gone_endpoints: Mutex<HashSet<String>>,
     /// The pace of mail to each recipient domain.
     pub pace: Mutex<Pace>,
     /// Whether recipients' domains take mail, as found lately.
@@ -281,6 +292,7 @@ fn facts_view(order: &OrderRow, facts: &OrderFacts, mail: &MailRow, names: Vec<N
         _ => ("", ""),
     };
     FactsView {
+        test: order.test == 1,
         request_id: order.id().map(|id| id.to_string()).unwrap_or_default(),
         order_ref: order.order_ref.clone(),
         adn: NameView::new(&mail.adn),

@@ -165,6 +165,18 @@ pub(super) fn of_expiry(order: &OrderRow, names: &[&str], mailed: bool, now: Tim
     to_each(NoticeKind::Expired, order, &order.facts()?.notify, &json!({"names": names, "mailed": mailed, "at": now}))
 }
 
+/// What the ordering side is told of an order that was withdrawn.
+pub(super) fn of_cancellation(
+    order: &OrderRow,
+    names: &[&str],
+    mailed: bool,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<Vec<NewNotice>, StoreError> {
+    let data = json!({"names": names, "mailed": mailed, "reason": reason, "at": now});
+    to_each(NoticeKind::Cancelled, order, &order.facts()?.notify, &data)
+}
+
 /// What the ordering side and the operators are told of a mail that came back for good.
 pub(super) fn of_bounce(
     app: &App,

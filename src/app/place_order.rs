@@ -1,16 +1,21 @@
 //! Takes an order: works out and checks the approvers, commits, and leaves the mails in the outbox.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use super::ask::{self, AskError, Chosen, Question, Written, choose};
+use super::cancel::{self, Cancellation};
 use super::show_order::OrderRecord;
-use super::{App, notify};
+use super::{App, OrderFacts, look_again, notify, reuse};
 use crate::dcv::contact::SourceReport;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{OrderId, ValidationId};
-use crate::dcv::order::{Assignment, OrderState, ValidationState};
+use crate::dcv::name::CertificateName;
+use crate::dcv::order::{Assignment, Choice, OrderState, ValidationState};
+use crate::dcv::profile::Concurrency;
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{OrderRow, StoreError, ValidationRow};
+use crate::store::{LiveRow, OrderRow, Repeatable, StoreError, Tx, ValidationRow};
 
 /// An order as an ordering system submits it, parsed.
 #[derive(Debug, Clone)]
@@ -21,6 +26,10 @@ pub struct NewOrder {
     pub order_ref: String,
     /// What is asked of whom.
     pub question: Question,
+    /// It comes from a client under test: its mails go nowhere, its approvals prove nothing.
+    pub test: bool,
+    /// The request, where it may be repeated.
+    pub request: Option<Repeatable>,
 }
 
 /// Why an order was not taken; nothing was stored but look-ups.
@@ -29,6 +38,9 @@ pub enum PlaceError {
     /// The client used the reference before.
     #[error("the order reference was used before")]
     DuplicateOrderRef,
+    /// The profile allows one open order for the same customer and names; this one is open.
+    #[error("the order {0} is open for one of these names")]
+    OpenOrderExists(OrderId),
     /// Nothing could be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -48,10 +60,16 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
     if app.store.order_ref_taken(&new.client, &new.order_ref).await? {
         return Err(PlaceError::DuplicateOrderRef);
     }
-    let Chosen { assignment, lookups, missing } = choose(app, &new.question).await?;
+    let held = held(&new);
+    // What waits for a person rests on nothing.
+    let reused = if held.is_some() { BTreeMap::new() } else { reuse::find(app, &new, app.now()).await? };
+    let settled = reused.keys().copied().collect();
+    let Chosen { assignment, lookups, missing } = choose(app, &new.question, &settled).await?;
     let now = app.now();
-    let draft = draft(app, &new, &assignment, &missing, now)?;
+    let draft = draft(app, &new, held, &assignment, &missing, &reused, now)?;
     let record = draft.record.clone();
+    let complete = settled.len() == new.question.names.len();
+    let (concurrency, request) = (new.question.profile.profile.concurrency, new.request.clone());
     let (mut ids, routes) = (app.id_source(), app.routes(&new.client));
     // What policy holds must not be announced.
     let heads_up = new.question.profile.profile.mail.applicant_heads_up && record.order.held.is_none();
@@ -61,9 +79,11 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
             Box::pin(async move {
                 let Draft { record, written, events } = draft;
                 let order = record.order.id()?;
+                make_room(tx, concurrency, &record, &facts, &routes, now, &mut ids).await?;
                 if !tx.insert_order(&record.order).await? {
                     return Err(PlaceError::DuplicateOrderRef);
                 }
+                tx.remember(request.as_ref(), order, now).await?;
                 for validation in &record.validations {
                     tx.insert_validation(validation).await?;
                 }
@@ -81,15 +101,56 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
                     )
                     .await?;
                 }
+                let mut events = events;
+                if complete {
+                    events.extend(super::answer::complete(tx, order, now).await?);
+                }
                 tx.record_events(order, &record.order.order_ref, &events, &routes, &mut ids).await?;
-                Ok(())
+                Ok::<_, PlaceError>(())
             })
         })
         .await?;
     app.wake.mail.notify_one();
     app.wake.webhook.notify_one();
     app.wake.notice.notify_one();
+    if complete {
+        let ended_at = Some(now.unix_micros());
+        let order = OrderRow { state: OrderState::Completed.as_str().to_owned(), ended_at, ..record.order };
+        return Ok(OrderRecord { order, ..record });
+    }
     Ok(record)
+}
+
+/// Sees to the client's open orders for one of the same names and the same applicant, as the profile says.
+async fn make_room(
+    tx: &mut Tx<'_>,
+    concurrency: Concurrency,
+    new: &OrderRecord,
+    facts: &OrderFacts,
+    routes: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
+    now: Timestamp,
+    ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+) -> Result<(), PlaceError> {
+    if concurrency == Concurrency::Multiple {
+        return Ok(());
+    }
+    let names: Vec<String> = new.validations.iter().map(|one| one.name.clone()).collect();
+    for (id, told) in tx.open_orders_with(&new.order.client, &names).await? {
+        let inconsistent = |column| StoreError::inconsistent("orders", column, &id);
+        let told: OrderFacts = serde_json::from_str(&told).map_err(|_| inconsistent("facts"))?;
+        if told.organization != facts.organization {
+            continue;
+        }
+        let id = OrderId::from_bytes(id.as_slice().try_into().map_err(|_| inconsistent("id"))?);
+        if concurrency == Concurrency::SingleOpen {
+            return Err(PlaceError::OpenOrderExists(id));
+        }
+        let Some(open) = tx.lock_order(id).await?.filter(|order| order.state == OrderState::Pending.as_str()) else { continue };
+        let why = Cancellation { reason: Some(format!("superseded by {}", new.order.order_ref)), by: None };
+        let event = cancel::end(tx, &open, &why, "system", now, ids).await?;
+        tx.record_events(id, &open.order_ref, &[event], routes, ids).await?;
+    }
+    Ok(())
 }
 
 /// Why the order's mails wait for an operator, as JSON; `None` where policy holds none of its names.
@@ -97,6 +158,15 @@ fn held(new: &NewOrder) -> Option<String> {
     let entries: Vec<_> =
         new.question.names.iter().flat_map(|name| new.question.lists.policy.holds(name, &new.question.profile.profile)).collect();
     (!entries.is_empty()).then(|| json!(entries).to_string())
+}
+
+/// What `order.created` tells.
+fn created(names: &[&str], profile: &str, test: bool) -> Value {
+    let mut data = json!({"names": names, "profile": profile, "state": "pending"});
+    if test {
+        data["test"] = json!(true);
+    }
+    data
 }
 
 /// An order with everything that its commit writes.
@@ -109,8 +179,10 @@ struct Draft {
 fn draft(
     app: &App,
     new: &NewOrder,
+    held: Option<String>,
     assignment: &Assignment,
     missing: &[SourceReport],
+    reused: &BTreeMap<usize, LiveRow>,
     now: Timestamp,
 ) -> Result<Draft, PlaceError> {
     let profile = &new.question.profile.profile;
@@ -127,8 +199,10 @@ fn draft(
         created_at: now.unix_micros(),
         ended_at: None,
         last_seq: 0,
-        held: held(new),
+        held,
         released_at: None,
+        asks_all: i64::from(new.question.choice == Choice::All),
+        test: i64::from(new.test),
     };
     let validations: Vec<ValidationRow> = new
         .question
@@ -138,7 +212,7 @@ fn draft(
         .map(|(at, name)| {
             let awaiting = assignment.awaiting.contains(&at);
             let state = if awaiting { ValidationState::AwaitingApprover } else { ValidationState::Pending };
-            ValidationRow {
+            let fresh = ValidationRow {
                 id: ValidationId::new(now, ids()).as_bytes().to_vec(),
                 order_id: order.id.clone(),
                 position: i64::try_from(at).unwrap_or(i64::MAX),
@@ -154,37 +228,38 @@ fn draft(
                 ended_at: None,
                 reusable_until: None,
                 veto_ends_at: None,
+                adn: None,
+                disputed_at: None,
+                reused_from: None,
+                look_again_at: awaiting.then(|| look_again::first(now).unix_micros()),
+                looks: 0,
+            };
+            match reused.get(&at) {
+                Some(earlier) => reuse::rest_on(earlier, fresh, profile, now),
+                None => fresh,
             }
         })
         .collect();
     let written = ask::write(app, &new.question, &order, assignment, &validations, now)?;
-    let record = OrderRecord { order, validations, mails: written.mails.clone(), pairs: written.pairs.clone() };
+    let record =
+        OrderRecord { order, validations, mails: written.mails.clone(), pairs: written.pairs.clone(), certificates: Vec::new() };
     let actor = format!("client:{}", new.client);
     let names: Vec<&str> = record.validations.iter().map(|validation| validation.name.as_str()).collect();
-    let mut events = vec![Event::new(
-        EventType::OrderCreated,
-        now,
-        &actor,
-        json!({"names": names, "profile": profile.id, "state": "pending"}),
-    )];
+    let mut events = vec![Event::new(EventType::OrderCreated, now, &actor, created(&names, &profile.id, new.test))];
+    for (at, earlier) in reused {
+        if let Some(validation) = record.validations.get(*at) {
+            events.push(reuse::event(earlier, validation, profile, now)?);
+        }
+    }
     if record.order.held.is_some() {
         events.push(Event::new(EventType::OrderHeld, now, "system", json!({})));
     }
     if !assignment.awaiting.is_empty() {
         let waiting: Vec<&str> = assignment.awaiting.iter().filter_map(|at| names.get(*at).copied()).collect();
-        let mut sources: Vec<&SourceReport> = Vec::new();
-        for report in missing {
-            if !sources.contains(&report) {
-                sources.push(report);
-            }
-        }
-        let data = json!({
-            "names": waiting,
-            "sources": sources,
-            "remedy": "publish an address at _validation-contactemail.<domain>, or lift the registration's privacy protection",
-            "selection_ends_at": now.plus_days(profile.window.selection_days),
-        });
-        events.push(Event::new(EventType::ApproverNeeded, now, "system", data));
+        let ends = now.plus_days(profile.window.selection_days);
+        let fqdns: Vec<_> =
+            assignment.awaiting.iter().filter_map(|at| new.question.names.get(*at)).map(CertificateName::fqdn).collect();
+        events.push(look_again::needed(&waiting, &fqdns, profile, missing, &[], ends, now));
     }
     Ok(Draft { record, written, events })
 }

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::App;
 use crate::dcv::event::{Event, EventType};
-use crate::dcv::id::EffectId;
+use crate::dcv::id::{EffectId, EventId};
+use crate::dcv::timestamp::Timestamp;
 use crate::store::StoreError;
 
 /// Replays one effect on `actor`'s word; `false` when there is none that was given up under this id, or its bytes are gone with its
@@ -41,4 +42,56 @@ pub async fn replay(app: &App, id: EffectId, actor: &str) -> Result<bool, StoreE
         return Ok(true);
     }
     Ok(false)
+}
+
+/// Events looked at in one replay of a range.
+pub const EVENTS_AT_ONCE: u32 = 10_000;
+
+/// Which events are posted once more.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    /// One.
+    One(EventId),
+    /// Those from an instant on and before another.
+    Range(Timestamp, Timestamp),
+}
+
+/// What a replay put back into the outbox.
+#[derive(Debug, Clone, Copy)]
+pub struct Replayed {
+    /// Posts that wait now; those that still waited are not counted.
+    pub count: u64,
+    /// Whether any event was found that webhooks are posted for.
+    pub found: bool,
+    /// Where the next call begins, when the range holds more.
+    pub next_from: Option<Timestamp>,
+}
+
+/// Posts events of a client's orders once more, under the same ids, each order's in its order.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; then nothing is posted.
+pub async fn replay_events(app: &App, client: &str, wanted: &Wanted) -> Result<Replayed, StoreError> {
+    let (first, end) = match *wanted {
+        Wanted::One(id) => (id, None),
+        Wanted::Range(from, to) => (EventId::new(from, [0; 10]), Some(EventId::new(to, [0; 10]))),
+    };
+    let mut events = app.store.events_with_webhooks(client, first, end, EVENTS_AT_ONCE + 1).await?;
+    let more = events.len() > EVENTS_AT_ONCE as usize;
+    let next_from = more.then(|| events.pop()).flatten().map(|(_, at)| Timestamp::from_unix_micros(at));
+    let (found, now) = (!events.is_empty(), app.now());
+    let count = app
+        .store
+        .write("replay_events", move |tx| {
+            Box::pin(async move {
+                let mut count = 0;
+                for (id, _) in &events {
+                    count += tx.replay_webhooks(id, now).await?;
+                }
+                Ok::<_, StoreError>(count)
+            })
+        })
+        .await?;
+    app.wake.webhook.notify_one();
+    Ok(Replayed { count, found, next_from })
 }

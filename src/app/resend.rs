@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{App, notify};
+use super::{App, Cause, notify};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{EffectId, MailId, OrderId};
 use crate::dcv::resend::{self, Reminding, ResendRefusal};
@@ -23,26 +23,27 @@ pub enum ResendError {
     Store(#[from] StoreError),
 }
 
-/// Sends a mail of an order once more on `actor`'s word.
+/// Sends a mail of an order once more on somebody's word.
 ///
 /// # Errors
 /// [`ResendError`]; then nothing goes.
-pub async fn resend(app: &App, order_id: OrderId, mail_id: MailId, actor: &str) -> Result<(), ResendError> {
+pub async fn resend(app: &App, order_id: OrderId, mail_id: MailId, cause: &Cause) -> Result<(), ResendError> {
     let Some(order) = app.store.order(order_id).await? else { return Err(ResendError::Missing) };
     let profile = app.profile_of(&order).await?;
     let Some(sealed) = app.store.mail_body(mail_id).await? else { return Err(refused(app, order_id, mail_id).await?) };
-    let (now, mut ids, routes, actor) = (app.now(), app.id_source(), app.routes(&order.client), actor.to_owned());
+    let (now, mut ids, routes, cause) = (app.now(), app.id_source(), app.routes(&order.client), cause.clone());
     let host = app.settings.message_id_host.clone();
     let sent: Result<(), ResendError> = app
         .store
         .write("resend", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(order_id).await?.ok_or(ResendError::Missing)?;
+                tx.remember(cause.request.as_ref(), order_id, now).await?;
                 let mails = tx.mails(order_id).await?;
                 let mail = mails.iter().find(|mail| mail.id[..] == mail_id.as_bytes()[..]).ok_or(ResendError::Missing)?;
                 let rules = &profile.profile;
                 resend::may_resend(&mail.sent(stated(mail, rules.window.days))?, &rules.resend, now)?;
-                let event = Event::new(EventType::MailResent, now, &actor, super::deliver::mail_data(mail, json!({})));
+                let event = Event::new(EventType::MailResent, now, &cause.actor, super::deliver::mail_data(mail, json!({})));
                 if enqueue(tx, &order, mail, &sealed, &host, false, now, &mut ids).await? {
                     tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
                     return Ok(());

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::App;
+use super::record_certificate::certificate_view;
 use crate::dcv::id::{EventId, MailId, OrderId};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{EventRow, MailRow, OrderFilter, OrderRow, StoreError, ValidationRow};
+use crate::store::{CertificateRow, EventRow, MailRow, OrderFilter, OrderRow, StoreError, ValidationRow};
 
 /// An order with its names and mails, as stored.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct OrderRecord {
     pub mails: Vec<MailRow>,
     /// Which mail asks for which name.
     pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What was issued on it, as far as it was read: listings do without.
+    pub certificates: Vec<CertificateRow>,
 }
 
 /// An order as the API tells it.
@@ -34,10 +38,14 @@ pub struct OrderView {
     pub created_at: Timestamp,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
     pub expires_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub validations: Vec<ValidationView>,
     pub mails: Vec<MailView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Value>,
     #[serde(flatten)]
     pub facts: super::OrderFacts,
 }
@@ -56,6 +64,10 @@ pub struct ValidationView {
     pub ended_at: Option<Timestamp>,
     pub reusable_until: Option<Timestamp>,
     pub selection_ends_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disputed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reused_from: Option<Box<RawValue>>,
 }
 
 /// A mail as the API tells it: never its link.
@@ -111,10 +123,12 @@ impl OrderRecord {
             state: self.order.state.clone(),
             created_at: Timestamp::from_unix_micros(self.order.created_at),
             held: self.order.is_held(),
+            test: self.order.test == 1,
             expires_at: deadline.map(Timestamp::from_unix_micros),
             ended_at: self.order.ended_at.map(Timestamp::from_unix_micros),
             validations: self.validations.iter().map(ValidationView::new).collect(),
             mails: self.mails.iter().map(|mail| self.mail_view(mail)).collect::<Result<_, _>>()?,
+            certificates: self.certificates.iter().map(certificate_view).collect(),
             facts: self.order.facts()?,
         })
     }
@@ -164,6 +178,8 @@ impl ValidationView {
             ended_at,
             reusable_until: row.reusable_until.map(Timestamp::from_unix_micros),
             selection_ends_at: row.selection_ends_at.map(Timestamp::from_unix_micros),
+            disputed_at: row.disputed_at.map(Timestamp::from_unix_micros),
+            reused_from: row.reused_from.clone().and_then(|text| RawValue::from_string(text).ok()),
         }
     }
 }
@@ -182,7 +198,8 @@ pub async fn show_order(app: &App, id: OrderId, client: Option<&str>) -> Result<
 /// Reads the rest of an order.
 pub(super) async fn read(app: &App, order: OrderRow) -> Result<OrderRecord, StoreError> {
     let parts = app.store.parts(std::slice::from_ref(&order)).await?;
-    Ok(OrderRecord { order, validations: parts.validations, mails: parts.mails, pairs: parts.pairs })
+    let certificates = app.store.certificates(order.id()?).await?;
+    Ok(OrderRecord { order, validations: parts.validations, mails: parts.mails, pairs: parts.pairs, certificates })
 }
 
 /// Lists orders, newest first.
@@ -194,7 +211,13 @@ pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRec
     let parts = app.store.parts(&orders).await?;
     let mut records: Vec<OrderRecord> = orders
         .into_iter()
-        .map(|order| OrderRecord { order, validations: Vec::new(), mails: Vec::new(), pairs: Vec::new() })
+        .map(|order| OrderRecord {
+            order,
+            validations: Vec::new(),
+            mails: Vec::new(),
+            pairs: Vec::new(),
+            certificates: Vec::new(),
+        })
         .collect();
     let place: HashMap<Vec<u8>, usize> = records.iter().enumerate().map(|(at, record)| (record.order.id.clone(), at)).collect();
     let mut mail_place = HashMap::new();

@@ -3,6 +3,7 @@
 
 mod approvers;
 mod check;
+mod client;
 #[cfg(feature = "demo")]
 mod demo;
 mod ingest;
@@ -10,6 +11,7 @@ mod key;
 mod migrate;
 mod parse;
 pub mod serve;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,6 +84,16 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Handles ordering systems and their tokens.
+    Client {
+        #[command(subcommand)]
+        what: client::What,
+    },
+    /// Tries receivers of webhooks.
+    Webhook {
+        #[command(subcommand)]
+        what: webhook::What,
+    },
     /// Handles link keys.
     Key {
         #[command(subcommand)]
@@ -149,6 +161,8 @@ pub fn main() -> ExitCode {
         },
         Command::Parse { what } => return parse::run(what),
         Command::Migrate { config } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
+        Command::Client { what } => runtime().and_then(|runtime| runtime.block_on(client::run(what))),
+        Command::Webhook { what } => runtime().and_then(|runtime| runtime.block_on(webhook::run(what))),
         Command::Key { what } => {
             key::run(&what);
             Ok(())

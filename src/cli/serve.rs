@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -195,12 +195,15 @@ pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> any
             config.smtp.domain_burst.get(),
             config.smtp.domain_concurrency.get(),
         )),
+        gone_endpoints: Mutex::default(),
         mail_hosts: preflight::Found::default(),
         whois_servers: Mutex::new(HashMap::new()),
         rdap_bootstrap: Mutex::new(None),
         past_profiles: Mutex::new(HashMap::new()),
     };
     app.keep_profiles().await?;
+    let gone = app.store.gone_endpoints().await?;
+    app.gone_endpoints.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
     warn(config, &app);
     Ok(app)
 }
@@ -237,15 +240,6 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
             Some(Arc::new(Maildir::open(path.to_owned()).with_context(|| format!("inbound.maildir: {}", path.display()))?))
         }
     };
-    let endpoints = config
-        .webhooks
-        .iter()
-        .map(|one| {
-            let key = one.key()?;
-            Ok(Endpoint { name: one.name.clone(), url: one.url.clone(), key, allow_private_address: one.allow_private_address })
-        })
-        .collect::<Result<Vec<_>, crate::config::SecretError>>()?;
-    let webhook = StandardWebhooks::new(endpoints, config.webhook.timeout).context("webhooks")?;
     Ok(Ports {
         clock,
         entropy: Arc::new(SystemEntropy),
@@ -254,8 +248,21 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
         rdap: Arc::new(rdap),
         mail_out: Arc::new(mail_out),
         mail_in,
-        webhook: Arc::new(webhook),
+        webhook: Arc::new(webhooks(config)?),
     })
+}
+
+/// The way out for webhooks.
+pub(super) fn webhooks(config: &Config) -> anyhow::Result<StandardWebhooks> {
+    let endpoints = config
+        .webhooks
+        .iter()
+        .map(|one| {
+            let keys = one.keys()?;
+            Ok(Endpoint { name: one.name.clone(), url: one.url.clone(), keys, allow_private_address: one.allow_private_address })
+        })
+        .collect::<Result<Vec<_>, crate::config::SecretError>>()?;
+    StandardWebhooks::new(endpoints, config.webhook.timeout).context("webhooks")
 }
 
 /// The way out for mail.
@@ -332,7 +339,15 @@ fn operators(config: &Config) -> anyhow::Result<Vec<String>> {
 
 fn http_settings(config: &Config) -> HttpSettings {
     HttpSettings {
-        clients: config.clients.iter().map(|client| (client.name.clone(), client.token_sha256)).collect(),
+        clients: config
+            .clients
+            .iter()
+            .flat_map(|client| {
+                let rights = Arc::new(client.rights());
+                client.token_sha256.iter().map(move |hash| (client.name.clone(), *hash, Arc::clone(&rights)))
+            })
+            .collect(),
+        client_rate: config.limits.client_rate,
         trusted_proxies: config.server.trusted_proxies.clone(),
         max_body_bytes: config.server.max_body_bytes,
         request_timeout: config.server.request_timeout,

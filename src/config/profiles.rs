@@ -88,6 +88,7 @@ fn version(table: Table) -> Result<Versioned, String> {
     let value = Value::Table(table);
     let profile = Profile::deserialize(serde_path_to_error::Deserializer::new(value, &mut track))
         .map_err(|error| format!("{}: {}", track.path(), error.message()))?;
+    let profile = profile.effective();
     profile.lint().map_err(|error| error.to_string())?;
     Versioned::new(profile).map_err(|error| error.to_string())
 }

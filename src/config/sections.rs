@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::secret::{self, SecretError};
+use crate::dcv::client::{ApiScope, RequestRate, Rights};
 use crate::dcv::event::{EventType, Subscription};
 use crate::dcv::link::{KEY_OCTETS, LinkKey};
 use crate::dcv::profile::span;
@@ -325,6 +326,8 @@ pub struct Webhook {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Limits {
     pub wrong_links_per_minute: std::num::NonZeroU32,
+    #[serde(deserialize_with = "request_rate")]
+    pub client_rate: RequestRate,
 }
 
 /// `[service]`
@@ -365,8 +368,37 @@ pub struct Log {
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Client {
     pub name: String,
-    #[serde(deserialize_with = "sha256_hex")]
-    pub token_sha256: [u8; 32],
+    #[serde(deserialize_with = "sha256_hexes")]
+    pub token_sha256: Vec<[u8; 32]>,
+    #[serde(default = "all_scopes")]
+    pub scopes: Vec<ApiScope>,
+    #[serde(default)]
+    pub profiles: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "request_rate_or_none")]
+    pub rate: Option<RequestRate>,
+    #[serde(default)]
+    pub test: bool,
+}
+
+fn all_scopes() -> Vec<ApiScope> {
+    ApiScope::ALL.to_vec()
+}
+
+impl Client {
+    /// What it may do.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        Rights { scopes: self.scopes.clone(), profiles: self.profiles.clone(), rate: self.rate, test: self.test }
+    }
+}
+
+fn request_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RequestRate, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    RequestRate::parse(&text).ok_or_else(|| serde::de::Error::custom("must be a rate such as \"100/1s\" or \"6000/1m\""))
+}
+
+fn request_rate_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RequestRate>, D::Error> {
+    request_rate(deserializer).map(Some)
 }
 
 /// `[[webhooks]]`: where results are posted.
@@ -380,6 +412,10 @@ pub struct WebhookEndpoint {
     pub secret: Option<SecretString>,
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
+    #[serde(default)]
+    pub previous_secret: Option<SecretString>,
+    #[serde(default)]
+    pub previous_secret_file: Option<PathBuf>,
     #[serde(default = "all_events")]
     pub events: Vec<String>,
     #[serde(default)]
@@ -400,28 +436,38 @@ impl WebhookEndpoint {
         if let Some(unknown) = self.events.iter().find(|event| *event != "*" && EventType::from_text(event).is_none()) {
             return Err(("events", format!("`{unknown}` is no event type; \"*\" is all")));
         }
-        match (&self.secret, &self.secret_file) {
-            (Some(secret), None) => parse_secret(secret.expose_secret()).map(drop).map_err(|problem| ("secret", problem)),
-            (None, Some(_)) => Ok(()),
-            _ => Err(("secret", "give one of secret and secret_file".to_owned())),
+        for (key, secret, file) in
+            [("secret", &self.secret, &self.secret_file), ("previous_secret", &self.previous_secret, &self.previous_secret_file)]
+        {
+            match (secret, file) {
+                (Some(secret), None) => drop(parse_secret(secret.expose_secret()).map_err(|problem| (key, problem))?),
+                (None, Some(_)) => {}
+                (None, None) if key == "previous_secret" => {}
+                _ => return Err((key, format!("give one of {key} and {key}_file"))),
+            }
         }
+        Ok(())
     }
 
-    /// The signing key's bytes. Spec: Standard Webhooks, "Signature scheme".
+    /// The signing keys' bytes: the present one's, and the previous one's where receivers are still changing over. Spec: Standard
+    /// Webhooks, "Signature scheme".
     ///
     /// # Errors
-    /// [`SecretError`] when the file cannot be used.
-    pub fn key(&self) -> Result<Vec<u8>, SecretError> {
-        match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => {
-                parse_secret(secret.expose_secret()).map_err(|problem| SecretError { path: "webhooks.secret".into(), problem })
+    /// [`SecretError`] when a file cannot be used.
+    pub fn keys(&self) -> Result<Vec<Vec<u8>>, SecretError> {
+        let mut keys = Vec::new();
+        for (secret, file) in [(&self.secret, &self.secret_file), (&self.previous_secret, &self.previous_secret_file)] {
+            let bad = |path: &PathBuf| {
+                let path = path.clone();
+                move |problem| SecretError { path, problem }
+            };
+            if let Some(secret) = secret {
+                keys.push(parse_secret(secret.expose_secret()).map_err(bad(&"webhooks.secret".into()))?);
+            } else if let Some(path) = file {
+                keys.push(parse_secret(&secret::read_line(path)?).map_err(bad(path))?);
             }
-            (None, Some(path)) => {
-                let line = secret::read_line(path)?;
-                parse_secret(&line).map_err(|problem| SecretError { path: path.clone(), problem })
-            }
-            (None, None) => Err(SecretError { path: "webhooks.secret".into(), problem: "missing".to_owned() }),
         }
+        Ok(keys)
     }
 
     /// Which events of which ordering systems the endpoint wants.
@@ -439,13 +485,23 @@ fn parse_secret(text: &str) -> Result<Vec<u8>, String> {
     if key.is_empty() { Err("holds no key".to_owned()) } else { Ok(key) }
 }
 
-fn sha256_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-    let text = String::deserialize(deserializer)?;
-    HEXLOWER_PERMISSIVE
-        .decode(text.as_bytes())
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| serde::de::Error::custom("must be 64 hexadecimal digits: the SHA-256 of the token"))
+/// One SHA-256 in hexadecimal, or a list of them.
+fn sha256_hexes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<[u8; 32]>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Hashes {
+        One(String),
+        Several(Vec<String>),
+    }
+    let texts = match Hashes::deserialize(deserializer)? {
+        Hashes::One(text) => vec![text],
+        Hashes::Several(texts) => texts,
+    };
+    let hash = |text: &String| HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    let hashes: Option<Vec<[u8; 32]>> = texts.iter().map(hash).collect();
+    hashes
+        .filter(|hashes| !hashes.is_empty())
+        .ok_or_else(|| serde::de::Error::custom("must be 64 hexadecimal digits, the SHA-256 of the token, or a list of such"))
 }
 
 /// "09:00" as the time since midnight; empty = never.

@@ -54,6 +54,12 @@ event_types! {
     OrderCompleted = "order.completed",
     /// The order was withdrawn.
     OrderCancelled = "order.cancelled",
+    /// The deadline of its mails was moved.
+    OrderExtended = "order.extended",
+    /// The ordering system reported a certificate.
+    CertificateRecorded = "certificate.recorded",
+    /// The sources were asked again for a name that awaits an approver, in vain.
+    LookedAgain = "approver.looked_again",
     /// Policy keeps the order from mailing until an operator releases it.
     OrderHeld = "order.held",
     /// An operator released the order.
@@ -77,6 +83,9 @@ impl EventType {
         !matches!(
             self,
             Self::OrderHeld
+                | Self::OrderExtended
+                | Self::CertificateRecorded
+                | Self::LookedAgain
                 | Self::OrderReleased
                 | Self::ApproverChanged
                 | Self::ApprovalWaits

@@ -177,6 +177,41 @@ impl Quorum {
 const REUSE_ROWS: [(u32, Option<Date>); 4] =
     [(398, Some(date!(2026 - 03 - 15))), (200, Some(date!(2027 - 03 - 15))), (100, Some(date!(2029 - 03 - 15))), (10, None)];
 
+/// How long a validation may be reused under one row of the table, by the day of issuance. Spec: BR v2.2.6 §4.2.1.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct ReuseRow {
+    /// Days from its initiation.
+    pub max_days: u32,
+    /// The row's first day; `None` where it held before the table begins.
+    #[serde(serialize_with = "day")]
+    pub issued_from: Option<Date>,
+    /// The next row's first day; `None` for the last row.
+    #[serde(serialize_with = "day")]
+    pub issued_before: Option<Date>,
+    /// The instant from which issuance may not rest on it, within the row; `None` where it may not at any time of the row.
+    pub usable_until: Option<Timestamp>,
+}
+
+/// What each row of the table allows for a validation initiated at an instant.
+#[must_use]
+pub fn reuse_rows(method: Method, initiated: Timestamp) -> Vec<ReuseRow> {
+    let method_ends = rule(method, initiated).ends.map(Timestamp::start_of);
+    let mut from = None;
+    let mut rows = Vec::with_capacity(REUSE_ROWS.len());
+    for (days, ends) in REUSE_ROWS {
+        let begins = from.map(Timestamp::start_of).filter(|begins| *begins > initiated).unwrap_or(initiated);
+        let until = [ends.map(Timestamp::start_of), method_ends].into_iter().flatten().fold(initiated.plus_days(days), Ord::min);
+        rows.push(ReuseRow {
+            max_days: days,
+            issued_from: from,
+            issued_before: ends,
+            usable_until: (until > begins).then_some(until),
+        });
+        from = ends;
+    }
+    rows
+}
+
 /// How many days after it was initiated a validation may be used for issuance on a day. Spec: BR v2.2.6 §4.2.1.
 #[must_use]
 pub fn reuse_days(at: Timestamp) -> u32 {
@@ -274,7 +309,30 @@ mod tests {
         assert_eq!(reusable_until(Method::DomainContact, at("2026-11-22T00:00:00Z")), None);
     }
 
+    #[test]
+    fn each_row_tells_its_own_last_instant() {
+        let until = |text| -> Vec<Option<String>> {
+            reuse_rows(Method::Constructed, at(text)).iter().map(|row| row.usable_until.map(|t| t.to_string())).collect()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(until("2026-11-22T00:00:00Z"), [None, some("2027-03-15T00:00:00Z"), None, None]);
+        assert_eq!(until("2027-01-01T00:00:00Z"), [None, some("2027-03-15T00:00:00Z"), some("2027-04-11T00:00:00Z"), None]);
+    }
+
     proptest! {
+        #[test]
+        fn reusable_until_is_where_the_first_gap_in_the_rows_begins(secs in 1_735_689_600_i64..1_836_000_000) {
+            let initiated = Timestamp::from_unix_secs(secs);
+            let mut until = initiated;
+            for row in reuse_rows(Method::Constructed, initiated) {
+                let begins = row.issued_from.map_or(initiated, Timestamp::start_of).max(initiated);
+                if let Some(ends) = row.usable_until.filter(|_| begins <= until) {
+                    until = until.max(ends);
+                }
+            }
+            prop_assert_eq!(reusable_until(Method::Constructed, initiated), (until > initiated).then_some(until));
+        }
+
         #[test]
         fn reuse_never_outlasts_a_row_that_holds_on_its_last_day(secs in 1_735_689_600_i64..1_836_000_000) {
             let initiated = Timestamp::from_unix_secs(secs);

@@ -3,12 +3,15 @@
 //! Nothing here reads a clock, draws a random number, opens a socket or logs; time and randomness arrive as arguments.
 //! `tests/tidy.rs` holds this room to it.
 
+pub mod certificate;
+pub mod client;
 pub mod contact;
 pub mod coverage;
 pub mod decision;
 pub mod email;
 pub mod event;
 pub mod evidence;
+pub mod extend;
 pub mod field;
 pub mod id;
 pub mod link;
@@ -20,9 +23,11 @@ pub mod order;
 pub mod policy;
 pub mod profile;
 pub mod redact;
+pub mod remedy;
 pub mod resend;
 pub mod retry;
 pub mod return_path;
 pub mod returned_mail;
+pub mod reuse;
 pub mod sender_policy;
 pub mod timestamp;

@@ -40,6 +40,8 @@ kinds! {
     Disputed = "disputed",
     /// To the ordering side: nobody answered in time.
     Expired = "expired",
+    /// To the ordering side: the order was withdrawn.
+    Cancelled = "cancelled",
     /// To the ordering side and the operators: an approval mail came back for good.
     Bounced = "bounced",
     /// To the operators: what a person wrote to our return path.

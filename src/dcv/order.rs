@@ -238,11 +238,12 @@ pub fn allowed(listing: &Listing) -> Vec<String> {
 
 /// Works out which mails an order takes. `listings` holds one listing for each name, in the same order.
 ///
-/// A name without a chosen approver awaits one where nobody could have been chosen, and is an error where somebody could.
+/// A name without a chosen approver awaits one where nobody could have been chosen, and is an error where somebody could. The names
+/// that are `settled` already, by their place, are asked of nobody.
 ///
 /// # Errors
 /// Every [`ChoiceError`] there is; then nothing is assigned.
-pub fn assign(listings: &[Listing], choice: &Choice) -> Result<Assignment, Vec<ChoiceError>> {
+pub fn assign(listings: &[Listing], choice: &Choice, settled: &BTreeSet<usize>) -> Result<Assignment, Vec<ChoiceError>> {
     let mut assignment = Assignment::default();
     let mut errors = Vec::new();
     match choice {
@@ -250,7 +251,7 @@ pub fn assign(listings: &[Listing], choice: &Choice) -> Result<Assignment, Vec<C
         Choice::All => {
             for (at, listing) in listings.iter().enumerate() {
                 for approver in listing.approvers.iter().filter(|approver| approver.usable) {
-                    if let Some(best) = best(listing, &approver.email, None) {
+                    if let Some(best) = best(listing, &approver.email, None).filter(|_| !settled.contains(&at)) {
                         add(&mut assignment, best, at);
                     }
                 }
@@ -258,7 +259,7 @@ pub fn assign(listings: &[Listing], choice: &Choice) -> Result<Assignment, Vec<C
         }
         Choice::These(wanted) => {
             for (at, one) in wanted.iter().enumerate() {
-                follow(listings, at, one, &mut assignment, &mut errors);
+                follow(listings, at, one, settled, &mut assignment, &mut errors);
             }
         }
     }
@@ -266,7 +267,7 @@ pub fn assign(listings: &[Listing], choice: &Choice) -> Result<Assignment, Vec<C
         return Err(vec![ChoiceError::TooManyMails]);
     }
     for (at, listing) in listings.iter().enumerate() {
-        if assignment.mails.iter().any(|mail| mail.names.contains(&at)) {
+        if settled.contains(&at) || assignment.mails.iter().any(|mail| mail.names.contains(&at)) {
             continue;
         }
         let allowed = allowed(listing);
@@ -280,7 +281,14 @@ pub fn assign(listings: &[Listing], choice: &Choice) -> Result<Assignment, Vec<C
 }
 
 /// Finds the names one wanted approver serves.
-fn follow(listings: &[Listing], at: usize, wanted: &Wanted, assignment: &mut Assignment, errors: &mut Vec<ChoiceError>) {
+fn follow(
+    listings: &[Listing],
+    at: usize,
+    wanted: &Wanted,
+    settled: &BTreeSet<usize>,
+    assignment: &mut Assignment,
+    errors: &mut Vec<ChoiceError>,
+) {
     let adn = wanted.adn.as_deref();
     let mut served = false;
     for (name, listing) in listings.iter().enumerate() {
@@ -289,7 +297,9 @@ fn follow(listings: &[Listing], at: usize, wanted: &Wanted, assignment: &mut Ass
             continue;
         }
         if let Some(best) = best(listing, &wanted.email, adn) {
-            add(assignment, best, name);
+            if !settled.contains(&name) {
+                add(assignment, best, name);
+            }
             served = true;
         } else if let Some(Some(place)) = place {
             errors.push(why_not(listing, at, Some(place), wanted));
@@ -410,7 +420,7 @@ mod tests {
                 SourceStatus::Empty,
             ),
         ];
-        let assigned = assign(&listings, &these(&["Admin@EXAMPLE.jp", "admin@b.example.jp"])).unwrap();
+        let assigned = assign(&listings, &these(&["Admin@EXAMPLE.jp", "admin@b.example.jp"]), &BTreeSet::new()).unwrap();
         let mails: Vec<_> = assigned
             .mails
             .iter()
@@ -426,14 +436,17 @@ mod tests {
             approver("admin@example.jp", "example.jp", Source::Whois),
             approver("admin@example.jp", "example.jp", Source::Constructed),
         ];
-        let assigned = assign(&[listing("example.jp", twice, SourceStatus::Empty)], &these(&["admin@example.jp"])).unwrap();
+        let assigned =
+            assign(&[listing("example.jp", twice, SourceStatus::Empty)], &these(&["admin@example.jp"]), &BTreeSet::new())
+                .unwrap();
         assert_eq!((assigned.mails.len(), assigned.mails[0].approver.source), (1, Source::Constructed));
     }
 
     #[test]
     fn a_stranger_is_refused_only_when_every_source_answered() {
         let known = || vec![approver("admin@example.jp", "example.jp", Source::Constructed)];
-        let refused = assign(&[listing("example.jp", known(), SourceStatus::Empty)], &these(&["ceo@elsewhere.example"]));
+        let refused =
+            assign(&[listing("example.jp", known(), SourceStatus::Empty)], &these(&["ceo@elsewhere.example"]), &BTreeSet::new());
         assert_eq!(
             refused,
             Err(vec![ChoiceError::NotAllowed {
@@ -444,7 +457,8 @@ mod tests {
                 allowed: vec!["admin@example.jp".to_owned()]
             }])
         );
-        let unsure = assign(&[listing("example.jp", known(), SourceStatus::Failed)], &these(&["ceo@example.jp"]));
+        let unsure =
+            assign(&[listing("example.jp", known(), SourceStatus::Failed)], &these(&["ceo@example.jp"]), &BTreeSet::new());
         assert_eq!(unsure, Err(vec![ChoiceError::Unavailable { wanted: 0, source: Source::DnsTxt }]));
     }
 
@@ -454,12 +468,12 @@ mod tests {
             listing("example.jp", vec![approver("admin@example.jp", "example.jp", Source::Constructed)], SourceStatus::Empty),
             listing("example.com", vec![approver("admin@example.com", "example.com", Source::Constructed)], SourceStatus::Empty),
         ];
-        let error = assign(&listings, &these(&["admin@example.jp"]));
+        let error = assign(&listings, &these(&["admin@example.jp"]), &BTreeSet::new());
         assert_eq!(error, Err(vec![ChoiceError::NoApprover { name: 1, allowed: vec!["admin@example.com".to_owned()] }]));
         let nobody = [listing("example.jp", Vec::new(), SourceStatus::Failed)];
-        assert_eq!(assign(&nobody, &Choice::All).unwrap().awaiting, [0]);
-        assert_eq!(assign(&nobody, &Choice::Unsaid).unwrap().awaiting, [0]);
-        assert!(assign(&listings, &Choice::Unsaid).is_err());
+        assert_eq!(assign(&nobody, &Choice::All, &BTreeSet::new()).unwrap().awaiting, [0]);
+        assert_eq!(assign(&nobody, &Choice::Unsaid, &BTreeSet::new()).unwrap().awaiting, [0]);
+        assert!(assign(&listings, &Choice::Unsaid, &BTreeSet::new()).is_err());
     }
 
     #[test]
@@ -470,9 +484,9 @@ mod tests {
             listing("b.example.jp", vec![admin()], SourceStatus::Empty),
         ];
         let wanted = |adn: Option<&str>, names| Wanted { email: admin().email, adn: adn.map(str::to_owned), names };
-        let one = assign(&listings, &Choice::These(vec![wanted(None, Some(vec![0]))]));
+        let one = assign(&listings, &Choice::These(vec![wanted(None, Some(vec![0]))]), &BTreeSet::new());
         assert!(matches!(one.unwrap_err()[..], [ChoiceError::NoApprover { name: 1, .. }]));
-        let elsewhere = assign(&listings, &Choice::These(vec![wanted(Some("a.example.jp"), None)]));
+        let elsewhere = assign(&listings, &Choice::These(vec![wanted(Some("a.example.jp"), None)]), &BTreeSet::new());
         assert!(matches!(elsewhere.unwrap_err()[..], [ChoiceError::NotAllowed { wanted: 0, .. }]));
     }
 
@@ -488,7 +502,7 @@ mod tests {
                 listing(text, approvers.collect(), SourceStatus::Ok)
             }).collect();
             let choice = if all { Choice::All } else { these(&emails[..2]) };
-            if let Ok(assigned) = assign(&listings, &choice) {
+            if let Ok(assigned) = assign(&listings, &choice, &BTreeSet::new()) {
                 for mail in &assigned.mails {
                     for name in &mail.names {
                         prop_assert!(listings[*name].approvers.iter().any(|one| one.usable && one.email == mail.approver.email && one.adn == mail.approver.adn));

@@ -31,12 +31,15 @@ pub(crate) use api::approvers::ApproversView;
 pub use problem::{CODES, Code, Problem};
 
 use crate::app::App;
+use crate::dcv::client::{RequestRate, Rights};
 
 /// What the router needs to know of the configuration.
 #[derive(Clone)]
 pub struct HttpSettings {
-    /// Ordering systems: name and SHA-256 of the token.
-    pub clients: Vec<(String, [u8; 32])>,
+    /// Ordering systems: name, SHA-256 of a token, and what they may do; one with several tokens stands there several times.
+    pub clients: Vec<(String, [u8; 32], Arc<Rights>)>,
+    /// How fast one may ask where its rights do not say.
+    pub client_rate: RequestRate,
     /// Proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Longest request body, in bytes.
@@ -55,6 +58,7 @@ pub struct Shared {
     pub app: Arc<App>,
     /// The configuration's part.
     pub settings: HttpSettings,
+    clients: api::Registry,
     wrong_links: DefaultKeyedRateLimiter<IpAddr>,
     readers: caller::Readers,
     /// The page for a wrong link, in Japanese and in English.
@@ -91,6 +95,7 @@ impl HttpState {
         };
         Self(Arc::new(Shared {
             app,
+            clients: api::Registry::new(&settings.clients, settings.client_rate),
             settings,
             wrong_links,
             readers: caller::Readers::default(),
@@ -157,6 +162,14 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/orders/{id}/evidence", get(api::evidence::get))
             .route("/v1/orders/{id}/resend", post(api::resend::post))
             .route("/v1/orders/{id}/approvers", post(api::change_approver::post))
+            .route("/v1/orders/{id}/cancel", post(api::cancel::post))
+            .route("/v1/orders/{id}/extend", post(api::extend::post))
+            .route("/v1/orders/{id}/certificates", post(api::certificates::post))
+            .route("/v1/orders/{id}/mails/{mail}/message", get(api::message::get))
+            .route("/v1/orders/bulk", post(api::bulk::post).layer(DefaultBodyLimit::max(api::bulk::BODY_MAX_BYTES)))
+            .route("/v1/validations", get(api::validations::get))
+            .route("/v1/webhooks/replay", post(api::replay::post))
+            .route_layer(from_fn_with_state(state.clone(), api::remember))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
         // Only where the pages are reached by TLS: over plain HTTP the header means nothing.
         let over_tls = state.app.settings.public_base.starts_with("https://");

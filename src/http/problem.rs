@@ -33,12 +33,24 @@ codes! {
     Unauthorized = "unauthorized", 401, "A valid bearer token is needed";
     /// A form came from another site.
     Forbidden = "forbidden", 403, "This is not allowed";
+    /// The token is known and does not have the scope.
+    InsufficientScope = "insufficient-scope", 403, "The token does not have the scope";
+    /// The client may not order under the profile.
+    ProfileNotAllowed = "profile-not-allowed", 403, "The client may not order under this profile";
     /// There is no such thing, or not for this caller.
     NotFound = "not-found", 404, "There is no such thing here";
     /// The path has other methods.
     MethodNotAllowed = "method-not-allowed", 405, "This path has other methods";
     /// The client used the reference before.
     DuplicateOrderRef = "duplicate-order-ref", 409, "The order reference was used before";
+    /// The profile allows one open order for the same customer and names.
+    OpenOrderExists = "open-order-exists", 409, "An order for one of these names is open";
+    /// The order is completed or cancelled.
+    OrderEnded = "order-ended", 409, "The order has ended";
+    /// Another certificate was reported under the serial number.
+    CertificateDiffers = "certificate-differs", 409, "Another certificate was reported under this serial number";
+    /// A request under the same key is under way.
+    IdempotencyInProgress = "idempotency-in-progress", 409, "A request under this Idempotency-Key is under way";
     /// A name was decided or has ended, or the order has, or it has no such name.
     NameEnded = "name-ended", 409, "Nothing is open there any more";
     /// The mail's link has ended: it was answered, or its deadline passed, or its order ended.
@@ -49,6 +61,8 @@ codes! {
     BodyTooLarge = "body-too-large", 413, "The body is too large";
     /// The body is not said to be JSON.
     WrongContentType = "wrong-content-type", 415, "The body must be application/json";
+    /// The key was used with another request.
+    IdempotencyKeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
     /// A field is wrong; the document's own code is that of the first error.
     Invalid = "invalid-request", 422, "The request cannot be accepted";
     /// The mail was sent a moment ago, or as often as its profile allows.
@@ -138,20 +152,24 @@ pub(super) fn dress(response: Response) -> Response {
 impl From<StoreError> for Problem {
     /// Logs what happened and tells none of it.
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store failed a request");
+        if !matches!(error, StoreError::Repeated) {
+            tracing::error!(%error, "the store failed a request");
+        }
         match error {
+            StoreError::Repeated => Self::new(Code::IdempotencyInProgress).retry_after(1),
             StoreError::Inconsistent { .. } | StoreError::Schema(_) | StoreError::Migration(_) => Self::new(Code::Internal),
             StoreError::Database(_) | StoreError::Closed(_) => Self::new(Code::Unavailable).retry_after(5),
         }
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (code, status, title) = self.code.row();
-        let code = self.errors.first().map_or(code, |error| error.code);
+impl Problem {
+    /// The status and the document.
+    pub(super) fn document(self) -> (StatusCode, Value, Option<u64>) {
+        let (own, status, title) = self.code.row();
+        let code = self.errors.first().map_or(own, |error| error.code);
         let mut body = self.members;
-        body.insert("type".to_owned(), json!("about:blank"));
+        body.insert("type".to_owned(), json!(format!("/problems/{own}")));
         body.insert("title".to_owned(), json!(title));
         body.insert("status".to_owned(), json!(status));
         body.insert("code".to_owned(), json!(code));
@@ -161,10 +179,16 @@ impl IntoResponse for Problem {
         if !self.errors.is_empty() {
             body.insert("errors".to_owned(), json!(self.errors));
         }
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], Value::Object(body).to_string()).into_response();
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Value::Object(body), self.retry_after_secs)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, body, retry_after) = self.document();
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body.to_string()).into_response();
         let headers = response.headers_mut();
-        if let Some(secs) = self.retry_after_secs {
+        if let Some(secs) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         if status == StatusCode::UNAUTHORIZED {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::deliver::{Lease, deliver};
 use crate::app::expire::expire_due;
+use crate::app::look_again::look_again_due;
 use crate::app::resend::remind_due;
 use crate::app::{App, canary, digest};
 use crate::store::{ClaimedEffect, EffectKind, StoreError};
@@ -30,6 +31,12 @@ pub struct JobSettings {
 
 /// How often deadlines, reminders, the canary and the digest are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a request is remembered that carried an Idempotency-Key.
+const REMEMBERED: Duration = Duration::from_secs(48 * 3600);
+
+/// How many old ones are forgotten in one round.
+const FORGOTTEN_AT_ONCE: u32 = 500;
 
 /// Notices handed over at once: approval mails go before them.
 const NOTICES_AT_ONCE: u32 = 2;
@@ -52,6 +59,7 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     if let Some(mail_in) = app.ports.mail_in.clone() {
         workers.spawn(ingest_mail::run(Arc::clone(&app), mail_in, stop.clone()));
     }
+    workers.spawn(looker(Arc::clone(&app), stop.clone()));
     workers.spawn(timekeeper(app, stop));
     while let Some(ended) = workers.join_next().await {
         ended?;
@@ -157,11 +165,32 @@ async fn timekeeper(app: Arc<App>, stop: CancellationToken) {
             Ok(mails) => tracing::info!(mails, "reminders were due"),
             Err(error) => tracing::error!(%error, "reminders cannot be looked at; trying again"),
         }
+        if let Err(error) = app.store.forget_requests(app.now(), REMEMBERED, FORGOTTEN_AT_ONCE).await {
+            tracing::error!(%error, "old requests cannot be forgotten; trying again");
+        }
         if let Err(error) = canary::send_if_due(&app).await {
             tracing::error!(%error, "the canary cannot be sent; trying again");
         }
         if let Err(error) = digest::send_if_due(&app).await {
             tracing::error!(%error, "the digest cannot be made; trying again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Asks the sources again for names that await an approver. A task of its own: other people's servers are slow.
+async fn looker(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            looked = look_again_due(&app) => match looked {
+                Ok(0) => {}
+                Ok(orders) => tracing::info!(orders, "sources were asked again"),
+                Err(error) => tracing::error!(%error, "sources cannot be asked again; trying again"),
+            },
         }
         tokio::select! {
             () = stop.cancelled() => return,

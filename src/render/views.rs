@@ -41,6 +41,8 @@ pub struct ServiceView {
 /// What mail and page tell of an order.
 #[derive(Debug, Clone, Serialize)]
 pub struct FactsView {
+    /// A client under test asks; the approval proves nothing.
+    pub test: bool,
     /// The order's id, which people quote.
     pub request_id: String,
     /// The ordering system's reference.
@@ -87,6 +89,7 @@ impl FactsView {
         // Each value is its own, so that one that is missing is noticed.
         let text = |field: &str| format!("sample-{field}");
         Self {
+            test: false,
             request_id: text("request-id"),
             order_ref: text("order-ref"),
             adn: NameView::new("sample-adn.example"),

@@ -319,6 +319,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Puts an event's posts that were taken or given up back into the outbox; how many.
+    pub async fn replay_webhooks(&mut self, event: &[u8], now: Timestamp) -> Result<u64, StoreError> {
+        const SQL: &str =
+            "UPDATE effects SET state = 'due', due_at = $2, tried = 0, first_tried_at = NULL, ended_at = NULL, lease = NULL
+            WHERE subject_id = $1 AND kind = 'webhook' AND state IN ('done', 'dead')";
+        Ok(exec!(self, sqlx::query(SQL).bind(event).bind(now.unix_micros())))
+    }
+
     /// Puts an effect that was given up back into the outbox and returns its kind and subject; `None` when it was not given up, its
     /// bytes are gone, or its mail was sent once more since.
     pub async fn replay(&mut self, id: EffectId, now: Timestamp) -> Result<Option<(String, Vec<u8>)>, StoreError> {

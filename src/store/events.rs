@@ -46,13 +46,16 @@ impl Tx<'_> {
         if events.is_empty() {
             return Ok(());
         }
-        let first = self.take_seqs(order, i64::try_from(events.len()).unwrap_or(i64::MAX)).await?;
+        let (first, test) = self.take_seqs(order, i64::try_from(events.len()).unwrap_or(i64::MAX)).await?;
         for (seq, event) in (first..).zip(events) {
             let id = EventId::new(event.at, ids());
             let mut data = event.data.clone();
             data.insert("order_id".to_owned(), json!(order));
             data.insert("order_ref".to_owned(), json!(order_ref));
             data.insert("seq".to_owned(), json!(seq));
+            if test {
+                data.insert("test".to_owned(), json!(true));
+            }
             let data = Value::Object(data).to_string();
             exec!(
                 self,
@@ -100,6 +103,34 @@ impl Store {
             .bind(&bounds[1].as_bytes()[..])
             .fetch_all(db)
             .await?))
+    }
+
+    /// Events of a client's orders that webhooks are posted for: one by its id, or those up to `end`, oldest first, `limit` at most.
+    pub async fn events_with_webhooks(
+        &self,
+        client: &str,
+        first: EventId,
+        end: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
+        const ONE: &str = "SELECT e.id, e.at FROM events e JOIN orders o ON o.id = e.order_id WHERE e.id = $1 AND o.client = $2
+            AND EXISTS (SELECT 1 FROM effects f WHERE f.subject_id = e.id AND f.kind = 'webhook')";
+        const RANGE: &str =
+            "SELECT e.id, e.at FROM events e JOIN orders o ON o.id = e.order_id WHERE e.id >= $1 AND e.id < $3 AND o.client = $2
+            AND EXISTS (SELECT 1 FROM effects f WHERE f.subject_id = e.id AND f.kind = 'webhook') ORDER BY e.id LIMIT $4";
+        let first = first.as_bytes().to_vec();
+        Ok(match end {
+            None => on_pool!(self, |db| sqlx::query_as(ONE).bind(first).bind(client).fetch_all(db).await?),
+            Some(end) => {
+                on_pool!(self, |db| sqlx::query_as(RANGE)
+                    .bind(first)
+                    .bind(client)
+                    .bind(end.as_bytes().to_vec())
+                    .bind(i64::from(limit))
+                    .fetch_all(db)
+                    .await?)
+            }
+        })
     }
 
     /// Reads an order's timeline.

@@ -214,6 +214,19 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
+    /// Moves an open link's deadline, and its next reminder with it; `false` when it was not open.
+    pub async fn set_deadline(
+        &mut self,
+        id: &[u8],
+        expires_at: Timestamp,
+        remind_at: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE mails SET expires_at = $2, remind_at = $3 WHERE id = $1 AND link IN ('queued', 'sent')";
+        let rows =
+            exec!(self, sqlx::query(SQL).bind(id).bind(expires_at.unix_micros()).bind(remind_at.map(Timestamp::unix_micros)));
+        Ok(rows == 1)
+    }
+
     /// Records what became of a mail on its way; what came back for it meanwhile says more.
     pub async fn set_delivery(&mut self, id: MailId, delivery: Delivery, failure: Option<&str>) -> Result<(), StoreError> {
         const SQL: &str =

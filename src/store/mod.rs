@@ -5,8 +5,12 @@
 //! closure has its own transaction. Reads go to a pool and see committed state.
 
 mod answers;
+mod certificates;
+mod clients;
 mod effects;
+mod endpoints;
 mod events;
+mod idempotency;
 mod lookups;
 mod mails;
 mod notices;
@@ -27,13 +31,16 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 
 pub use answers::AnswerRow;
+pub use certificates::CertificateRow;
+pub use clients::ClientRow;
 pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, ON_RELEASE, Outcome, Said};
 pub use events::EventRow;
+pub use idempotency::{RepeatRow, Repeatable};
 pub use mails::{Asked, MailRow, MailValidation};
 pub use notices::NoticeRow;
 pub use orders::{OrderFilter, OrderRow};
 pub use returned_mails::ReturnedRow;
-pub use validations::ValidationRow;
+pub use validations::{LiveRow, ValidationRow};
 
 use sqlite_writer::Writer;
 
@@ -68,6 +75,9 @@ pub enum StoreError {
     /// The schema is not the one this build knows.
     #[error("the database's schema is not this build's: {0}; run `dcvd migrate`, or the build that made it")]
     Schema(String),
+    /// The Idempotency-Key was used by another request meanwhile, whose answer is this one's.
+    #[error("the Idempotency-Key was used meanwhile")]
+    Repeated,
     /// The writer stopped, or a commit failed.
     #[error("the store is closed or the commit failed: {0}")]
     Closed(String),

@@ -36,6 +36,10 @@ pub struct OrderRow {
     pub held: Option<String>,
     /// Unix microseconds; when an operator released it.
     pub released_at: Option<i64>,
+    /// 1 where whoever is found later is asked without being chosen.
+    pub asks_all: i64,
+    /// 1 where a client under test placed it.
+    pub test: i64,
 }
 
 impl OrderRow {
@@ -67,6 +71,12 @@ pub struct OrderFilter {
     pub name: Option<String>,
     /// Only with this reference.
     pub order_ref: Option<String>,
+    /// Only under this profile.
+    pub profile: Option<String>,
+    /// Only created from the first instant on and before the second.
+    pub created: (Option<Timestamp>, Option<Timestamp>),
+    /// Only with a mail whose deadline lies from the first instant on and before the second.
+    pub expires: (Option<Timestamp>, Option<Timestamp>),
     /// Only older than this one (newest first).
     pub before: Option<OrderId>,
     /// How many, at most.
@@ -77,7 +87,7 @@ pub struct OrderFilter {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held, released_at
+            "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held, released_at, asks_all, test
             FROM orders ",
             $rest
         )
@@ -90,8 +100,8 @@ pub(super) const BY_ID: &str = select!("WHERE id = $1");
 impl Tx<'_> {
     /// Inserts an order; `false` when the client has used the reference already.
     pub async fn insert_order(&mut self, row: &OrderRow) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO orders (id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (client, order_ref) DO NOTHING";
+        const SQL: &str = "INSERT INTO orders (id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held, asks_all, test)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (client, order_ref) DO NOTHING";
         let rows = exec!(
             self,
             sqlx::query(SQL)
@@ -107,6 +117,8 @@ impl Tx<'_> {
                 .bind(row.ended_at)
                 .bind(row.last_seq)
                 .bind(&row.held)
+                .bind(row.asks_all)
+                .bind(row.test)
         );
         Ok(rows == 1)
     }
@@ -148,11 +160,12 @@ impl Tx<'_> {
         Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(entries)) == 1)
     }
 
-    /// Reserves the next `count` places in the order's timeline and returns the first.
-    pub async fn take_seqs(&mut self, id: OrderId, count: i64) -> Result<i64, StoreError> {
-        const SQL: &str = "UPDATE orders SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq";
-        let last: i64 = in_tx!(self, |db| sqlx::query_scalar(SQL).bind(&id.as_bytes()[..]).bind(count).fetch_one(db).await?);
-        Ok(last - count + 1)
+    /// Reserves the next `count` places in the order's timeline and returns the first, and whether the order is a test.
+    pub async fn take_seqs(&mut self, id: OrderId, count: i64) -> Result<(i64, bool), StoreError> {
+        const SQL: &str = "UPDATE orders SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq, test";
+        let (last, test): (i64, i64) =
+            in_tx!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).bind(count).fetch_one(db).await?);
+        Ok((last - count + 1, test == 1))
     }
 }
 
@@ -195,6 +208,28 @@ impl Store {
             }
             if let Some(name) = &filter.name {
                 query.push(" AND id IN (SELECT order_id FROM validations WHERE name = ").push_bind(name).push(")");
+            }
+            if let Some(profile) = &filter.profile {
+                query.push(" AND profile_id = ").push_bind(profile);
+            }
+            // Ids are ordered by time of creation, to the millisecond; the column says it to the microsecond.
+            if let Some(from) = filter.created.0 {
+                query.push(" AND id >= ").push_bind(OrderId::new(from, [0; 10]).as_bytes().to_vec());
+                query.push(" AND created_at >= ").push_bind(from.unix_micros());
+            }
+            if let Some(to) = filter.created.1 {
+                query.push(" AND id <= ").push_bind(OrderId::new(to, [0xff; 10]).as_bytes().to_vec());
+                query.push(" AND created_at < ").push_bind(to.unix_micros());
+            }
+            if filter.expires != (None, None) {
+                query.push(" AND EXISTS (SELECT 1 FROM mails m WHERE m.order_id = orders.id");
+                if let Some(from) = filter.expires.0 {
+                    query.push(" AND m.expires_at >= ").push_bind(from.unix_micros());
+                }
+                if let Some(to) = filter.expires.1 {
+                    query.push(" AND m.expires_at < ").push_bind(to.unix_micros());
+                }
+                query.push(")");
             }
             if let Some(before) = &filter.before {
                 query.push(" AND id < ").push_bind(&before.as_bytes()[..]);

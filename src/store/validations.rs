@@ -42,6 +42,44 @@ pub struct ValidationRow {
     pub reusable_until: Option<i64>,
     /// Unix microseconds; until when an approval waits for a refusal by somebody else.
     pub veto_ends_at: Option<i64>,
+    /// The ADN that its approval was given for.
+    pub adn: Option<String>,
+    /// Unix microseconds; when somebody objected to its approval.
+    pub disputed_at: Option<i64>,
+    /// The approval that it rests on, where nobody was asked again: JSON.
+    pub reused_from: Option<String>,
+    /// Unix microseconds; while awaiting an approver: when the sources are asked again.
+    pub look_again_at: Option<i64>,
+    /// How often they were.
+    pub looks: i64,
+}
+
+/// An approval that later orders may rest on, with what that takes to know.
+#[derive(Clone, Debug, FromRow)]
+pub struct LiveRow {
+    /// The validation.
+    #[sqlx(flatten)]
+    pub validation: ValidationRow,
+    /// The order's reference.
+    pub order_ref: String,
+    /// What the order's caller told, JSON.
+    pub facts: String,
+    /// Who approved.
+    pub recipient: String,
+    /// Where the address was found.
+    pub source: String,
+    /// Unix microseconds; when the Random Value was made.
+    pub mail_created_at: i64,
+    /// Unix microseconds; when the address was looked up.
+    pub looked_up_at: i64,
+}
+
+impl LiveRow {
+    /// When the reuse clock started: the earlier of the Random Value's creation and the look-up. Spec: BR v2.2.6 §4.2.1.
+    #[must_use]
+    pub fn initiated_at(&self) -> Timestamp {
+        Timestamp::from_unix_micros(self.mail_created_at.min(self.looked_up_at))
+    }
 }
 
 impl ValidationRow {
@@ -58,7 +96,8 @@ impl Tx<'_> {
     /// Inserts one name.
     pub async fn insert_validation(&mut self, row: &ValidationRow) -> Result<(), StoreError> {
         const SQL: &str =
-            "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at) VALUES ($1, $2, $3, $4, $5, $6)";
+            "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at, look_again_at, reused_from, adn, method, scope, signer,
+            ended_at, reusable_until, answer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
         exec!(
             self,
             sqlx::query(SQL)
@@ -68,13 +107,58 @@ impl Tx<'_> {
                 .bind(&row.name)
                 .bind(&row.state)
                 .bind(row.selection_ends_at)
+                .bind(row.look_again_at)
+                .bind(&row.reused_from)
+                .bind(&row.adn)
+                .bind(&row.method)
+                .bind(&row.scope)
+                .bind(&row.signer)
+                .bind(row.ended_at)
+                .bind(row.reusable_until)
+                .bind(&row.answer)
         );
+        Ok(())
+    }
+
+    /// Records that somebody objects to an approval: no later order may rest on it.
+    pub async fn set_disputed(&mut self, id: &[u8], at: Timestamp) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE validations SET disputed_at = COALESCE(disputed_at, $2) WHERE id = $1";
+        exec!(self, sqlx::query(SQL).bind(id).bind(at.unix_micros()));
+        Ok(())
+    }
+
+    /// Records that the sources were asked again for names that await an approver, and when they are asked next.
+    pub async fn looked_again(&mut self, id: &[u8], next: Option<Timestamp>) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE validations SET looks = looks + 1, look_again_at = $2 WHERE id = $1 AND state = 'awaiting_approver'";
+        exec!(self, sqlx::query(SQL).bind(id).bind(next.map(Timestamp::unix_micros)));
         Ok(())
     }
 
     /// Reads the names of an order within the transaction.
     pub async fn validations(&mut self, order: OrderId) -> Result<Vec<ValidationRow>, StoreError> {
         Ok(in_tx!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// A client's open orders with one of some names: id and facts. On PostgreSQL the client's other orders wait for this
+    /// transaction, so that of two at once the second sees the first.
+    pub async fn open_orders_with(&mut self, client: &str, names: &[String]) -> Result<Vec<(Vec<u8>, String)>, StoreError> {
+        const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext($1))";
+        if self.is_postgres() {
+            exec!(self, sqlx::query(LOCK).bind(client));
+        }
+        Ok(in_tx!(self, |db| {
+            let mut query = sqlx::QueryBuilder::new(
+                "SELECT DISTINCT o.id, o.facts FROM validations v JOIN orders o ON o.id = v.order_id
+                WHERE o.state = 'pending' AND v.state IN ('awaiting_approver', 'pending') AND o.client = ",
+            );
+            query.push_bind(client).push(" AND v.name IN (");
+            let mut list = query.separated(", ");
+            for name in names {
+                list.push_bind(name);
+            }
+            query.push(") ORDER BY o.id").build_query_as().fetch_all(db).await?
+        }))
     }
 
     /// Applies a decision to a name that is still pending; `false` when it was not.
@@ -89,7 +173,8 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         const SQL: &str =
             "UPDATE validations SET state = $2, mail_id = $3, answer = $4, method = $5, scope = $6, signer = $7, reason = $8,
-            ended_at = $9, reusable_until = $10, veto_ends_at = NULL WHERE id = $1 AND state = 'pending'";
+            ended_at = $9, reusable_until = $10, veto_ends_at = NULL, adn = (SELECT adn FROM mails WHERE id = $3)
+            WHERE id = $1 AND state = 'pending'";
         let rows = exec!(
             self,
             sqlx::query(SQL)
@@ -118,7 +203,7 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         const SQL: &str =
             "UPDATE validations SET mail_id = $2, answer = 'approve', method = $3, scope = $4, signer = $5, reusable_until = $6,
-            veto_ends_at = $7 WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NULL";
+            veto_ends_at = $7, adn = (SELECT adn FROM mails WHERE id = $2) WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NULL";
         let rows = exec!(
             self,
             sqlx::query(SQL)
@@ -142,8 +227,7 @@ impl Tx<'_> {
 
     /// Records that somebody is asked for a name that awaited an approver, or still asked for one that was asked for before.
     pub async fn asked(&mut self, id: &[u8]) -> Result<(), StoreError> {
-        const SQL: &str =
-            "UPDATE validations SET state = 'pending', selection_ends_at = NULL WHERE id = $1 AND state = 'awaiting_approver'";
+        const SQL: &str = "UPDATE validations SET state = 'pending', selection_ends_at = NULL, look_again_at = NULL WHERE id = $1 AND state = 'awaiting_approver'";
         exec!(self, sqlx::query(SQL).bind(id));
         Ok(())
     }
@@ -156,28 +240,67 @@ impl Tx<'_> {
         to: ValidationState,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE validations SET state = $3, ended_at = $4 WHERE id = $1 AND state = $2";
+        const SQL: &str = "UPDATE validations SET state = $3, ended_at = $4, veto_ends_at = NULL, look_again_at = NULL WHERE id = $1 AND state = $2";
         let rows = exec!(self, sqlx::query(SQL).bind(id).bind(from.as_str()).bind(to.as_str()).bind(at.unix_micros()));
         Ok(rows == 1)
     }
 }
 
-const BY_ORDER: &str =
-    "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
-    reusable_until, veto_ends_at FROM validations WHERE order_id = $1 ORDER BY position";
+/// Every column of a validation, and what follows.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT v.id, v.order_id, v.position, v.name, v.state, v.selection_ends_at, v.mail_id, v.answer, v.method, v.scope, v.signer, v.reason,
+            v.ended_at, v.reusable_until, v.veto_ends_at, v.adn, v.disputed_at, v.reused_from, v.look_again_at, v.looks",
+            $rest
+        )
+    };
+}
+
+const BY_ORDER: &str = select!(" FROM validations v WHERE v.order_id = $1 ORDER BY v.position");
 
 pub(super) const OF_MAIL: &str =
-    "SELECT id, order_id, position, name, state, selection_ends_at, v.mail_id, answer, method, scope, signer, reason, ended_at,
-    reusable_until, veto_ends_at FROM validations v JOIN mail_validations mv ON mv.validation_id = v.id WHERE mv.mail_id = $1 ORDER BY position";
+    select!(" FROM validations v JOIN mail_validations mv ON mv.validation_id = v.id WHERE mv.mail_id = $1 ORDER BY v.position");
 
-pub(super) const OF_ORDERS: &str =
-    "SELECT id, order_id, position, name, state, selection_ends_at, mail_id, answer, method, scope, signer, reason, ended_at,
-    reusable_until, veto_ends_at FROM validations WHERE order_id IN (";
+pub(super) const OF_ORDERS: &str = select!(" FROM validations v WHERE v.order_id IN (");
+
+const LIVE: &str = select!(
+    ", o.order_ref, o.facts, m.recipient, m.source, m.created_at AS mail_created_at, m.looked_up_at
+    FROM validations v JOIN orders o ON o.id = v.order_id JOIN mails m ON m.id = v.mail_id
+    WHERE v.state = 'approved' AND v.reused_from IS NULL AND v.disputed_at IS NULL AND v.scope <> 'order' AND o.test = 0 AND v.reusable_until > "
+);
+
+/// Most live approvals looked at for one name.
+const LIVE_MAX: i64 = 500;
 
 impl Store {
     /// Reads the names of an order, in the order's order.
     pub async fn validations(&self, order: OrderId) -> Result<Vec<ValidationRow>, StoreError> {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// A client's approvals at some ADNs that may still be reused at `now`, those that last longest first.
+    pub async fn live_approvals(&self, client: &str, adns: &[String], now: Timestamp) -> Result<Vec<LiveRow>, StoreError> {
+        if adns.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(on_pool!(self, |db| {
+            let mut query = sqlx::QueryBuilder::new(LIVE);
+            query.push_bind(now.unix_micros()).push(" AND o.client = ").push_bind(client).push(" AND v.adn IN (");
+            let mut list = query.separated(", ");
+            for adn in adns {
+                list.push_bind(adn);
+            }
+            query.push(") ORDER BY v.reusable_until DESC, v.id LIMIT ").push_bind(LIVE_MAX);
+            query.build_query_as().fetch_all(db).await?
+        }))
+    }
+
+    /// Orders with a name whose sources are to be asked again.
+    pub async fn orders_to_look_again(&self, now: Timestamp, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
+        const SQL: &str =
+            "SELECT DISTINCT order_id FROM validations WHERE state = 'awaiting_approver' AND look_again_at <= $1 LIMIT $2";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
     }
 
     /// Orders with an approval that has waited long enough for a refusal.

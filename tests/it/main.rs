@@ -9,6 +9,7 @@ mod dns;
 mod listing;
 mod mail;
 mod notices;
+mod ordering;
 mod policy;
 mod postfix;
 mod process;

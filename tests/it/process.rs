@@ -9,7 +9,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::support::postgres;
-use crate::support::process::{Daemon, address, run, wait};
+use crate::support::process::{Daemon, address, program, run, wait};
 
 pub struct Setup {
     pub world: World,
@@ -438,4 +438,64 @@ async fn check_tells_what_works_and_what_does_not() {
     let (code, told) = tokio::task::block_in_place(|| check(&[]));
     assert_eq!(code, Some(1));
     assert!(told.lines().any(|line| line.starts_with("smtp ") && line.contains("FAILED") && line.contains("refused")), "{told}");
+}
+
+#[tokio::test]
+async fn a_client_is_added_gets_a_second_token_and_loses_the_first() {
+    let setup = Setup::new().await;
+    let config = setup.config.to_str().unwrap();
+    let _daemon = setup.serve().await;
+    let cli = |arguments: &[&str]| {
+        let dir = setup.config.parent().unwrap();
+        let output = program().current_dir(dir).args(arguments).args(["--config", config]).output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap().trim().to_owned(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let status = async |token: &str, path: &str| {
+        setup.client.get(format!("{}{path}", setup.base)).bearer_auth(token).send().await.unwrap().status().as_u16()
+    };
+    let (done, first, said) = cli(&["client", "add", "shop", "--scope", "orders:read"]);
+    assert!(done && first.starts_with("dcvd_") && !said.contains(&first), "{said}");
+    wait("the new token", async || (status(&first, "/v1/orders").await == 200).then_some(())).await;
+    assert_eq!(status(&first, "/v1/orders/ord_06h05e7n8m7cf25yex003awh3r/events").await, 403, "the scopes hold");
+    let (done, second, _) = cli(&["client", "add", "shop"]);
+    assert!(done && second != first);
+    let (_, listed, _) = cli(&["client", "list"]);
+    assert!(listed.lines().count() == 2 && !listed.contains(&first) && listed.contains("orders:read"), "{listed}");
+    let hash = listed.lines().next().unwrap().split('\t').nth(1).unwrap().to_owned();
+    assert!(cli(&["client", "revoke", &hash]).0);
+    wait("the end of the first", async || (status(&first, "/v1/orders").await == 401).then_some(())).await;
+    wait("the second token", async || (status(&second, "/v1/orders").await == 200).then_some(())).await;
+    for refused in [
+        &["client", "revoke", "00"][..],
+        &["client", "revoke", &hash],
+        &["client", "add", "shop", "--test"],
+        &["client", "add", "a\nb"],
+    ] {
+        let (done, out, said) = cli(refused);
+        assert!(!done && out.is_empty() && !said.is_empty(), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_is_tried_from_the_command_line() {
+    let setup = Setup::new().await;
+    let config = setup.config.to_str().unwrap();
+    let dir = setup.config.parent().unwrap();
+    let cli = |arguments: &[&str]| program().current_dir(dir).args(arguments).args(["--config", config]).output().unwrap();
+    let name = std::fs::read_to_string(&setup.config).unwrap();
+    let name =
+        name.split("[[webhooks]]").nth(1).unwrap().split("name = \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let tried = cli(&["webhook", "test", &name]);
+    assert!(tried.status.success(), "{}", String::from_utf8_lossy(&tried.stderr));
+    let taken = setup.world.webhooks.taken("webhook.test");
+    assert!(taken.len() == 1 && taken[0].verified);
+    setup.world.webhooks.answer_with(500);
+    let tried = cli(&["webhook", "test", &name]);
+    assert!(!tried.status.success() && String::from_utf8_lossy(&tried.stderr).contains("500"));
+    assert!(!cli(&["webhook", "test", "nobody"]).status.success());
+    assert!(!cli(&["webhook", "enable", &name]).status.success(), "it was not gone");
 }

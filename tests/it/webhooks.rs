@@ -85,7 +85,7 @@ async fn private_addresses_are_refused_unless_configured() {
     ];
     for url in urls {
         let endpoint =
-            Endpoint { name: "hook".to_owned(), url: url.parse().unwrap(), key: vec![1], allow_private_address: false };
+            Endpoint { name: "hook".to_owned(), url: url.parse().unwrap(), keys: vec![vec![1]], allow_private_address: false };
         let webhooks = StandardWebhooks::new(vec![endpoint], Duration::from_secs(5)).unwrap();
         let refused = webhooks.post("hook", "evt_1", Timestamp::from_unix_secs(1), "{}").await.unwrap_err();
         assert!(refused.detail.contains("not a public one"), "{url}: {refused}");

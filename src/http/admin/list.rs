@@ -146,13 +146,13 @@ pub(in crate::http) async fn get(
     let given =
         |name: &str| query.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty() && is_one_line(value));
     let filter = OrderFilter {
-        client: None,
         state: given("state").and_then(|text| OrderState::from_text(&text)),
         held: given("held").is_some(),
         name: given("name"),
         order_ref: given("order_ref"),
         before: given("before").and_then(|text| OrderId::parse(&text).ok()),
         limit: LIMIT + 1,
+        ..OrderFilter::default()
     };
     let mut records = list_orders(&state.app, &filter).await?;
     let more = records.len() > LIMIT as usize;

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::from_same_origin;
+use crate::app::Cause;
 use crate::app::resend::resend;
 use crate::dcv::id::{MailId, OrderId};
 use crate::http::api::resend::refused;
@@ -17,6 +18,6 @@ pub(in crate::http) async fn post(
 ) -> Result<Response, Problem> {
     from_same_origin(&headers)?;
     let (Ok(order), Ok(mail)) = (OrderId::parse(&order), MailId::parse(&mail)) else { return Err(Problem::new(Code::NotFound)) };
-    resend(&state.app, order, mail, "operator").await.map_err(|error| refused(&state.app, error))?;
+    resend(&state.app, order, mail, &Cause::by("operator")).await.map_err(|error| refused(&state.app, error))?;
     Ok((StatusCode::SEE_OTHER, [("location", format!("/admin/orders/{order}"))]).into_response())
 }

@@ -10,10 +10,9 @@ use axum::response::{IntoResponse as _, Response};
 use super::body::read_object;
 use super::fields::Fields;
 use super::place_order::{choice, names, not_asked};
-use super::{Client, json_answer, order_id, resend};
+use super::{Client, Request, json_answer, order_of, resend};
 use crate::app::App;
 use crate::app::change_approver::{ChangeError, change_approver, open_names};
-use crate::app::show_order::show_order;
 use crate::dcv::field::FieldError;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::Choice;
@@ -21,13 +20,14 @@ use crate::http::{Code, HttpState, Problem};
 
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
-    Extension(Client(client)): Extension<Client>,
+    Extension(client): Extension<Client>,
+    request: Request,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let object = read_object(&headers, body)?;
-    let record = show_order(&state.app, order_id(&id)?, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let record = order_of(&state, &id, &client).await?;
     let lists = state.app.lists();
     let mut fields = Fields::new("", &object);
     let wanted = if fields.value("names").is_some() { names(&lists, &mut fields) } else { Vec::new() };
@@ -47,9 +47,9 @@ pub(in crate::http) async fn post(
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    let actor = format!("client:{client}");
+    let cause = request.cause(&client, 202);
     let changed =
-        change_approver(&state.app, &record, asked, choice, &actor).await.map_err(|error| refused(&state.app, error, &open))?;
+        change_approver(&state.app, &record, asked, choice, &cause).await.map_err(|error| refused(&state.app, error, &open))?;
     Ok((StatusCode::ACCEPTED, json_answer(changed.view()?)).into_response())
 }
 

@@ -16,10 +16,10 @@ struct Timeline {
 
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
-    Extension(Client(client)): Extension<Client>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = order_id(&id)?;
-    show_order(&state.app, id, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    show_order(&state.app, id, Some(&client.name)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     Ok(json_answer(Timeline { events: timeline(&state.app, id).await? }))
 }

@@ -10,9 +10,9 @@ use crate::http::{Code, HttpState, Problem};
 
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
-    Extension(Client(client)): Extension<Client>,
+    Extension(client): Extension<Client>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let evidence = show_evidence(&state.app, order_id(&id)?, &client).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let evidence = show_evidence(&state.app, order_id(&id)?, &client.name).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     Ok(json_answer(evidence))
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use crate::dcv::field::{FieldError, is_one_line};
+use crate::dcv::timestamp::Timestamp;
 
 /// A JSON object being read. What is not taken by the end is an unknown field.
 pub(super) struct Fields<'v> {
@@ -88,6 +89,38 @@ impl<'v> Fields<'v> {
             self.error(name, "bad-value", format!("must be one of: {words}"));
         }
         found
+    }
+
+    /// Whether nothing was wrong with a field so far.
+    pub(super) fn is_well(&self, name: &str) -> bool {
+        let pointer = self.at(name);
+        self.errors.iter().all(|error| error.pointer != pointer)
+    }
+
+    /// A whole number within a range; its absence is an error.
+    pub(super) fn required_integer(&mut self, name: &'static str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+        let Some(value) = self.value(name) else {
+            self.error(name, "missing-field", "this field is required");
+            return None;
+        };
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number));
+        if number.is_none() {
+            self.error(name, "bad-value", format!("must be a whole number from {} to {}", range.start(), range.end()));
+        }
+        number
+    }
+
+    /// An instant, RFC 3339; its absence is an error.
+    pub(super) fn required_time(&mut self, name: &'static str) -> Option<Timestamp> {
+        let Some(value) = self.value(name) else {
+            self.error(name, "missing-field", "this field is required");
+            return None;
+        };
+        let time = value.as_str().and_then(|text| Timestamp::parse_rfc3339(text).ok());
+        if time.is_none() {
+            self.error(name, "bad-value", "must be an instant such as 2026-11-22T09:00:00Z (RFC 3339)");
+        }
+        time
     }
 
     /// Ends reading: what was not asked for is unknown.

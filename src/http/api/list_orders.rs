@@ -14,6 +14,7 @@ use crate::dcv::field::{FieldError, is_one_line};
 use crate::dcv::id::OrderId;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::OrderState;
+use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
 use crate::store::OrderFilter;
 
@@ -29,11 +30,11 @@ struct Page {
 
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
-    Extension(Client(client)): Extension<Client>,
+    Extension(client): Extension<Client>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Problem> {
     let mut filter = parse(&query, &state).map_err(Problem::invalid)?;
-    filter.client = Some(client);
+    filter.client = Some(client.name);
     // One more than asked for tells whether there is a next page.
     let limit = filter.limit as usize;
     filter.limit += 1;
@@ -46,7 +47,10 @@ pub(in crate::http) async fn get(
 }
 
 fn parse(query: &HashMap<String, String>, state: &HttpState) -> Result<OrderFilter, Vec<FieldError>> {
-    let mut errors = unknown_parameters(query, &["state", "name", "order_ref", "cursor", "limit"]);
+    let mut errors = unknown_parameters(
+        query,
+        &["state", "name", "order_ref", "profile", "created_from", "created_to", "expires_from", "expires_to", "cursor", "limit"],
+    );
     let given = |name: &str| query.get(name).filter(|value| !value.is_empty());
     let mut filter = OrderFilter { limit: LIMIT_DEFAULT, order_ref: given("order_ref").cloned(), ..OrderFilter::default() };
     if filter.order_ref.as_deref().is_some_and(|text| !is_one_line(text)) {
@@ -64,6 +68,24 @@ fn parse(query: &HashMap<String, String>, state: &HttpState) -> Result<OrderFilt
             Err(error) => errors.push(FieldError::new("/name", error.code(), error.to_string())),
         }
     }
+    filter.profile = given("profile").cloned();
+    if filter.profile.as_deref().is_some_and(|text| !is_one_line(text)) {
+        errors.push(FieldError::new("/profile", "bad-value", "must not hold control characters"));
+    }
+    let mut range = |from: &'static str, to: &'static str| {
+        let mut read = |name: &'static str| {
+            let text = given(name)?;
+            let time = Timestamp::parse_rfc3339(text).ok();
+            if time.is_none() {
+                let detail = "must be an instant such as 2026-11-22T09:00:00Z (RFC 3339)";
+                errors.push(FieldError::new(format!("/{name}"), "bad-value", detail));
+            }
+            time
+        };
+        (read(from), read(to))
+    };
+    filter.created = range("created_from", "created_to");
+    filter.expires = range("expires_from", "expires_to");
     if let Some(text) = given("cursor") {
         match OrderId::parse(text) {
             Ok(id) => filter.before = Some(id),

@@ -2,32 +2,41 @@
 
 pub(super) mod approvers;
 mod body;
+pub(super) mod bulk;
+pub(super) mod cancel;
+pub(super) mod certificates;
 pub(super) mod change_approver;
+mod clients;
 pub(super) mod events;
 pub(super) mod evidence;
+pub(super) mod extend;
 pub(super) mod fields;
+mod idempotency;
 pub(super) mod list_orders;
+pub(super) mod message;
 pub(super) mod place_order;
+pub(super) mod replay;
 pub(super) mod resend;
 pub(super) mod show_order;
+pub(super) mod validations;
 
-use axum::extract::{Request, State};
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq as _};
 
+pub(super) use self::clients::{Client, Registry};
+pub(super) use self::idempotency::{Request, remember};
 use super::{Code, HttpState, Problem};
+use crate::app::show_order::{OrderRecord, show_order};
+use crate::dcv::client::ApiScope;
 use crate::dcv::id::OrderId;
 
-/// The ordering system that calls.
-#[derive(Clone)]
-pub(super) struct Client(pub(super) String);
-
-/// Lets only known ordering systems through. The token is compared by its hash, in constant time, with every client's.
-pub(super) async fn authenticate(State(state): State<HttpState>, mut request: Request, next: Next) -> Response {
+/// Lets only known ordering systems through, to what each may do and as fast as it may. The token is compared by its hash.
+pub(super) async fn authenticate(State(state): State<HttpState>, mut request: HttpRequest, next: Next) -> Response {
     let token = request
         .headers()
         .get(AUTHORIZATION)
@@ -35,28 +44,43 @@ pub(super) async fn authenticate(State(state): State<HttpState>, mut request: Re
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    let Some(token) = token.filter(|token| !token.is_empty()) else {
-        return Problem::new(Code::Unauthorized).into_response();
-    };
+    let unauthorized = || Problem::new(Code::Unauthorized).into_response();
+    let Some(token) = token.filter(|token| !token.is_empty()) else { return unauthorized() };
     let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    let mut found = None;
-    for (name, known) in &state.settings.clients {
-        let same: Choice = known.ct_eq(&hash);
-        if bool::from(same) {
-            found = Some(name.clone());
-        }
-    }
-    match found {
-        None => Problem::new(Code::Unauthorized).into_response(),
-        Some(name) => {
-            request.extensions_mut().insert(Client(name));
-            next.run(request).await
-        }
+    let Some(client) = state.clients.find(&state.app.store, &hash).await else { return unauthorized() };
+    let (told, wait) = state.clients.count(&client);
+    let needed = needed(request.method(), request.uri().path());
+    let mut response = if let Some(secs) = wait {
+        Problem::new(Code::TooManyRequests).retry_after(secs).into_response()
+    } else if client.rights.allows(needed) {
+        request.extensions_mut().insert(client);
+        next.run(request).await
+    } else {
+        let detail = format!("this token does not have the scope {}", needed.as_str());
+        Problem::new(Code::InsufficientScope).detail(detail).into_response()
+    };
+    response.headers_mut().extend(told);
+    response
+}
+
+/// The scope that a request takes.
+fn needed(method: &Method, path: &str) -> ApiScope {
+    let of_events = ["/events", "/evidence"].iter().any(|end| path.ends_with(end)) || path.starts_with("/v1/webhooks/");
+    match (of_events, method == Method::POST) {
+        (true, _) => ApiScope::EventsRead,
+        (false, true) => ApiScope::OrdersWrite,
+        (false, false) => ApiScope::OrdersRead,
     }
 }
 
 fn order_id(text: &str) -> Result<OrderId, Problem> {
     OrderId::parse(text).map_err(|_| Problem::new(Code::NotFound))
+}
+
+/// An order of the client's own; another's is no order.
+async fn order_of(state: &HttpState, id: &str, client: &Client) -> Result<OrderRecord, Problem> {
+    let record = show_order(&state.app, order_id(id)?, Some(&client.name)).await?;
+    record.ok_or_else(|| Problem::new(Code::NotFound))
 }
 
 /// Room for an answer of a few approvers or one order; larger ones grow.

@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 
 use super::body::read_object;
 use super::fields::Fields;
-use super::{Client, json_answer};
+use super::{Client, Request, json_answer};
 use crate::app::ask::{AskError, Question};
 use crate::app::place_order::{NewOrder, PlaceError, place_order};
+use crate::app::show_order::OrderView;
 use crate::app::{App, Lists, OrderFacts};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
@@ -34,21 +35,36 @@ const METADATA_MAX_BYTES: usize = 8192;
 
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
-    Extension(Client(client)): Extension<Client>,
+    Extension(client): Extension<Client>,
+    request: Request,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let object = read_object(&headers, body)?;
-    let new = parse(&state.app, client, &object).map_err(Problem::invalid)?;
-    let names = new.question.names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let record = place_order(&state.app, new).await.map_err(|error| refused(error, &names))?;
-    let view = record.view()?;
+    let view = place(&state, &client, &request, &object).await?;
     let location = format!("/v1/orders/{}", view.id);
     Ok((StatusCode::CREATED, [(LOCATION, location)], json_answer(view)).into_response())
 }
 
+/// Takes one order of a client.
+pub(super) async fn place(
+    state: &HttpState,
+    client: &Client,
+    request: &Request,
+    object: &Map<String, Value>,
+) -> Result<OrderView, Problem> {
+    let new = parse(&state.app, client, request, object).map_err(Problem::invalid)?;
+    let profile = &new.question.profile.profile.id;
+    if !client.rights.allows_profile(profile) {
+        return Err(Problem::new(Code::ProfileNotAllowed).detail(format!("this client may not order under `{profile}`")));
+    }
+    let names = new.question.names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let record = place_order(&state.app, new).await.map_err(|error| refused(error, &names))?;
+    Ok(record.view()?)
+}
+
 /// Reads an order; every error there is, or the order.
-fn parse(app: &App, client: String, object: &Map<String, Value>) -> Result<NewOrder, Vec<FieldError>> {
+fn parse(app: &App, client: &Client, request: &Request, object: &Map<String, Value>) -> Result<NewOrder, Vec<FieldError>> {
     let mut fields = Fields::new("", object);
     let order_ref = fields.required_line("order_ref", ORDER_REF_MAX_CHARS);
     let asked = fields.line("profile", TEXT_MAX_CHARS);
@@ -64,7 +80,9 @@ fn parse(app: &App, client: String, object: &Map<String, Value>) -> Result<NewOr
     let errors = fields.finish();
     match (order_ref, profile, errors.is_empty()) {
         (Some(order_ref), Some(profile), true) => {
-            Ok(NewOrder { client, order_ref, question: Question { profile, names, choice, locale, facts, lists } })
+            let question = Question { profile, names, choice, locale, facts, lists };
+            let (test, request) = (client.rights.test, request.repeatable(client, 201));
+            Ok(NewOrder { client: client.name.clone(), order_ref, question, test, request })
         }
         _ => Err(errors),
     }
@@ -221,6 +239,9 @@ const SOURCE_RETRY_SECS: u64 = 30;
 fn refused(error: PlaceError, names: &[String]) -> Problem {
     match error {
         PlaceError::DuplicateOrderRef => Problem::new(Code::DuplicateOrderRef),
+        PlaceError::OpenOrderExists(open) => {
+            Problem::new(Code::OpenOrderExists).detail(error.to_string()).member("order_id", json!(open))
+        }
         PlaceError::Ask(error) => not_asked(error, names),
     }
 }

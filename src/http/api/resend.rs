@@ -11,10 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::body::read_object;
 use super::fields::Fields;
-use super::{Client, json_answer, order_id};
+use super::{Client, Request, json_answer, order_id, order_of};
 use crate::app::App;
 use crate::app::resend::{ResendError, resend};
-use crate::app::show_order::show_order;
 use crate::dcv::id::MailId;
 use crate::dcv::resend::ResendRefusal;
 use crate::http::{Code, HttpState, Problem};
@@ -24,8 +23,9 @@ const ID_MAX_CHARS: usize = 64;
 
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
-    Extension(Client(client)): Extension<Client>,
-    Path(id): Path<String>,
+    Extension(client): Extension<Client>,
+    request: Request,
+    Path(text): Path<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -40,11 +40,11 @@ pub(in crate::http) async fn post(
     });
     let errors = fields.finish();
     let (Some(mail), true) = (mail, errors.is_empty()) else { return Err(Problem::invalid(errors)) };
-    let id = order_id(&id)?;
+    let id = order_id(&text)?;
     // Another client's order is no order.
-    show_order(&state.app, id, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
-    resend(&state.app, id, mail, &format!("client:{client}")).await.map_err(|error| refused(&state.app, error))?;
-    let record = show_order(&state.app, id, Some(&client)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    order_of(&state, &text, &client).await?;
+    resend(&state.app, id, mail, &request.cause(&client, 202)).await.map_err(|error| refused(&state.app, error))?;
+    let record = order_of(&state, &text, &client).await?;
     Ok((StatusCode::ACCEPTED, json_answer(record.view()?)).into_response())
 }
 

@@ -16,6 +16,7 @@ use dcvd::app::pace::Pace;
 use dcvd::app::resend::remind_due;
 use dcvd::app::{App, Lists, Settings, Wake, canary, digest, preflight};
 use dcvd::config::load_profiles;
+use dcvd::dcv::client::{ApiScope, RequestRate, Rights};
 use dcvd::dcv::event::Subscription;
 use dcvd::dcv::link::{KeyRing, LinkKey};
 use dcvd::dcv::name::SuffixList;
@@ -38,6 +39,12 @@ use super::postgres;
 
 pub const TOKEN: &str = "test-token-0123456789abcdef";
 pub const OTHER_TOKEN: &str = "other-token-0123456789abcdef";
+/// Of a client under test.
+pub const TEST_TOKEN: &str = "test-mode-token-0123456789abcdef";
+/// Of a client that may read orders alone.
+pub const READER_TOKEN: &str = "reader-token-0123456789abcdef";
+/// Of a client with three requests an hour, which may order under `quick` alone.
+pub const SLOW_TOKEN: &str = "slow-token-0123456789abcdef";
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub const LEASE: Duration = Duration::from_secs(10);
 
@@ -130,7 +137,8 @@ impl TestApp {
         tune(&mut settings, &mut smtp);
         let mail_out = Smtp::new(&smtp).unwrap();
         let key = data_encoding::BASE64.decode(SECRET.trim_start_matches("whsec_").as_bytes()).unwrap();
-        let endpoint = Endpoint { name: "hook".to_owned(), url: hooks.url.parse().unwrap(), key, allow_private_address: true };
+        let endpoint =
+            Endpoint { name: "hook".to_owned(), url: hooks.url.parse().unwrap(), keys: vec![key], allow_private_address: true };
         let bootstrap = dir.path().join("bootstrap.json");
         std::fs::write(&bootstrap, json!({"services": [[["com"], [format!("http://{registry}/rdap/")]]]}).to_string()).unwrap();
         let ports = Ports {
@@ -157,6 +165,7 @@ impl TestApp {
             renderer: Renderer::new(None).unwrap(),
             wake: Wake::default(),
             pace: Mutex::new(Pace::new(Duration::from_millis(1), 1000, 1000)),
+            gone_endpoints: Mutex::default(),
             mail_hosts: preflight::Found::default(),
             whois_servers: Mutex::new(HashMap::new()),
             rdap_bootstrap: Mutex::new(None),
@@ -164,10 +173,23 @@ impl TestApp {
         });
         app.keep_profiles().await.unwrap();
         let hash = |token: &str| Sha256::digest(token.as_bytes()).into();
+        let rate = Some(RequestRate { requests: 3, seconds: 3600 });
+        let slow = Rights { rate, profiles: Some(vec!["quick".to_owned()]), ..Rights::default() };
         let state = HttpState::new(
             Arc::clone(&app),
             HttpSettings {
-                clients: vec![("orders".to_owned(), hash(TOKEN)), ("others".to_owned(), hash(OTHER_TOKEN))],
+                clients: vec![
+                    ("orders".to_owned(), hash(TOKEN), Arc::default()),
+                    ("others".to_owned(), hash(OTHER_TOKEN), Arc::default()),
+                    ("tests".to_owned(), hash(TEST_TOKEN), Arc::new(Rights { test: true, ..Rights::default() })),
+                    (
+                        "reader".to_owned(),
+                        hash(READER_TOKEN),
+                        Arc::new(Rights { scopes: vec![ApiScope::OrdersRead], ..Rights::default() }),
+                    ),
+                    ("slow".to_owned(), hash(SLOW_TOKEN), Arc::new(slow)),
+                ],
+                client_rate: RequestRate { requests: 1_000_000, seconds: 1 },
                 trusted_proxies: Vec::new(),
                 max_body_bytes: 256 * 1024,
                 request_timeout: Duration::from_secs(30),

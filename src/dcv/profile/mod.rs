@@ -3,6 +3,9 @@
 //! A profile is read from `<profile_dir>/<id>.toml`; combinations that make no sense do not deserialize or are refused by
 //! [`Profile::lint`]. An order freezes the profile's content hash, so that a later edit does not reach back.
 
+mod mail_rules;
+mod order_rules;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::mail_rules::{MailRules, SubjectFields};
+pub use self::order_rules::{CancelField, CancelParty, CancelRules, Concurrency, Reuse, ReuseMode};
 use super::contact::constructed::LocalPart;
 use super::contact::{Role, Source};
 use super::decision::Scope;
@@ -195,30 +200,6 @@ pub struct Page {
 /// Longest label of a button, in characters.
 const LABEL_MAX_CHARS: usize = 30;
 
-/// Whether approvals are reused for later orders.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReuseMode {
-    /// Every order asks again.
-    PerApplication,
-}
-
-/// Reuse of approvals.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reuse {
-    /// Whether approvals are reused.
-    pub mode: ReuseMode,
-}
-
-/// What a second order for the same names does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Concurrency {
-    /// Both run.
-    Multiple,
-}
-
 /// Whose answer counts where several people are asked for one name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -306,110 +287,6 @@ impl Default for Resends {
     }
 }
 
-/// The mails' wording, and which notices go.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MailRules {
-    /// The approval mail's subject where Japanese stands first; empty = the template's.
-    pub subject_ja: String,
-    /// The same where English stands first.
-    pub subject_en: String,
-    /// The Japanese subject for a renewal; empty = as any other.
-    pub subject_renewal_ja: String,
-    /// The ordering side is told at the order's creation who is asked.
-    pub applicant_heads_up: bool,
-    /// Everyone who was asked is told what was answered.
-    pub decision_receipt: bool,
-    /// The ordering side is told when nobody answered in time.
-    pub expiry_notice: bool,
-}
-
-impl Default for MailRules {
-    /// The template's subject, and every notice: a receipt is the alarm for a wrong approval.
-    fn default() -> Self {
-        let subject = String::new;
-        Self {
-            subject_ja: subject(),
-            subject_en: subject(),
-            subject_renewal_ja: subject(),
-            applicant_heads_up: true,
-            decision_receipt: true,
-            expiry_notice: true,
-        }
-    }
-}
-
-/// Longest subject, in characters, before its placeholders are filled.
-const SUBJECT_MAX_CHARS: usize = 120;
-
-impl MailRules {
-    /// The approval mail's subject as the profile words it; `None` where it leaves that to the template.
-    #[must_use]
-    pub fn subject(&self, japanese: bool, renewal: bool, fields: &SubjectFields<'_>) -> Option<String> {
-        let wording = match (japanese, renewal && !self.subject_renewal_ja.is_empty()) {
-            (true, true) => &self.subject_renewal_ja,
-            (true, false) => &self.subject_ja,
-            (false, _) => &self.subject_en,
-        };
-        (!wording.is_empty()).then(|| fields.fill(wording))
-    }
-
-    fn lint(&self) -> Result<(), LintError> {
-        let subjects = [
-            ("mail.subject_ja", &self.subject_ja),
-            ("mail.subject_en", &self.subject_en),
-            ("mail.subject_renewal_ja", &self.subject_renewal_ja),
-        ];
-        for (key, wording) in subjects.into_iter().filter(|(_, wording)| !wording.is_empty()) {
-            let err = |problem| Err(LintError { key, problem });
-            if !wording.contains("{domain}") {
-                return err("must hold {domain}, so that the owner sees what is asked");
-            }
-            if SubjectFields::default().fill(wording).contains(['{', '}']) {
-                return err("may hold {domain}, {request_id} and {order_ref} alone");
-            }
-            if ["あと", "残り", "days left"].iter().any(|word| wording.contains(word)) {
-                return err("must not count time: a mail is read when it is read");
-            }
-            if !super::field::is_one_line(wording) || wording.chars().count() > SUBJECT_MAX_CHARS {
-                return err("must be one line of 120 characters at most");
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a subject may tell.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SubjectFields<'f> {
-    /// The ADN in Unicode.
-    pub domain: &'f str,
-    /// The order's id.
-    pub request_id: &'f str,
-    /// The ordering system's reference.
-    pub order_ref: &'f str,
-}
-
-impl SubjectFields<'_> {
-    /// Fills the placeholders of a wording; what is filled in is not looked at again.
-    fn fill(&self, wording: &str) -> String {
-        let known = [("{domain}", self.domain), ("{request_id}", self.request_id), ("{order_ref}", self.order_ref)];
-        let (mut filled, mut rest) = (String::new(), wording);
-        while let Some(at) = rest.find('{') {
-            filled.push_str(&rest[..at]);
-            rest = &rest[at..];
-            let (value, skip) = known
-                .iter()
-                .find(|(name, _)| rest.starts_with(name))
-                .map_or((&rest[..1], 1), |(name, value)| (*value, name.len()));
-            filled.push_str(value);
-            rest = &rest[skip..];
-        }
-        filled.push_str(rest);
-        filled
-    }
-}
-
 /// The rules of one certificate service at one period.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -450,6 +327,24 @@ pub struct Profile {
     pub reuse: Reuse,
     /// What a second order for the same names does.
     pub concurrency: Concurrency,
+    /// Who may cancel an order, and what that takes.
+    #[serde(default)]
+    pub cancel: CancelRules,
+}
+
+/// Longest reuse that any row of the table ever allowed, in days. Spec: BR v2.2.6 §4.2.1.
+const REUSE_MAX_DAYS: u32 = 398;
+
+impl Profile {
+    /// The effective values of a profile as it was written: where approvals are reused and no scope is asked for, they reach the
+    /// names alone, and the page says so. One for its order alone could never be reused.
+    #[must_use]
+    pub fn effective(mut self) -> Self {
+        if self.reuse.mode == ReuseMode::PerDomain && self.page.scope_options == [Scope::Order] {
+            self.page.scope_options = vec![Scope::Fqdn];
+        }
+        self
+    }
 }
 
 /// A profile with its content hash.
@@ -533,6 +428,12 @@ impl Profile {
     /// # Errors
     /// [`LintError`] for the first key that cannot stand.
     pub fn lint(&self) -> Result<(), LintError> {
+        if self.reuse.max_days.is_some_and(|days| days > REUSE_MAX_DAYS) {
+            return Err(LintError { key: "reuse.max_days", problem: "must be 398 at most (BR v2.2.6 section 4.2.1)" });
+        }
+        if self.cancel.by.is_empty() || has_repeats(&self.cancel.by) {
+            return Err(LintError { key: "cancel.by", problem: "name at least one party, each once" });
+        }
         let err = |key, problem| Err(LintError { key, problem });
         if self.addresses.sources.is_empty() {
             return err("addresses.sources", "name at least one source");
@@ -658,7 +559,7 @@ mod tests {
     fn no_profile_lets_the_rendered_defaults_approve() {
         use crate::dcv::decision::Scope;
         let standard: Profile =
-            toml::from_str(&format!("id = \"x\"\n{}", include_str!("../../config/profiles/standard.toml"))).unwrap();
+            toml::from_str(&format!("id = \"x\"\n{}", include_str!("../../../config/profiles/standard.toml"))).unwrap();
         let all = [Scope::Fqdn, Scope::Subtree, Scope::Base, Scope::Order];
         for bits in 1_u32..16 {
             let scope_options: Vec<Scope> = (0..4).filter(|at| bits & (1 << at) != 0).map(|at| all[at]).collect();

@@ -1,0 +1,20 @@
+//! Who asks for a change.
+
+use crate::store::Repeatable;
+
+/// On whose word something changes, and the request it came in, which is remembered in the same transaction where it may be repeated.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// `client:<name>`, `operator:<name>`, `approver`, `system`.
+    pub actor: String,
+    /// The request, where it carried an Idempotency-Key.
+    pub request: Option<Repeatable>,
+}
+
+impl Cause {
+    /// Somebody's word that is not repeated.
+    #[must_use]
+    pub fn by(actor: &str) -> Self {
+        Self { actor: actor.to_owned(), request: None }
+    }
+}

@@ -1,0 +1,74 @@
+//! Lists the live approvals that a name may rest on.
+
+use serde::Serialize;
+
+use super::{App, reuse};
+use crate::dcv::contact::Source;
+use crate::dcv::coverage::{Proven, proven};
+use crate::dcv::id::OrderId;
+use crate::dcv::method::{self, Method, ReuseRow, Rule};
+use crate::dcv::name::CertificateName;
+use crate::dcv::timestamp::Timestamp;
+use crate::store::StoreError;
+
+/// An approval as the API tells it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "docs/api.md names each member")]
+pub struct ApprovalView {
+    pub name: String,
+    pub adn: String,
+    pub scope: String,
+    pub proves: Proven,
+    pub method: Method,
+    pub source: Source,
+    pub approver: String,
+    pub signer: Option<String>,
+    pub organization: Option<String>,
+    pub order_id: OrderId,
+    pub order_ref: String,
+    pub initiated_at: Timestamp,
+    pub approved_at: Option<Timestamp>,
+    pub reusable_until: Option<Timestamp>,
+    pub rule: Rule,
+    pub rows: Vec<ReuseRow>,
+}
+
+/// The approvals of a client's orders that cover a name and may still be reused, those that last longest first.
+///
+/// # Errors
+/// [`StoreError`] when the database fails or a row does not fit the model.
+pub async fn list_validations(app: &App, client: &str, name: &CertificateName) -> Result<Vec<ApprovalView>, StoreError> {
+    let (now, text) = (app.now(), name.to_string());
+    let adns: Vec<String> = name.fqdn().authorization_domains().iter().map(ToString::to_string).collect();
+    let mut views = Vec::new();
+    for row in app.store.live_approvals(client, &adns, now).await? {
+        let facts = reuse::facts(&row)?;
+        let Some(approval) = reuse::approval(&row, &facts)? else { continue };
+        let proves = proven(approval.scope, approval.adn, &[approval.name]);
+        if proves.this_order_only || !proves.covers(&text) {
+            continue;
+        }
+        let id = row.validation.order_id.as_slice().try_into();
+        let order_id = id.map_err(|_| StoreError::inconsistent("validations", "order_id", &row.validation.id))?;
+        let method = approval.source.method();
+        views.push(ApprovalView {
+            name: approval.name.to_owned(),
+            adn: approval.adn.to_owned(),
+            scope: approval.scope.as_str().to_owned(),
+            proves,
+            method,
+            source: approval.source,
+            approver: row.recipient.clone(),
+            signer: row.validation.signer.clone(),
+            organization: facts.organization.clone(),
+            order_id: OrderId::from_bytes(order_id),
+            order_ref: row.order_ref.clone(),
+            initiated_at: approval.initiated_at,
+            approved_at: row.validation.ended_at.map(Timestamp::from_unix_micros),
+            reusable_until: row.validation.reusable_until.map(Timestamp::from_unix_micros),
+            rule: method::rule(method, now),
+            rows: method::reuse_rows(method, approval.initiated_at),
+        });
+    }
+    Ok(views)
+}

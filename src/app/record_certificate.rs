@@ -1,0 +1,101 @@
+//! Takes note of a certificate that was issued on an order. It drives renewals and retention.
+
+use serde_json::{Value, json};
+
+use super::{App, Cause};
+use crate::dcv::event::{Event, EventType};
+use crate::dcv::id::OrderId;
+use crate::dcv::timestamp::Timestamp;
+use crate::store::{CertificateRow, StoreError};
+
+/// A certificate as an ordering system reports it, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCertificate {
+    /// The serial number in its one form.
+    pub serial: String,
+    /// A-labels, each once.
+    pub names: Vec<String>,
+    /// When it begins to hold.
+    pub not_before: Timestamp,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+/// Why a certificate was not noted.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// There is no such order.
+    #[error("there is no such order")]
+    Missing,
+    /// A name, by its place, was not approved in the order.
+    #[error("name {0} was not approved in this order")]
+    NotApproved(usize),
+    /// Another certificate was reported under the serial number.
+    #[error("another certificate was reported under this serial number")]
+    Differs,
+    /// The order has as many as it may have.
+    #[error("an order takes {CERTIFICATES_MAX} certificates at most")]
+    TooMany,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Most certificates of one order, reissues included.
+pub const CERTIFICATES_MAX: usize = 1000;
+
+/// Notes a certificate; `false` where it was known already.
+///
+/// # Errors
+/// [`CertificateError`]; then nothing is noted.
+pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cause: &Cause) -> Result<bool, CertificateError> {
+    let order = app.store.order(id).await?.ok_or(CertificateError::Missing)?;
+    let (now, mut ids, routes, cause) = (app.now(), app.id_source(), app.routes(&order.client), cause.clone());
+    app.store
+        .write("record_certificate", move |tx| {
+            Box::pin(async move {
+                let order = tx.lock_order(id).await?.ok_or(CertificateError::Missing)?;
+                tx.remember(cause.request.as_ref(), id, now).await?;
+                let validations = tx.validations(id).await?;
+                let approved = |name: &String| validations.iter().any(|one| one.name == *name && one.state == "approved");
+                if let Some(at) = new.names.iter().position(|name| !approved(name)) {
+                    return Err(CertificateError::NotApproved(at));
+                }
+                let row = CertificateRow {
+                    serial: new.serial.clone(),
+                    names: json!(new.names).to_string(),
+                    not_before: new.not_before.unix_micros(),
+                    not_after: new.not_after.unix_micros(),
+                    at: now.unix_micros(),
+                };
+                match tx.insert_certificate(id, &row).await? {
+                    Some(known) if CertificateRow { at: row.at, ..known.clone() } == row => return Ok(false),
+                    Some(_) => return Err(CertificateError::Differs),
+                    None => {}
+                }
+                if tx.count_certificates(id).await? > CERTIFICATES_MAX {
+                    return Err(CertificateError::TooMany);
+                }
+                let data = json!({
+                    "serial": new.serial, "names": new.names, "not_before": new.not_before, "not_after": new.not_after,
+                });
+                let event = Event::new(EventType::CertificateRecorded, now, &cause.actor, data);
+                tx.record_events(id, &order.order_ref, &[event], &routes, &mut ids).await?;
+                Ok(true)
+            })
+        })
+        .await
+}
+
+/// A certificate as the API tells it.
+#[must_use]
+pub fn certificate_view(row: &CertificateRow) -> Value {
+    let names: Value = serde_json::from_str(&row.names).unwrap_or_default();
+    json!({
+        "serial": row.serial,
+        "names": names,
+        "not_before": Timestamp::from_unix_micros(row.not_before),
+        "not_after": Timestamp::from_unix_micros(row.not_after),
+        "recorded_at": Timestamp::from_unix_micros(row.at),
+    })
+}

@@ -1,0 +1,137 @@
+//! Finds the approvals that a new order may rest on.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::place_order::NewOrder;
+use super::{App, OrderFacts};
+use crate::dcv::contact::Source;
+use crate::dcv::coverage;
+use crate::dcv::decision::Scope;
+use crate::dcv::event::{Basis, Event, EventType};
+use crate::dcv::id::OrderId;
+use crate::dcv::method::Method;
+use crate::dcv::order::ValidationState;
+use crate::dcv::profile::{Corroboration, Profile, ReuseMode};
+use crate::dcv::reuse::{Approval, may_reuse};
+use crate::dcv::timestamp::Timestamp;
+use crate::store::{LiveRow, StoreError, ValidationRow};
+
+/// The approvals that an order's names may rest on, by the names' places; none under profiles that ask each time.
+///
+/// # Errors
+/// [`StoreError`] when the database fails or a row does not fit the model.
+pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BTreeMap<usize, LiveRow>, StoreError> {
+    let profile = &new.question.profile.profile;
+    // An approval by a client under test proves nothing, and needs none.
+    if profile.reuse.mode != ReuseMode::PerDomain || new.test {
+        return Ok(BTreeMap::new());
+    }
+    let mut adns: Vec<String> =
+        new.question.names.iter().flat_map(|name| name.fqdn().authorization_domains()).map(|adn| adn.to_string()).collect();
+    adns.sort_unstable();
+    adns.dedup();
+    let live = app.store.live_approvals(&new.client, &adns, now).await?;
+    let mut found = BTreeMap::new();
+    for row in live {
+        let facts = facts(&row)?;
+        let Some(approval) = approval(&row, &facts)? else { continue };
+        for (at, name) in new.question.names.iter().enumerate() {
+            // Those that last longest come first.
+            if !found.contains_key(&at)
+                && may_reuse(&approval, &name.to_string(), new.question.facts.organization.as_deref(), profile, now)
+            {
+                found.insert(at, row.clone());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the order told that an approval was given in.
+pub(super) fn facts(row: &LiveRow) -> Result<OrderFacts, StoreError> {
+    serde_json::from_str(&row.facts).map_err(|_| StoreError::inconsistent("orders", "facts", &row.validation.order_id))
+}
+
+/// An approval as the rules see it; `None` where its scope is not one that reaches beyond its order.
+pub(super) fn approval<'a>(row: &'a LiveRow, facts: &'a OrderFacts) -> Result<Option<Approval<'a>>, StoreError> {
+    let inconsistent = |column| StoreError::inconsistent("validations", column, &row.validation.id);
+    let (Some(adn), Some(scope)) = (&row.validation.adn, &row.validation.scope) else { return Ok(None) };
+    Ok(Some(Approval {
+        name: &row.validation.name,
+        adn,
+        scope: Scope::from_text(scope).ok_or_else(|| inconsistent("scope"))?,
+        source: Source::from_text(&row.source).ok_or_else(|| inconsistent("source"))?,
+        applicant: facts.organization.as_deref(),
+        initiated_at: row.initiated_at(),
+    }))
+}
+
+/// Until when an approval may be reused under a profile.
+fn until(row: &LiveRow, profile: &Profile) -> Option<i64> {
+    let own = profile.reuse.max_days.map(|days| row.initiated_at().plus_days(days).unix_micros());
+    row.validation.reusable_until.map(|until| own.map_or(until, |own| own.min(until)))
+}
+
+/// A name that rests on an earlier approval.
+pub(super) fn rest_on(row: &LiveRow, validation: ValidationRow, profile: &Profile, now: Timestamp) -> ValidationRow {
+    let earlier = &row.validation;
+    let order = <[u8; 16]>::try_from(earlier.order_id.as_slice()).map(OrderId::from_bytes).ok();
+    ValidationRow {
+        state: ValidationState::Approved.as_str().to_owned(),
+        answer: earlier.answer.clone(),
+        method: earlier.method.clone(),
+        scope: earlier.scope.clone(),
+        signer: earlier.signer.clone(),
+        adn: earlier.adn.clone(),
+        ended_at: Some(now.unix_micros()),
+        reusable_until: until(row, profile),
+        reused_from: Some(
+            json!({
+                "order_id": order,
+                "order_ref": row.order_ref,
+                "name": earlier.name,
+                "approved_at": earlier.ended_at.map(Timestamp::from_unix_micros),
+            })
+            .to_string(),
+        ),
+        ..validation
+    }
+}
+
+/// What tells that a name rests on an earlier approval.
+pub(super) fn event(row: &LiveRow, validation: &ValidationRow, profile: &Profile, now: Timestamp) -> Result<Event, StoreError> {
+    let inconsistent = |column| StoreError::inconsistent("validations", column, &row.validation.id);
+    let adn = row.validation.adn.clone().ok_or_else(|| inconsistent("adn"))?;
+    let scope = row.validation.scope.as_deref().and_then(Scope::from_text).ok_or_else(|| inconsistent("scope"))?;
+    let basis = Basis {
+        adn: adn.clone(),
+        approver: row.recipient.clone(),
+        source: Source::from_text(&row.source).ok_or_else(|| inconsistent("source"))?,
+        initiated_at: row.initiated_at(),
+        compliance: profile.compliance,
+        external_mpic: profile.corroboration == Corroboration::External,
+    };
+    let mut data = basis.members(now);
+    let reused_from: Value =
+        validation.reused_from.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    for (key, value) in [
+        ("name", json!(validation.name)),
+        ("state", json!(ValidationState::Approved)),
+        ("scope", json!(scope)),
+        ("signer", json!(validation.signer)),
+        ("decided_at", json!(now)),
+        ("approved_at", json!(row.validation.ended_at.map(Timestamp::from_unix_micros))),
+        ("reusable_until", json!(validation.reusable_until.map(Timestamp::from_unix_micros))),
+        ("proves", json!(coverage::proven(scope, &adn, &[row.validation.name.as_str()]))),
+        ("looked_up_at", json!(Timestamp::from_unix_micros(row.looked_up_at))),
+        ("reused_from", reused_from),
+    ] {
+        data.insert(key.to_owned(), value);
+    }
+    if basis.method() == Method::Constructed {
+        data.remove("looked_up_at");
+    }
+    Ok(Event::new(EventType::ValidationApproved, now, "system", Value::Object(data)))
+}

@@ -1,0 +1,45 @@
+//! `POST /v1/orders/{id}/extend`
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use super::body::read_object;
+use super::fields::Fields;
+use super::{Client, Request, json_answer, order_id, order_of};
+use crate::app::extend::{ExtendError, extend};
+use crate::dcv::field::FieldError;
+use crate::dcv::profile::WINDOW_MAX_DAYS;
+use crate::http::{Code, HttpState, Problem};
+
+/// Longest reason, in characters.
+const REASON_MAX_CHARS: usize = 1000;
+
+pub(in crate::http) async fn post(
+    State(state): State<HttpState>,
+    Extension(client): Extension<Client>,
+    request: Request,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let object = read_object(&headers, body)?;
+    order_of(&state, &id, &client).await?;
+    let mut fields = Fields::new("", &object);
+    let days = fields.required_integer("days", 1..=WINDOW_MAX_DAYS - 1);
+    let reason = fields.required_line("reason", REASON_MAX_CHARS);
+    let errors = fields.finish();
+    let (Some(days), true) = (days, errors.is_empty()) else { return Err(Problem::invalid(errors)) };
+    let cause = request.cause(&client, 202);
+    extend(&state.app, order_id(&id)?, days, reason.as_deref(), &cause).await.map_err(|error| match error {
+        ExtendError::Missing => Problem::new(Code::NotFound),
+        ExtendError::Ended => Problem::new(Code::LinkEnded).detail(error.to_string()),
+        ExtendError::TooFar(far) => Problem::invalid(vec![FieldError::new("/days", "past-30-days", far.to_string())])
+            .member("latest", serde_json::json!(far.0)),
+        ExtendError::Store(error) => error.into(),
+    })?;
+    Ok((StatusCode::ACCEPTED, json_answer(order_of(&state, &id, &client).await?.view()?)).into_response())
+}
