@@ -1,6 +1,7 @@
 //! Lists the live approvals that a name may rest on.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{App, reuse};
 use crate::dcv::contact::Source;
@@ -12,24 +13,33 @@ use crate::dcv::timestamp::Timestamp;
 use crate::store::StoreError;
 
 /// An approval as the API tells it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "docs/api.md names each member")]
 pub struct ApprovalView {
     pub name: String,
     pub adn: String,
     pub scope: String,
+    #[schema(value_type = Object)]
     pub proves: Proven,
+    #[schema(value_type = String)]
     pub method: Method,
+    #[schema(value_type = String)]
     pub source: Source,
     pub approver: String,
     pub signer: Option<String>,
     pub organization: Option<String>,
+    #[schema(value_type = String)]
     pub order_id: OrderId,
     pub order_ref: String,
+    #[schema(value_type = String, format = DateTime)]
     pub initiated_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub approved_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub reusable_until: Option<Timestamp>,
+    #[schema(value_type = Object)]
     pub rule: Rule,
+    #[schema(value_type = Vec<Object>)]
     pub rows: Vec<ReuseRow>,
 }
 

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use utoipa::ToSchema;
 
 pub use self::cause::Cause;
 
@@ -237,7 +238,7 @@ impl App {
 }
 
 /// What an ordering system tells of an order besides names and approvers; stored as JSON, never changed.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, ToSchema)]
 #[serde(default)]
 pub struct OrderFacts {
     /// The applicant's name.
@@ -247,6 +248,7 @@ pub struct OrderFacts {
     /// The certificate's product.
     pub product: Option<String>,
     /// What the order is for.
+    #[schema(value_type = Option<String>)]
     pub kind: Option<OrderKind>,
     /// Who gets token-free notices.
     pub notify: Vec<String>,
@@ -255,6 +257,7 @@ pub struct OrderFacts {
     /// The order this one follows.
     pub previous_order_id: Option<String>,
     /// Whatever the ordering system wants back.
+    #[schema(value_type = Object)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 

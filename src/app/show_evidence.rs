@@ -3,6 +3,7 @@
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::App;
 use super::show_order::{EventView, OrderView, show_order, timeline};
@@ -14,10 +15,11 @@ use crate::dcv::timestamp::Timestamp;
 use crate::store::{AnswerRow, AttemptRow, MailRow, ReturnedRow, StoreError};
 
 /// The bundle. No link and no Random Value is in it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "each member is what its type says")]
 pub struct Evidence {
     pub order: OrderView,
+    #[schema(value_type = String)]
     pub br_version: &'static str,
     pub profile: ProfileEvidence,
     pub lookups: Vec<LookupEvidence>,
@@ -29,64 +31,85 @@ pub struct Evidence {
 }
 
 /// One message that came back.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the table's columns document each")]
 pub struct ReturnedEvidence {
+    #[schema(value_type = String)]
     pub id: ReturnedId,
+    #[schema(value_type = String)]
     pub mail: MailId,
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     pub kind: String,
+    #[schema(value_type = Object)]
     pub findings: Box<RawValue>,
     pub raw: String,
 }
 
 /// The rules the order was placed under, whole.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "each member is the column of its name")]
 pub struct ProfileEvidence {
     pub id: String,
     pub sha256: String,
+    #[schema(value_type = Object)]
     pub values: Box<RawValue>,
 }
 
 /// One look-up with its raw answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "dcv::evidence::Lookup documents each")]
 pub struct LookupEvidence {
+    #[schema(value_type = String)]
     pub id: LookupId,
+    #[schema(value_type = String)]
     pub source: &'static str,
     pub adn: String,
+    #[schema(value_type = String)]
     pub status: &'static str,
     pub server: Option<String>,
+    #[schema(value_type = Option<String>)]
     pub dnssec: Option<Dnssec>,
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub valid_until: Option<Timestamp>,
     pub perspective: String,
+    #[schema(value_type = Vec<Object>)]
     pub contacts: Vec<Contact>,
     pub reasons: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
     pub exchanges: Vec<Exchange>,
 }
 
 /// What was sent, by its hash.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the table's columns document each")]
 pub struct MailEvidence {
+    #[schema(value_type = String)]
     pub id: MailId,
     pub message_id: String,
     pub content_sha256: String,
     pub lookup: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     pub looked_up_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     pub initiated_at: Timestamp,
+    #[schema(value_type = String)]
     pub method: Method,
+    #[schema(value_type = String)]
     pub ballot: &'static str,
+    #[schema(value_type = Object)]
     pub rule: Rule,
+    #[schema(value_type = Option<Object>)]
     pub quorum: Option<Quorum>,
 }
 
 /// One press of a button.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the table's columns document each")]
 pub struct AnswerEvidence {
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     pub answer: String,
     pub scope: Option<String>,
@@ -98,12 +121,13 @@ pub struct AnswerEvidence {
 }
 
 /// One try of a mail or webhook.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the table's columns document each")]
 pub struct AttemptEvidence {
     pub kind: String,
     pub to: String,
     pub number: i64,
+    #[schema(value_type = String, format = DateTime)]
     pub ended_at: Timestamp,
     pub outcome: String,
     pub detail: String,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::App;
 use super::record_certificate::certificate_view;
@@ -28,30 +29,35 @@ pub struct OrderRecord {
 }
 
 /// An order as the API tells it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "DESIGN's contract names each member")]
 pub struct OrderView {
+    #[schema(value_type = String)]
     pub id: OrderId,
     pub order_ref: String,
     pub profile: String,
     pub state: String,
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
     pub validations: Vec<ValidationView>,
     pub mails: Vec<MailView>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     pub certificates: Vec<Value>,
     #[serde(flatten)]
     pub facts: super::OrderFacts,
 }
 
 /// A name as the API tells it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "DESIGN's contract names each member")]
 pub struct ValidationView {
     pub name: String,
@@ -60,20 +66,27 @@ pub struct ValidationView {
     pub method: Option<String>,
     pub scope: Option<String>,
     pub signer: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub approved_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub reusable_until: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub selection_ends_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub disputed_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub reused_from: Option<Box<RawValue>>,
 }
 
 /// A mail as the API tells it: never its link.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "DESIGN's contract names each member")]
 pub struct MailView {
+    #[schema(value_type = String)]
     pub id: MailId,
     pub to: String,
     pub adn: String,
@@ -83,27 +96,36 @@ pub struct MailView {
     pub state: String,
     pub delivery: String,
     pub failure: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub sent_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub answered_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
     pub resends: i64,
     pub reminders: i64,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub resent_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub next_reminder_at: Option<Timestamp>,
     pub mail_host: Option<String>,
 }
 
 /// One entry of the timeline as the API tells it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "DESIGN's contract names each member")]
 pub struct EventView {
+    #[schema(value_type = String)]
     pub id: EventId,
     pub seq: i64,
     #[serde(rename = "type")]
     pub kind: String,
+    #[schema(value_type = String, format = DateTime)]
     pub timestamp: Timestamp,
     pub actor: String,
+    #[schema(value_type = Object)]
     pub data: Box<RawValue>,
 }
 

@@ -5,6 +5,7 @@ mod admin;
 mod api;
 mod approve;
 mod caller;
+mod docs;
 mod ops;
 mod problem;
 mod static_files;
@@ -171,6 +172,10 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/webhooks/replay", post(api::replay::post))
             .route_layer(from_fn_with_state(state.clone(), api::remember))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
+        let docs = Router::new()
+            .route("/openapi.json", get(docs::openapi))
+            .route("/docs", get(docs::page))
+            .route("/problems/{code}", get(docs::problems::get).layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)));
         // Only where the pages are reached by TLS: over plain HTTP the header means nothing.
         let over_tls = state.app.settings.public_base.starts_with("https://");
         let approve = Router::new()
@@ -188,7 +193,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
                     .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
                     .option_layer(over_tls.then(|| set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))),
             );
-        router = router.merge(api).merge(approve);
+        router = router.merge(api).merge(docs).merge(approve);
     }
     if routes != Routes::Public {
         let admin = Router::new()

@@ -17,6 +17,15 @@ macro_rules! codes {
         pub const CODES: &[(&str, u16, &str)] = &[$(($code, $status, $title)),*];
 
         impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The code as the contract spells it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                self.row().0
+            }
+
             const fn row(self) -> (&'static str, u16, &'static str) {
                 match self { $(Self::$name => ($code, $status, $title)),* }
             }

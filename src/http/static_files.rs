@@ -1,4 +1,4 @@
-//! The stylesheet.
+//! The stylesheet, and the script that draws the API's description.
 
 use axum::extract::Path;
 use axum::http::header;
@@ -10,6 +10,7 @@ use crate::render::static_file;
 pub(super) async fn serve(Path(file): Path<String>) -> Response {
     let kind = match file.rsplit('.').next() {
         Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
         _ => return Problem::new(Code::NotFound).into_response(),
     };
     match static_file(&file) {

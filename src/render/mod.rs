@@ -47,7 +47,7 @@ impl Renderer {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
-        for file in files(&EMBEDDED) {
+        for file in files(&EMBEDDED).into_iter().filter(|file| !file.path().starts_with("static")) {
             let name = file.path().to_string_lossy().into_owned();
             let error = |problem: String| RenderError { name: name.clone(), problem };
             let mut text = file.contents_utf8().ok_or_else(|| error("not UTF-8".to_owned()))?.to_owned();

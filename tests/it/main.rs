@@ -5,6 +5,7 @@ mod api;
 mod approve;
 mod browser;
 mod change;
+mod clients;
 mod dns;
 mod listing;
 mod mail;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::fields::unknown_parameters;
 use super::json_answer;
@@ -18,29 +19,41 @@ use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
 
 /// A listing as the API and the command line tell it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ApproversView<'a> {
     name: String,
     base_domain: String,
+    #[schema(value_type = String)]
     class: DomainClass,
+    #[schema(value_type = String)]
     profile: &'a str,
+    #[schema(value_type = String, format = DateTime)]
     looked_up_at: Timestamp,
     approvers: Vec<ApproverView<'a>>,
+    #[schema(value_type = Vec<Object>)]
     sources: &'a [SourceReport],
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ApproverView<'a> {
+    #[schema(value_type = String)]
     email: &'a EmailAddress,
+    #[schema(value_type = String)]
     adn: &'a str,
+    #[schema(value_type = String)]
     source: Source,
+    #[schema(value_type = Option<String>)]
     role: Option<Role>,
+    #[schema(value_type = String)]
     method: Method,
     usable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     reason: Option<&'a str>,
+    #[schema(value_type = Object)]
     rule: Rule,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     also: &'a [Standing],
 }
 
@@ -72,6 +85,15 @@ fn approver(one: &Approver) -> ApproverView<'_> {
     }
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/approvers",
+    operation_id = "listApprovers",
+    tag = "Approvers",
+    description = "Who may approve a name: every address with its source, method and standing on the day, and how each source fared.",
+    params(("name" = String, Query, description = "The name, in Unicode or A-labels; a wildcard as `*.example.jp`", example = "www.example.co.jp"), ("profile" = Option<String>, Query, description = "The certificate service's rules; the default profile, unless given"), ("refresh" = Option<bool>, Query, description = "Ask every source again instead of reading stored look-ups")),
+    responses((status = 200, description = "The list", body = ApproversView<'static>)),
+)]
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
     Query(query): Query<HashMap<String, String>>,

@@ -32,6 +32,15 @@ const JSON_LINES: &str = "application/jsonl";
 /// What JSON Lines are called.
 const KINDS: [&str; 4] = [JSON_LINES, "application/x-ndjson", "application/json-lines", "application/x-jsonlines"];
 
+#[utoipa::path(
+    post,
+    path = "/v1/orders/bulk",
+    operation_id = "placeOrders",
+    tag = "Orders",
+    description = "Takes up to 1000 orders, one JSON object a line; the answer has a line for each, in their order, as they are done.",
+    request_body(content = String, content_type = "application/jsonl"),
+    responses((status = 200, description = "A line for each order: `line`, `status`, and `order` or `problem`", body = String, content_type = "application/jsonl")),
+)]
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

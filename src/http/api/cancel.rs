@@ -14,12 +14,23 @@ use crate::app::cancel::{CancelError, Cancellation, cancel};
 use crate::dcv::field::FieldError;
 use crate::dcv::name::CertificateName;
 use crate::dcv::profile::{CancelField, CancelParty};
+use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest texts, in characters.
 const REASON_MAX_CHARS: usize = 1000;
 const NAME_MAX_CHARS: usize = 300;
 
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/cancel",
+    operation_id = "cancelOrder",
+    tag = "Orders",
+    description = "Cancels an order. What was approved stays approved; nothing else of it can be.",
+    params(("id" = String, Path, description = "The order's id")),
+    request_body = schema::CancelBody,
+    responses((status = 200, description = "The order", body = schema::OrderView)),
+)]
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

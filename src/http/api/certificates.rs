@@ -14,11 +14,22 @@ use super::{Client, Request, json_answer, order_id, order_of};
 use crate::app::record_certificate::{CertificateError, NewCertificate, certificate_view, record_certificate};
 use crate::dcv::certificate;
 use crate::dcv::field::FieldError;
+use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest serial number looked at, in characters.
 const SERIAL_MAX_CHARS: usize = 80;
 
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/certificates",
+    operation_id = "recordCertificate",
+    tag = "Orders",
+    description = "Reports a certificate that was issued on the order. Idempotent by serial number.",
+    params(("id" = String, Path, description = "The order's id")),
+    request_body = schema::CertificateBody,
+    responses((status = 201, description = "Noted", body = schema::CertificateView), (status = 200, description = "Known already", body = schema::CertificateView)),
+)]
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

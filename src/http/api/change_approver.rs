@@ -16,8 +16,19 @@ use crate::app::change_approver::{ChangeError, change_approver, open_names};
 use crate::dcv::field::FieldError;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::Choice;
+use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/approvers",
+    operation_id = "changeApprover",
+    tag = "Orders",
+    description = "Asks other approvers, or some at last: new links; those sent before for these names are superseded.",
+    params(("id" = String, Path, description = "The order's id")),
+    request_body = schema::ApproversBody,
+    responses((status = 202, description = "The order", body = schema::OrderView)),
+)]
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

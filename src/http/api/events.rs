@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Client, json_answer, order_id};
 use crate::app::show_order::{EventView, show_order, timeline};
+use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 #[derive(Serialize)]
@@ -14,6 +15,15 @@ struct Timeline {
     events: Vec<EventView>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/orders/{id}/events",
+    operation_id = "listEvents",
+    tag = "Events",
+    description = "The order's timeline.",
+    params(("id" = String, Path, description = "The order's id")),
+    responses((status = 200, description = "The timeline", body = schema::Timeline)),
+)]
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

@@ -13,11 +13,22 @@ use super::{Client, Request, json_answer, order_id, order_of};
 use crate::app::extend::{ExtendError, extend};
 use crate::dcv::field::FieldError;
 use crate::dcv::profile::WINDOW_MAX_DAYS;
+use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest reason, in characters.
 const REASON_MAX_CHARS: usize = 1000;
 
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/extend",
+    operation_id = "extendOrder",
+    tag = "Orders",
+    description = "Moves the deadline of the open links, never past 30 days from their creation.",
+    params(("id" = String, Path, description = "The order's id")),
+    request_body = schema::ExtendBody,
+    responses((status = 202, description = "The order", body = schema::OrderView)),
+)]
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

@@ -15,6 +15,7 @@ use crate::dcv::id::OrderId;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::OrderState;
 use crate::dcv::timestamp::Timestamp;
+use crate::http::docs::schema;
 use crate::http::{HttpState, Problem};
 use crate::store::OrderFilter;
 
@@ -28,6 +29,15 @@ struct Page {
     next_cursor: Option<String>,
 }
 
+#[utoipa::path(
+    get,
+    path = "/v1/orders",
+    operation_id = "listOrders",
+    tag = "Orders",
+    description = "Lists orders, newest first. Pages stay stable while orders come.",
+    params(("state" = Option<String>, Query, description = "pending, completed or cancelled"), ("name" = Option<String>, Query), ("order_ref" = Option<String>, Query), ("profile" = Option<String>, Query), ("created_from" = Option<String>, Query, description = "RFC 3339, inclusive"), ("created_to" = Option<String>, Query, description = "RFC 3339, exclusive"), ("expires_from" = Option<String>, Query, description = "RFC 3339, inclusive"), ("expires_to" = Option<String>, Query, description = "RFC 3339, exclusive"), ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 200)),
+    responses((status = 200, description = "A page", body = schema::OrderPage)),
+)]
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

@@ -9,6 +9,15 @@ use super::{Client, order_of};
 use crate::dcv::id::MailId;
 use crate::http::{Code, HttpState, Problem};
 
+#[utoipa::path(
+    get,
+    path = "/v1/orders/{id}/mails/{mail}/message",
+    operation_id = "showTestMessage",
+    tag = "Orders",
+    description = "What a client under test would have mailed, with its link. In earnest nobody but the recipient sees one.",
+    params(("id" = String, Path, description = "The order's id"), ("mail" = String, Path, description = "The mail's id")),
+    responses((status = 200, description = "The message", body = String, content_type = "message/rfc822")),
+)]
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

@@ -21,6 +21,7 @@ use crate::dcv::field::FieldError;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Locale, MAILS_MAX, NAMES_MAX, OrderKind, Wanted};
+use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest texts, in characters.
@@ -33,6 +34,15 @@ const NOTIFY_MAX: usize = 10;
 /// Longest metadata, in bytes as JSON.
 const METADATA_MAX_BYTES: usize = 8192;
 
+#[utoipa::path(
+    post,
+    path = "/v1/orders",
+    operation_id = "placeOrder",
+    tag = "Orders",
+    description = "Takes an order: its mails go once this is answered.",
+    request_body = schema::NewOrderBody,
+    responses((status = 201, description = "The order", body = schema::OrderView)),
+)]
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

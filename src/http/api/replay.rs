@@ -13,11 +13,21 @@ use super::fields::Fields;
 use super::{Client, json_answer};
 use crate::app::replay::{EVENTS_AT_ONCE, Wanted, replay_events};
 use crate::dcv::id::EventId;
+use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest event id looked at, in characters.
 const ID_MAX_CHARS: usize = 64;
 
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/replay",
+    operation_id = "replayEvents",
+    tag = "Events",
+    description = "Posts events once more, under the same ids: one, or those of a time.",
+    request_body = schema::ReplayBody,
+    responses((status = 202, description = "How many posts wait now", body = schema::ReplayedView)),
+)]
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

@@ -16,11 +16,22 @@ use crate::app::App;
 use crate::app::resend::{ResendError, resend};
 use crate::dcv::id::MailId;
 use crate::dcv::resend::ResendRefusal;
+use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest mail id looked at, in characters.
 const ID_MAX_CHARS: usize = 64;
 
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/resend",
+    operation_id = "resendMail",
+    tag = "Orders",
+    description = "Sends the same mail once more: the same link, the same deadline.",
+    params(("id" = String, Path, description = "The order's id")),
+    request_body = schema::ResendBody,
+    responses((status = 202, description = "The order", body = schema::OrderView)),
+)]
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,

@@ -12,8 +12,18 @@ use super::{Client, json_answer};
 use crate::app::list_validations::list_validations;
 use crate::dcv::field::FieldError;
 use crate::dcv::name::CertificateName;
+use crate::http::docs::schema;
 use crate::http::{HttpState, Problem};
 
+#[utoipa::path(
+    get,
+    path = "/v1/validations",
+    operation_id = "listValidations",
+    tag = "Validations",
+    description = "The live approvals that a name may rest on, with the last instant under each row of the reuse table.",
+    params(("name" = String, Query, example = "www.example.co.jp")),
+    responses((status = 200, description = "The approvals", body = schema::ValidationsPage)),
+)]
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,
