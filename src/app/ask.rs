@@ -72,7 +72,7 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
         names.iter().map(|name| contact::list(name, profile, &new.lists.policy, lookups, now)).collect()
     };
     let quick = listings(&[], app.now());
-    if new.choice != Choice::All {
+    if !new.choice.asks_whoever_is_found() {
         match order::assign(&quick, &new.choice, settled) {
             Ok(assignment) if assignment.awaiting.is_empty() => {
                 return Ok(Chosen { assignment, lookups: Vec::new(), missing: Vec::new() });

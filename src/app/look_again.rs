@@ -63,7 +63,9 @@ async fn look_again(app: &App, id: OrderId) -> Result<(), StoreError> {
     let found: Vec<usize> = (0..listings.len()).filter(|at| !order::allowed(&listings[*at]).is_empty()).collect();
     if record.order.asks_all == 1 && !found.is_empty() {
         let names = found.iter().filter_map(|at| parsed.get(*at).cloned()).collect();
-        match change_approver(app, &record, names, Choice::All, &Cause::by("system")).await {
+        let choice = Choice::Unsaid.under(&profile.addresses).unwrap_or(Choice::All);
+        let choice = if choice == Choice::Unsaid { Choice::All } else { choice };
+        match change_approver(app, &record, names, choice, &Cause::by("system")).await {
             Ok(_) => return Ok(()),
             // Found and gone again, or answered meanwhile: looked at once more later.
             Err(ChangeError::Ask(super::ask::AskError::Store(error))) => return Err(error),

@@ -12,7 +12,7 @@ use crate::dcv::contact::SourceReport;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{OrderId, ValidationId};
 use crate::dcv::name::CertificateName;
-use crate::dcv::order::{Assignment, Choice, OrderState, ValidationState};
+use crate::dcv::order::{Assignment, OrderState, ValidationState};
 use crate::dcv::profile::Concurrency;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{LiveRow, OrderRow, Repeatable, StoreError, Tx, ValidationRow};
@@ -201,7 +201,7 @@ fn draft(
         last_seq: 0,
         held,
         released_at: None,
-        asks_all: i64::from(new.question.choice == Choice::All),
+        asks_all: i64::from(new.question.choice.asks_whoever_is_found()),
         test: i64::from(new.test),
     };
     let validations: Vec<ValidationRow> = new

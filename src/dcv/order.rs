@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contact::{Approver, Listing, Source, SourceStatus};
 use super::email::EmailAddress;
+use super::profile::{Addresses, Dispatch, SelectedBy};
 
 /// Most names in one order.
 pub const NAMES_MAX: usize = 250;
@@ -169,6 +170,36 @@ pub enum Choice {
     Unsaid,
     /// These.
     These(Vec<Wanted>),
+    /// Every registration contact whose role counts.
+    AllOfRole,
+}
+
+/// The profile's service chooses the approvers itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("under this profile the service chooses the approvers itself; leave them out")]
+pub struct NotSelectable;
+
+impl Choice {
+    /// Whom to ask under a profile, when the ordering system asks for this.
+    ///
+    /// # Errors
+    /// [`NotSelectable`] where it names somebody and may not.
+    pub fn under(self, addresses: &Addresses) -> Result<Self, NotSelectable> {
+        match (addresses.selected_by, self) {
+            (SelectedBy::Applicant, choice) => Ok(choice),
+            (SelectedBy::System, Self::Unsaid | Self::AllOfRole) => Ok(match addresses.dispatch {
+                Dispatch::AllOfRole => Self::AllOfRole,
+                Dispatch::Chosen | Dispatch::AllCandidates => Self::All,
+            }),
+            (SelectedBy::System, Self::All | Self::These(_)) => Err(NotSelectable),
+        }
+    }
+
+    /// Whether whoever is found is asked, without being named.
+    #[must_use]
+    pub const fn asks_whoever_is_found(&self) -> bool {
+        matches!(self, Self::All | Self::AllOfRole)
+    }
 }
 
 /// One mail to be sent.
@@ -248,9 +279,10 @@ pub fn assign(listings: &[Listing], choice: &Choice, settled: &BTreeSet<usize>) 
     let mut errors = Vec::new();
     match choice {
         Choice::Unsaid => {}
-        Choice::All => {
+        Choice::All | Choice::AllOfRole => {
             for (at, listing) in listings.iter().enumerate() {
-                for approver in listing.approvers.iter().filter(|approver| approver.usable) {
+                let counts = |approver: &&Approver| approver.usable && (*choice == Choice::All || approver.role.is_some());
+                for approver in listing.approvers.iter().filter(counts) {
                     if let Some(best) = best(listing, &approver.email, None).filter(|_| !settled.contains(&at)) {
                         add(&mut assignment, best, at);
                     }
@@ -271,7 +303,8 @@ pub fn assign(listings: &[Listing], choice: &Choice, settled: &BTreeSet<usize>) 
             continue;
         }
         let allowed = allowed(listing);
-        if allowed.is_empty() {
+        // Where the service chooses by role and nobody has one, it is the operators' affair.
+        if allowed.is_empty() || *choice == Choice::AllOfRole {
             assignment.awaiting.push(at);
         } else if errors.iter().all(|error| matches!(error, ChoiceError::NoApprover { .. })) {
             errors.push(ChoiceError::NoApprover { name: at, allowed });
@@ -407,6 +440,43 @@ mod tests {
     fn these(emails: &[&str]) -> Choice {
         let wanted = |email: &&str| Wanted { email: EmailAddress::parse(email).unwrap(), adn: None, names: None };
         Choice::These(emails.iter().map(wanted).collect())
+    }
+
+    #[test]
+    fn where_the_service_chooses_nobody_is_named_and_all_of_the_role_are_asked() {
+        let contact = |email: &str| Approver {
+            role: Some(crate::dcv::contact::Role::Administrative),
+            ..approver(email, "example.jp", Source::Whois)
+        };
+        let listings = [listing(
+            "www.example.jp",
+            vec![
+                approver("admin@example.jp", "example.jp", Source::Constructed),
+                contact("a@example.jp"),
+                contact("b@example.jp"),
+            ],
+            SourceStatus::Empty,
+        )];
+        let asked = |choice: &Choice| -> Vec<String> {
+            let assigned = assign(&listings, choice, &BTreeSet::new()).unwrap();
+            assigned.mails.iter().map(|mail| mail.approver.email.to_string()).collect()
+        };
+        assert_eq!(asked(&Choice::AllOfRole), ["a@example.jp", "b@example.jp"]);
+        assert_eq!(asked(&Choice::All).len(), 3);
+        let profile = |text: &str| -> Addresses {
+            let text = format!(
+                "sources = [\"whois\"]\nlocal_parts = []\nadn = \"ancestors\"\ncandidate_ttl = \"24h\"\n{text}\n[whois_roles]\n\
+                 jp-organizational = []\njp-geographic = []\njp-prefecture = []\njp-general = []\ngtld = []\ncctld = []\n"
+            );
+            toml::from_str(&text).unwrap()
+        };
+        let system = profile("selected_by = \"system\"\ndispatch = \"all_of_role\"");
+        assert_eq!(Choice::Unsaid.under(&system), Ok(Choice::AllOfRole));
+        assert_eq!(
+            (Choice::All.under(&system), these(&["a@example.jp"]).under(&system)),
+            (Err(NotSelectable), Err(NotSelectable))
+        );
+        assert_eq!(Choice::Unsaid.under(&profile("")), Ok(Choice::Unsaid));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-/// Requests that wait for their answers at once.
-const CONNECTIONS: usize = 64;
+/// Requests that wait for their answers at once, where nothing else is said.
+pub(super) const CONNECTIONS: usize = 64;
 
 /// What a round brought.
 pub(super) struct Measured {
@@ -22,30 +22,35 @@ pub(super) struct Measured {
 /// Asks the same again and again for a while.
 pub(super) async fn repeat(server: SocketAddr, request: &[u8], status: u16, time: Duration) -> anyhow::Result<Measured> {
     let request = Arc::new(request.to_vec());
-    measure(server, status, move |begin: Instant| {
+    measure(server, status, CONNECTIONS, move |begin: Instant| {
         let request = Arc::clone(&request);
         async move { (begin.elapsed() < time).then_some(request) }
     })
     .await
 }
 
-/// Sends each of some requests once.
-pub(super) async fn once(server: SocketAddr, requests: Vec<Vec<u8>>, status: u16) -> anyhow::Result<Measured> {
+/// Sends each of some requests once, over so many connections.
+pub(super) async fn once(
+    server: SocketAddr,
+    requests: Vec<Vec<u8>>,
+    status: u16,
+    connections: usize,
+) -> anyhow::Result<Measured> {
     let requests = Arc::new(Mutex::new(requests));
-    measure(server, status, move |_| {
+    measure(server, status, connections, move |_| {
         let requests = Arc::clone(&requests);
         async move { requests.lock().await.pop().map(Arc::new) }
     })
     .await
 }
 
-async fn measure<F, N>(server: SocketAddr, status: u16, next: F) -> anyhow::Result<Measured>
+async fn measure<F, N>(server: SocketAddr, status: u16, connections: usize, next: F) -> anyhow::Result<Measured>
 where
     F: Fn(Instant) -> N + Clone + Send + 'static,
     N: Future<Output = Option<Arc<Vec<u8>>>> + Send,
 {
     let (begin, mut asking) = (Instant::now(), tokio::task::JoinSet::new());
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections {
         let next = next.clone();
         asking.spawn(async move {
             let mut stream = TcpStream::connect(server).await?;

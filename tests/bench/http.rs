@@ -95,7 +95,7 @@ async fn main() -> anyhow::Result<()> {
         );
     }
     let none = client::repeat(empty, b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n", 200, round).await?;
-    let decided = client::once(ours, posts, 303).await?;
+    let decided = client::once(ours, posts, 303, client::CONNECTIONS).await?;
     println!(
         "POST a decision: {:.0}/s, p99 {:?}, {:.3} of the empty handler",
         decided.rate,

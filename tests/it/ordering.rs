@@ -515,3 +515,56 @@ async fn sources_are_asked_again_until_somebody_is_found() {
     look().await;
     assert_eq!(app.hooks.taken("approver.needed").len(), 3, "nothing is asked for any more");
 }
+
+#[tokio::test]
+async fn where_the_service_chooses_an_order_names_nobody() {
+    let system = "extends = \"standard\"\naddresses.sources = [\"constructed\"]\naddresses.local_parts = [\"admin\", \"postmaster\"]\n\
+                  addresses.adn = \"registrable\"\naddresses.selected_by = \"system\"\naddresses.dispatch = \"all_candidates\"\n";
+    let app = TestApp::with_profiles(&[("system", system)]).await;
+    let mut body =
+        json!({"order_ref": "A-1", "profile": "system", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"]});
+    let (status, refused) = app.post("/v1/orders", &body).await;
+    assert_eq!((status, codes(&refused)), (422, vec![("/approvers", "address-not-selectable")]));
+    body.as_object_mut().unwrap().remove("approvers");
+    let order = app.place(&body).await;
+    let asked: Vec<_> = order["mails"].as_array().unwrap().iter().map(|mail| mail["to"].as_str().unwrap()).collect();
+    assert_eq!(asked, ["admin@example.co.jp", "postmaster@example.co.jp"]);
+    let (status, refused) = app.post(&path(&order, "/approvers"), &json!({"approvers": ["postmaster@example.co.jp"]})).await;
+    assert_eq!((status, codes(&refused)), (422, vec![("/approvers", "address-not-selectable")]));
+}
+
+#[tokio::test]
+async fn the_api_describes_itself_and_its_problems() {
+    let app = TestApp::sqlite().await;
+    let read = async |path: &str| app.page(&format!("{}{path}", app.base)).await;
+    let (status, text) = read("/openapi.json").await;
+    let doc: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, doc["servers"][0]["url"].as_str()), (200, Some(app.base.as_str())));
+    // The example of the description is an order that is taken.
+    let example = &doc["components"]["schemas"]["NewOrderBody"]["example"];
+    assert_eq!(app.post("/v1/orders", example).await.0, 201);
+    let (_, refused) = app.post("/v1/orders", &json!({})).await;
+    let (status, page) = read(refused["type"].as_str().unwrap()).await;
+    assert!(status == 200 && page.contains("approver-not-allowed") && page.contains("What to do"), "{page}");
+    assert_eq!(read("/problems/no-such").await.0, 404);
+    for (code, ..) in dcvd::http::CODES {
+        assert_eq!(read(&format!("/problems/{code}")).await.0, 200, "{code}");
+    }
+    let answer = app.client.get(format!("{}/docs", app.base)).send().await.unwrap();
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("script-src 'self'") && answer.text().await.unwrap().contains("/static/redoc.standalone.js"));
+    assert_eq!(read("/static/redoc.standalone.js").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_status_page_says_when_the_certificate_ends_and_how_that_is_known() {
+    let app = TestApp::sqlite().await;
+    let page =
+        async |order: &Value| app.page(&format!("{}/admin/orders/{}?lang=en", app.base, order["id"].as_str().unwrap())).await.1;
+    let plain = app.place_plain("A-1").await;
+    assert!(page(&plain).await.contains("no renewal is made"));
+    let told = json!({
+        "order_ref": "A-2", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"], "metadata": {"not_after": "2027-05-01T00:00:00Z"},
+    });
+    assert!(page(&app.place(&told).await).await.contains("metadata.not_after"));
+}

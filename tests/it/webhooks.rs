@@ -1,10 +1,12 @@
 //! Webhooks: signed, retried, in order, at least once with the same id.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dcvd::adapters::webhook::{Endpoint, StandardWebhooks};
 use dcvd::dcv::timestamp::Timestamp;
 use dcvd::ports::Webhook as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::app::{SECRET, TestApp};
 use crate::support::on_both;
@@ -101,4 +103,112 @@ async fn an_event_goes_to_no_endpoint_that_does_not_want_it() {
     assert!(only(None, None).wants(EventType::MailSent, "orders"));
     assert!(!only(Some(vec![EventType::OrderCreated]), None).wants(EventType::MailSent, "orders"));
     assert!(!only(None, Some(vec!["others".to_owned()])).wants(EventType::MailSent, "orders"));
+}
+
+/// What a receiver does with a connection, as raw as it can be told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Answers(&'static str),
+    Hangs,
+    Resets,
+    /// An answer that never ends.
+    Endless,
+}
+
+/// A receiver of raw bytes: what was sent to it, request by request.
+async fn raw_receiver(fault: Fault) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 64 * 1024];
+                let length = stream.read(&mut buffer).await.unwrap_or(0);
+                seen.lock().unwrap().push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+                match fault {
+                    Fault::Answers(answer) => {
+                        let _ = stream.write_all(answer.as_bytes()).await;
+                    }
+                    Fault::Hangs => tokio::time::sleep(Duration::from_secs(60)).await,
+                    Fault::Resets => stream.set_zero_linger().unwrap(),
+                    Fault::Endless => {
+                        let head = "HTTP/1.1 500 Oh No\r\ncontent-length: 10000000000\r\n\r\n";
+                        let _ = stream.write_all(head.as_bytes()).await;
+                        while stream.write_all(&[b'x'; 8192]).await.is_ok() {}
+                    }
+                }
+            });
+        }
+    });
+    (url, requests)
+}
+
+fn endpoint_at(url: &str, keys: Vec<Vec<u8>>) -> StandardWebhooks {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let endpoint = Endpoint { name: "hook".to_owned(), url: url.parse().unwrap(), keys, allow_private_address: true };
+    StandardWebhooks::new(vec![endpoint], Duration::from_secs(1)).unwrap()
+}
+
+#[tokio::test]
+async fn a_receiver_in_trouble_is_a_failure_within_the_limits() {
+    for (fault, detail, retry_after, gone) in [
+        (
+            Fault::Answers("HTTP/1.1 429 Slow Down\r\nretry-after: 120\r\ncontent-length: 4\r\n\r\nsoon"),
+            "429 Too Many Requests soon",
+            Some(120),
+            false,
+        ),
+        (Fault::Answers("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"), "410 Gone", None, true),
+        (
+            Fault::Answers("HTTP/1.1 301 Moved\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n"),
+            "301 Moved Permanently",
+            None,
+            false,
+        ),
+        (Fault::Answers("nonsense\r\n\r\n"), "the request failed", None, false),
+        (Fault::Resets, "the request failed", None, false),
+        (Fault::Hangs, "no answer in time", None, false),
+        (Fault::Endless, "500 Internal Server Error xxx", None, false),
+    ] {
+        let (url, requests) = raw_receiver(fault).await;
+        let refused =
+            endpoint_at(&url, vec![vec![1]]).post("hook", "evt_1", Timestamp::from_unix_secs(1), "{}").await.unwrap_err();
+        assert!(refused.detail.starts_with(detail) && refused.detail.len() < 300, "{}", refused.detail);
+        assert_eq!((refused.retry_after.map(|wait| wait.as_secs()), refused.gone), (retry_after, gone), "{detail}");
+        assert_eq!(requests.lock().unwrap().len(), 1, "{detail}: no redirect is followed, nothing is tried again by itself");
+    }
+}
+
+#[tokio::test]
+async fn what_is_posted_is_this() {
+    let (url, requests) = raw_receiver(Fault::Answers("HTTP/1.1 204 No Content\r\n\r\n")).await;
+    let (new, old) = (vec![1; 32], vec![2; 32]);
+    let body = r#"{"type":"order.created","timestamp":"2026-11-22T00:00:00Z","data":{"seq":1}}"#;
+    let at = Timestamp::from_unix_secs(1_795_305_600);
+    endpoint_at(&url, vec![new.clone(), old.clone()]).post("hook", "evt_1", at, body).await.unwrap();
+    let request = requests.lock().unwrap()[0].clone();
+    let (head, sent) = request.split_once("\r\n\r\n").unwrap();
+    assert_eq!(sent, body);
+    let mut lines: Vec<&str> = head.lines().filter(|line| !line.starts_with("host:")).collect();
+    lines.sort_unstable();
+    let sign = |key: &[u8]| dcvd::adapters::webhook::signature(key, "evt_1", 1_795_305_600, body);
+    let signatures = format!("webhook-signature: {} {}", sign(&new), sign(&old));
+    let length = format!("content-length: {}", body.len());
+    let agent = concat!("user-agent: dcvd/", env!("CARGO_PKG_VERSION"));
+    assert_eq!(
+        lines,
+        [
+            "POST /hook HTTP/1.1",
+            "accept: */*",
+            &length,
+            "content-type: application/json",
+            agent,
+            "webhook-id: evt_1",
+            &signatures,
+            "webhook-timestamp: 1795305600"
+        ]
+    );
 }

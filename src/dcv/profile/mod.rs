@@ -102,6 +102,30 @@ impl RoleMap {
     }
 }
 
+/// Who chooses the approvers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SelectedBy {
+    /// Whoever applies, by way of the ordering system.
+    #[default]
+    Applicant,
+    /// This service, as `addresses.dispatch` says; an order that names approvers is refused.
+    System,
+}
+
+/// Who is asked where nobody chooses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dispatch {
+    /// Whoever is chosen.
+    #[default]
+    Chosen,
+    /// Every registration contact whose role counts.
+    AllOfRole,
+    /// Everybody who may approve.
+    AllCandidates,
+}
+
 /// Whose addresses may be asked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,6 +141,12 @@ pub struct Addresses {
     /// How long a stored look-up serves listings, and how old a WHOIS or RDAP address may be when it is mailed.
     #[serde(with = "span")]
     pub candidate_ttl: Duration,
+    /// Who chooses among them.
+    #[serde(default)]
+    pub selected_by: SelectedBy,
+    /// Who is asked where nobody chooses.
+    #[serde(default)]
+    pub dispatch: Dispatch,
 }
 
 /// How long things stay open.
@@ -443,6 +473,9 @@ impl Profile {
         }
         if self.addresses.sources.contains(&Source::Constructed) && self.addresses.local_parts.is_empty() {
             return err("addresses.local_parts", "name at least one local part, or leave `constructed` out of the sources");
+        }
+        if self.addresses.selected_by == SelectedBy::System && self.addresses.dispatch == Dispatch::Chosen {
+            return err("addresses.dispatch", "must say who is asked where this service chooses: all_of_role or all_candidates");
         }
         if has_repeats(&self.addresses.local_parts) {
             return err("addresses.local_parts", "name each local part once");

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::list::OrderLine;
 use super::{html, jst, lang, utc};
 use crate::app::show_order::{show_order, timeline};
+use crate::dcv::certificate::not_after_of;
 use crate::dcv::evidence::{Exchange, Lookup};
 use crate::dcv::id::{EffectId, OrderId};
 use crate::dcv::timestamp::Timestamp;
@@ -28,6 +29,9 @@ struct OrderPage<'a> {
     lookups: Vec<LookupLine>,
     returned: Vec<ReturnedLine>,
     notices: Vec<NoticeLine>,
+    /// When the certificate ends, and how that is known: `reported`, `metadata`, or empty where nobody told.
+    certificate_ends: String,
+    known_by: &'static str,
 }
 
 #[derive(Serialize)]
@@ -95,6 +99,12 @@ pub(in crate::http) async fn get(
     let id = OrderId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
     let record = show_order(&state.app, id, None).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     let events = timeline(&state.app, id).await?;
+    let reported = record.certificates.iter().map(|one| one.not_after).max().map(Timestamp::from_unix_micros);
+    let (ends, known_by) = match (reported, not_after_of(&record.order.facts()?.metadata)) {
+        (Some(reported), _) => (Some(reported), "reported"),
+        (None, Some(told)) => (Some(told), "metadata"),
+        (None, None) => (None, ""),
+    };
     let page = OrderPage {
         lang: lang(&query),
         static_base: "",
@@ -143,6 +153,8 @@ pub(in crate::http) async fn get(
             })
             .collect(),
         returned: state.app.store.returned_mails(id).await?.into_iter().map(returned_line).collect(),
+        certificate_ends: ends.map(utc).unwrap_or_default(),
+        known_by,
         notices: state.app.store.notices(id).await?.into_iter().map(notice_line).collect(),
         lookups: state.app.store.order_lookups(id).await?.into_iter().map(lookup_line).collect(),
     };

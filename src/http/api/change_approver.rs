@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::body::read_object;
 use super::fields::Fields;
-use super::place_order::{choice, names, not_asked};
+use super::place_order::{choice, names, not_asked, under};
 use super::{Client, Request, json_answer, order_of, resend};
 use crate::app::App;
 use crate::app::change_approver::{ChangeError, change_approver, open_names};
@@ -50,7 +50,8 @@ pub(in crate::http) async fn post(
         texts
     };
     let asked: Vec<CertificateName> = open.iter().filter_map(|name| CertificateName::parse(name, &lists.suffixes).ok()).collect();
-    let choice = choice(&lists, &mut fields, &asked);
+    let profile = state.app.profile_of(&record.order).await?;
+    let choice = under(&profile.profile, choice(&lists, &mut fields, &asked), &mut fields);
     if choice == Choice::Unsaid && fields.errors.is_empty() {
         fields.error("approvers", "missing-field", "name at least one approver, or \"all\"");
     }

@@ -21,6 +21,7 @@ use crate::dcv::field::FieldError;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Locale, MAILS_MAX, NAMES_MAX, OrderKind, Wanted};
+use crate::dcv::profile::Profile;
 use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
@@ -84,7 +85,10 @@ fn parse(app: &App, client: &Client, request: &Request, object: &Map<String, Val
     }
     let lists = app.lists();
     let names = names(&lists, &mut fields);
-    let choice = choice(&lists, &mut fields, &names);
+    let mut choice = choice(&lists, &mut fields, &names);
+    if let Some(profile) = &profile {
+        choice = under(&profile.profile, choice, &mut fields);
+    }
     let locale = fields.word("locale", Locale::from_text, "ja, en").unwrap_or(Locale::Ja);
     let facts = facts(&mut fields);
     let errors = fields.finish();
@@ -166,6 +170,14 @@ pub(super) fn choice(lists: &Lists, fields: &mut Fields<'_>, names: &[Certificat
         }
     }
     Choice::These(wanted)
+}
+
+/// A choice of approvers under a profile; an error where the profile lets nobody choose.
+pub(super) fn under(profile: &Profile, choice: Choice, fields: &mut Fields<'_>) -> Choice {
+    choice.under(&profile.addresses).unwrap_or_else(|error| {
+        fields.error("approvers", "address-not-selectable", error.to_string());
+        Choice::Unsaid
+    })
 }
 
 fn wanted_object(lists: &Lists, fields: &mut Fields<'_>, names: &[CertificateName]) -> Option<Wanted> {

@@ -21,6 +21,7 @@ const FIELD_CODES: &[FieldCode] = &[
     ("duplicate-name", "The name stands in the order already."),
     ("unknown-profile", "There is no profile of this name."),
     ("approver-not-allowed", "The address may not approve the name; choose one of `allowed`."),
+    ("address-not-selectable", "Under the profile the service chooses the approvers itself; leave them out."),
     ("no-approver", "No approver was chosen for the name although some may be; choose one of `allowed`."),
     ("mail-asks-for-more", "A mail asks for further names; change them together."),
     ("past-30-days", "The deadline would lie more than 30 days after the link was made; `latest` tells the last instant."),

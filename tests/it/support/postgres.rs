@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
@@ -28,7 +28,7 @@ as() { if [ "$(id -u)" = 0 ]; then runuser -u nobody -- "$@"; else "$@"; fi; }
 cd "$dir"
 trap 'as "$BIN/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1; rm -rf "$dir"' EXIT
 as "$BIN/initdb" -D "$dir/data" -A trust -U dcvd -E UTF8 --locale=C.UTF-8 >/dev/null
-as "$BIN/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "-F -p $PORT -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200" start >/dev/null
+as "$BIN/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "$DURABLE -p $PORT -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200" start >/dev/null
 echo ready
 cat >/dev/null
 "#;
@@ -43,6 +43,9 @@ fn programs() -> PathBuf {
     found.pop().expect("PostgreSQL is installed: run tests/run, which installs what the tests need")
 }
 
+/// Whether commits are durable, as a measurement wants them; the tests do without, which is quicker. To be set before the first database.
+pub static DURABLE: AtomicBool = AtomicBool::new(false);
+
 fn cluster() -> &'static Cluster {
     CLUSTER.get_or_init(|| {
         let port = super::process::address().port();
@@ -50,6 +53,7 @@ fn cluster() -> &'static Cluster {
             .args(["-c", SCRIPT])
             .env("BIN", programs())
             .env("PORT", port.to_string())
+            .env("DURABLE", if DURABLE.load(Ordering::SeqCst) { "" } else { "-F" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
