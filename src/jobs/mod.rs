@@ -5,11 +5,12 @@ mod ingest_mail;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::deliver::{Lease, deliver};
+use crate::app::deliver::{Lease, deliver, give_back};
 use crate::app::expire::expire_due;
 use crate::app::look_again::look_again_due;
 use crate::app::resend::remind_due;
@@ -67,16 +68,27 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     Ok(())
 }
 
+/// How many effects a worker leases for each that it delivers at once. A lease is a durable write, shared by all that it takes; those
+/// that wait for their turn keep theirs alive.
+const LEASED_FOR_EACH: u32 = 4;
+
 /// Leases and delivers effects of one kind, `concurrency` at once.
 async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: JobSettings, stop: CancellationToken) {
+    let turns = Arc::new(Semaphore::new(concurrency as usize));
+    let most = concurrency.saturating_mul(LEASED_FOR_EACH);
     let mut running = JoinSet::new();
     loop {
-        let free = concurrency.saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
-        if free > 0 {
+        while let Some(ended) = running.try_join_next() {
+            told(kind, ended);
+        }
+        let free = most.saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
+        // So many at a time that nobody idles meanwhile.
+        if free >= concurrency {
             match claim(&app, kind, settings.lease, free).await {
                 Ok((lease, effects)) => {
                     for effect in effects {
-                        running.spawn(hold(Arc::clone(&app), kind, effect, lease, settings.lease));
+                        let turn = Arc::clone(&turns);
+                        running.spawn(hold(Arc::clone(&app), kind, effect, lease, settings.lease, turn));
                     }
                 }
                 Err(error) => tracing::error!(kind = kind.as_str(), %error, "the outbox cannot be read; trying again"),
@@ -94,6 +106,8 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
             () = sleep(settings.poll) => {}
         }
     }
+    // Whoever still waits for a turn gives its effect back untried.
+    turns.close();
     while let Some(ended) = running.join_next().await {
         told(kind, ended);
     }
@@ -123,16 +137,23 @@ async fn claim(app: &App, kind: EffectKind, lease_time: Duration, limit: u32) ->
 ///
 /// The renewal has a task of its own: on PostgreSQL it may wait for the row that the delivery's own transaction holds, so the
 /// delivery must go on meanwhile. A lease that was lost ends the delivery: its successor is at work, and its record is refused.
-async fn hold(app: Arc<App>, kind: EffectKind, effect: ClaimedEffect, lease: Lease, lease_time: Duration) {
+async fn hold(app: Arc<App>, kind: EffectKind, effect: ClaimedEffect, lease: Lease, lease_time: Duration, turns: Arc<Semaphore>) {
     let mut renewal = JoinSet::new();
     renewal.spawn(renew(Arc::clone(&app), effect.id.clone(), lease, lease_time));
+    let delivery = async {
+        let Ok(_turn) = turns.acquire().await else {
+            if let Err(error) = give_back(&app, effect, lease).await {
+                tracing::warn!(kind = kind.as_str(), %error, "what was not tried could not be given back; its lease will end");
+            }
+            return;
+        };
+        if let Err(error) = deliver(&app, kind, effect, lease).await {
+            tracing::error!(kind = kind.as_str(), %error, "an attempt could not be recorded; it will be made again");
+        }
+    };
     tokio::select! {
         biased;
-        result = deliver(&app, kind, effect, lease) => {
-            if let Err(error) = result {
-                tracing::error!(kind = kind.as_str(), %error, "an attempt could not be recorded; it will be made again");
-            }
-        }
+        () = delivery => {}
         _ = renewal.join_next() => tracing::warn!(kind = kind.as_str(), "a lease was lost; the attempt is left to its successor"),
     }
 }

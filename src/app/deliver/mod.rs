@@ -7,9 +7,10 @@ mod webhook;
 use std::time::Duration;
 
 use super::App;
+use crate::dcv::id::OrderId;
 use crate::dcv::timestamp::Timestamp;
 use crate::dcv::{redact, retry};
-use crate::store::{ClaimedEffect, EffectKind, Outcome, StoreError};
+use crate::store::{ClaimedEffect, EffectKind, Outcome, Said, StoreError};
 
 pub(super) use mail::mail_data;
 
@@ -31,6 +32,25 @@ pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: 
         EffectKind::Notice => notice::deliver(app, effect, lease).await,
         EffectKind::Webhook => webhook::deliver(app, effect, lease).await,
     }
+}
+
+/// Gives an effect back that was leased and not tried, so that whoever comes next need not wait for the lease's end.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; the lease then ends by itself.
+pub async fn give_back(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+    let now = app.now();
+    app.store
+        .write("give_back", move |tx| {
+            Box::pin(async move {
+                let order = effect.order_id.as_deref().and_then(|id| id.try_into().ok()).map(OrderId::from_bytes);
+                if let Some(order) = order {
+                    tx.lock(order).await?;
+                }
+                tx.finish(&effect, lease, &Outcome::Postponed(now), &Said::default(), now).await.map(drop)
+            })
+        })
+        .await
 }
 
 /// The next attempt, or the end of trying.
