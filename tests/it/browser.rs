@@ -144,3 +144,50 @@ async fn every_other_page_is_accessible_too() {
     browser.open(&expiring).await;
     is_fine(&browser, "ただいま受け付けを停止しています").await;
 }
+
+#[tokio::test]
+async fn the_rarer_states_are_accessible_too() {
+    let address = "extends = \"standard\"\npage.confirm = \"address\"\n";
+    let app = TestApp::with_profiles(&[("address", address), ("scopes", SCOPES)]).await;
+    let browser = Browser::start(360, "en").await;
+    // The receiving address, typed again.
+    let asks = link(&app, "A-1", "address").await;
+    browser.open(&asks).await;
+    is_fine(&browser, "Do you approve the use of this domain name?").await;
+    browser.tick("#authority").await;
+    browser.enter("#code", "nobody@日本語.jp").await;
+    browser.press("button[value=approve]").await;
+    assert!(browser.client.source().await.unwrap().contains("The e-mail went to another address"));
+    browser.enter("#code", "admin@日本語.jp").await;
+    browser.press("button[value=approve]").await;
+    is_fine(&browser, "Approval received").await;
+    // A pause after many wrong codes keeps what was typed.
+    let codes = link(&app, "A-2", "scopes").await;
+    browser.open(&codes).await;
+    for _ in 0..6 {
+        browser.tick("input[value=fqdn]").await;
+        browser.enter("#code", "00000000").await;
+        browser.press("button[value=approve]").await;
+    }
+    is_fine(&browser, "Do you approve the use of this domain name?").await;
+    let page = browser.client.source().await.unwrap();
+    assert!(page.contains("Please try again shortly"), "{page}");
+    // The order is withdrawn.
+    let (_, orders) = app.get("/v1/orders?order_ref=A-2").await;
+    let cancel = format!("/v1/orders/{}/cancel", orders["orders"][0]["id"].as_str().unwrap());
+    assert_eq!(app.post(&cancel, &json!({"reason": "no longer wanted"})).await.0, 200);
+    browser.open(&codes).await;
+    is_fine(&browser, "The request was withdrawn").await;
+    // Somebody else decided one of two names.
+    let body = json!({
+        "order_ref": "A-3", "names": ["a.example.jp", "b.example.jp"],
+        "approvers": [{"email": "admin@example.jp"}, {"email": "admin@b.example.jp", "names": ["b.example.jp"]}],
+    });
+    app.place(&body).await;
+    app.run_jobs().await;
+    let mails = app.approval_mails();
+    let to = |recipient: &str| mails.iter().rfind(|mail| mail.rcpt_to == [recipient]).unwrap().link().unwrap();
+    assert_eq!(app.approve(&to("admin@b.example.jp")).await.0, 303);
+    browser.open(&to("admin@example.jp")).await;
+    is_fine(&browser, "Remaining names to confirm").await;
+}
