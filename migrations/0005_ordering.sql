@@ -19,10 +19,15 @@ ALTER TABLE validations ADD COLUMN adn TEXT;
 ALTER TABLE validations ADD COLUMN disputed_at BIGINT;
 -- The approval that this name rests on, where nobody was asked again.
 ALTER TABLE validations ADD COLUMN reused_from TEXT; -- JSON: order_id, order_ref, name
+ALTER TABLE validations ADD COLUMN reused_id BYTEA; -- the validation it is
 -- While awaiting an approver: when the sources are asked again, and how often they were.
 ALTER TABLE validations ADD COLUMN look_again_at BIGINT;
 ALTER TABLE validations ADD COLUMN looks BIGINT NOT NULL DEFAULT 0;
 UPDATE validations SET adn = (SELECT m.adn FROM mails m WHERE m.id = validations.mail_id) WHERE mail_id IS NOT NULL;
+-- Whatever was approved in an order that somebody objected to.
+UPDATE validations SET disputed_at = (SELECT MIN(e.at) FROM events e WHERE e.order_id = validations.order_id AND e.kind = 'validation.disputed')
+    WHERE state = 'approved';
+CREATE INDEX validations_resting ON validations (reused_id) WHERE reused_id IS NOT NULL;
 CREATE INDEX validations_live ON validations (adn, reusable_until) WHERE state = 'approved' AND reused_from IS NULL;
 CREATE INDEX validations_look_again ON validations (look_again_at) WHERE state = 'awaiting_approver';
 
@@ -59,6 +64,6 @@ CREATE TABLE client_tokens (
 -- Receivers of webhooks that answered 410 Gone.
 CREATE TABLE gone_endpoints (
     name    TEXT   NOT NULL PRIMARY KEY,
-    url     TEXT   NOT NULL,                   -- another address under the name is another receiver
+    address TEXT   NOT NULL,                   -- SHA-256 of its URL: another address under the name is another receiver
     gone_at BIGINT NOT NULL
 );

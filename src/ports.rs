@@ -247,7 +247,7 @@ pub trait Webhook: Send + Sync {
     /// [`PostFailure`] for anything but a 2xx answer in time.
     async fn post(&self, endpoint: &str, id: &str, now: Timestamp, body: &str) -> Result<String, PostFailure>;
 
-    /// The address of an endpoint, as it is told to people; `None` where none is configured under the name.
+    /// What tells an endpoint's address without holding it, since it may hold credentials; `None` where none is configured under the name.
     fn address(&self, endpoint: &str) -> Option<String>;
 }
 

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::address::{self, PublicOnly};
@@ -110,15 +110,24 @@ impl Webhook for StandardWebhooks {
             return Ok(status.to_string());
         }
         let retry_after =
-            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| retry_after(value, now));
         let said: String = String::from_utf8_lossy(&said).chars().take(ANSWER_MAX_CHARS).collect();
         let detail = format!("{status} {said}").trim_end().to_owned();
         Err(PostFailure { detail, retry_after, gone: status == StatusCode::GONE })
     }
 
     fn address(&self, endpoint: &str) -> Option<String> {
-        self.endpoints.get(endpoint).map(|endpoint| endpoint.url.to_string())
+        self.endpoints.get(endpoint).map(|endpoint| data_encoding::HEXLOWER.encode(&Sha256::digest(endpoint.url.as_str())))
     }
+}
+
+/// `Retry-After`: seconds, or an instant. Spec: RFC 9110 §10.2.3.
+fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(secs) = value.trim().parse() {
+        return Some(Duration::from_secs(secs));
+    }
+    let at = httpdate::parse_http_date(value.trim()).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_unix_secs(i64::try_from(at.as_secs()).ok()?).since(now))
 }
 
 /// An error with its causes, without the address, which may hold credentials.
@@ -142,6 +151,14 @@ fn in_words(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_receiver_says_when_by_seconds_or_by_the_clock() {
+        let now = Timestamp::parse_rfc3339("2026-11-22T09:00:00Z").unwrap();
+        let read = |value: &str| retry_after(value, now).map(|wait| wait.as_secs());
+        assert_eq!((read("120"), read("Sun, 22 Nov 2026 09:05:00 GMT")), (Some(120), Some(300)));
+        assert_eq!((read("Sun, 22 Nov 2026 08:00:00 GMT"), read("soon"), read("-1")), (Some(0), None, None));
+    }
 
     #[test]
     fn the_signature_is_the_specifications() {

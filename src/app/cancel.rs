@@ -17,6 +17,8 @@ pub struct Cancellation {
     pub reason: Option<String>,
     /// On whose word.
     pub by: Option<CancelParty>,
+    /// The name that was given to make sure.
+    pub common_name: Option<String>,
 }
 
 /// Why an order was not cancelled.
@@ -45,7 +47,7 @@ pub async fn cancel(app: &App, id: OrderId, told: Cancellation, cause: &Cause) -
         .write("cancel", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(id).await?.ok_or(CancelError::Missing)?;
-                tx.remember(cause.request.as_ref(), id, now).await?;
+                tx.remember(cause.request.as_ref(), Some(id), now).await?;
                 if order.state != OrderState::Pending.as_str() {
                     let state = OrderState::from_text(&order.state);
                     let state = state.ok_or_else(|| StoreError::inconsistent("orders", "state", &order.id))?;
@@ -92,7 +94,7 @@ pub(super) async fn end(
     let notices = notify::of_cancellation(order, &ended, mailed, told.reason.as_deref(), now)?;
     notify::enqueue(tx, notices, now, ids).await?;
     let data = json!({
-        "state": "cancelled", "reason": told.reason, "by": told.by.map(CancelParty::as_str), "validations": names,
+        "state": "cancelled", "reason": told.reason, "by": told.by.map(CancelParty::as_str), "common_name": told.common_name, "validations": names,
     });
     Ok(Event::new(EventType::OrderCancelled, now, actor, data))
 }

@@ -12,6 +12,9 @@ pub struct Cause {
 }
 
 impl Cause {
+    /// The daemon by itself.
+    pub const SYSTEM: &str = "system";
+
     /// Somebody's word that is not repeated.
     #[must_use]
     pub fn by(actor: &str) -> Self {

@@ -117,8 +117,11 @@ pub async fn change_approver(
         .write("change_approver", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(order_id).await?.ok_or(ChangeError::Missing)?;
-                tx.remember(cause.request.as_ref(), order_id, now).await?;
-                let now_open: Vec<ValidationRow> = tx.validations(order_id).await?.into_iter().filter(is_open).collect();
+                tx.remember(cause.request.as_ref(), Some(order_id), now).await?;
+                // The daemon by itself asks for names that still await somebody, and takes nobody's choice away.
+                let by_itself = cause.actor == Cause::SYSTEM;
+                let may_change = |one: &ValidationRow| is_open(one) && !(by_itself && one.state == "pending");
+                let now_open: Vec<ValidationRow> = tx.validations(order_id).await?.into_iter().filter(may_change).collect();
                 if let Some(gone) = changed.iter().find(|id| !now_open.iter().any(|one| one.id == **id)) {
                     let name = validations.iter().find(|one| one.id == *gone).map_or("a name", |one| &one.name);
                     return Err(ChangeError::Ended(format!("{name} was decided meanwhile")));
@@ -155,7 +158,7 @@ pub async fn change_approver(
                 for lookup in lookups {
                     tx.tie_lookup(order_id, lookup).await?;
                 }
-                ask::commit(tx, order_id, order.is_held(), &written, now, &mut ids).await?;
+                ask::commit(tx, &order, &written, now, &mut ids).await?;
                 let mails: Vec<MailId> = written.mails.iter().map(MailRow::id).collect::<Result<_, _>>()?;
                 let names: Vec<&str> = validations.iter().map(|one| one.name.as_str()).collect();
                 let data = json!({"names": names, "superseded": superseded, "mails": mails});

@@ -1,12 +1,12 @@
 //! Takes a dispute: whoever got the receipt of an approval says that it was none of theirs. History stays as it is; the ordering system
 //! is told, so that an authority's clock starts from here.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::Caller;
 use super::{App, notify};
 use crate::dcv::event::{Basis, Event, EventType};
-use crate::dcv::id::{MailId, NoticeId};
+use crate::dcv::id::{MailId, NoticeId, OrderId};
 use crate::dcv::link;
 use crate::dcv::notice::{Answered, NoticeKind};
 use crate::dcv::order::ValidationState;
@@ -134,7 +134,10 @@ pub(super) async fn record(
         if caller.read_many {
             data.insert("marks".to_owned(), json!(["opened-many-links"]));
         }
-        events.push(Event::new(EventType::ValidationDisputed, now, "approver", Value::Object(data)));
+        events.push(Event::new(EventType::ValidationDisputed, now, "approver", Value::Object(data.clone())));
+        for resting in tx.resting_on(&one.id).await? {
+            tell_who_rests(tx, &resting, data.clone(), by, operators, routes, now, ids).await?;
+        }
     }
     let Some(adn) =
         mails.iter().find(|mail| names.iter().any(|one| one.mail_id.as_ref() == Some(&mail.id))).map(|mail| &mail.adn)
@@ -144,4 +147,30 @@ pub(super) async fn record(
     let told: Vec<&str> = names.iter().map(|one| one.name.as_str()).collect();
     notify::enqueue(tx, notify::of_dispute(order, operators, &told, adn, by, now)?, now, ids).await?;
     tx.record_events(order.id()?, &order.order_ref, &events, routes, ids).await
+}
+
+/// Tells an order that rests on a disputed approval: what was issued on it is as doubtful.
+#[expect(clippy::too_many_arguments, reason = "an order's name, what is told of it, and where")]
+async fn tell_who_rests(
+    tx: &mut Tx<'_>,
+    resting: &ValidationRow,
+    mut data: Map<String, Value>,
+    by: &str,
+    operators: &[String],
+    routes: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
+    now: Timestamp,
+    ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+) -> Result<(), StoreError> {
+    let inconsistent = || StoreError::inconsistent("validations", "order_id", &resting.id);
+    let id = OrderId::from_bytes(resting.order_id.as_slice().try_into().map_err(|_| inconsistent())?);
+    let order = tx.lock_order(id).await?.ok_or_else(inconsistent)?;
+    tx.set_disputed(&resting.id, now).await?;
+    let reused_from: Value = resting.reused_from.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    data.insert("name".to_owned(), json!(resting.name));
+    data.insert("state".to_owned(), json!(resting.state));
+    data.insert("reused_from".to_owned(), reused_from);
+    let adn = resting.adn.as_deref().unwrap_or_default();
+    notify::enqueue(tx, notify::of_dispute(&order, operators, &[resting.name.as_str()], adn, by, now)?, now, ids).await?;
+    let event = Event::new(EventType::ValidationDisputed, now, "approver", Value::Object(data));
+    tx.record_events(id, &order.order_ref, &[event], routes, ids).await
 }

@@ -1,6 +1,6 @@
 //! Asks the sources again for names that await an approver: protection was lifted, a record was published, a server is back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::dcv::contact::{self, SourceReport};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{CertificateName, Fqdn};
-use crate::dcv::order::{self, Choice};
+use crate::dcv::order::{self, Choice, OrderState};
 use crate::dcv::profile::Profile;
 use crate::dcv::remedy::{look_again_at, remedies};
 use crate::dcv::timestamp::Timestamp;
@@ -46,10 +46,15 @@ pub async fn look_again_due(app: &App) -> Result<usize, StoreError> {
 async fn look_again(app: &App, id: OrderId) -> Result<(), StoreError> {
     let Some(order) = app.store.order(id).await? else { return Ok(()) };
     let record = read(app, order).await?;
+    let now = app.now();
+    let due = |one: &&ValidationRow| one.look_again_at.is_some_and(|at| at <= now.unix_micros());
+    let due: Vec<ValidationRow> = record.validations.iter().filter(due).cloned().collect();
+    let waiting = claim(app, due, now).await?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
     let versioned = app.profile_of(&record.order).await?;
     let (profile, lists) = (&versioned.profile, app.lists());
-    let due = |one: &&ValidationRow| one.look_again_at.is_some_and(|at| at <= app.now().unix_micros());
-    let waiting: Vec<ValidationRow> = record.validations.iter().filter(due).cloned().collect();
     let parsed: Vec<CertificateName> =
         waiting.iter().filter_map(|one| CertificateName::parse(&one.name, &lists.suffixes).ok()).collect();
     if parsed.len() < waiting.len() {
@@ -58,24 +63,52 @@ async fn look_again(app: &App, id: OrderId) -> Result<(), StoreError> {
     }
     let names: Vec<&Fqdn> = parsed.iter().map(CertificateName::fqdn).collect();
     let gathered = lookups::gather(app, &names, profile, Freshness::Asked).await?;
-    let now = app.now();
-    let listings: Vec<_> = names.iter().map(|name| contact::list(name, profile, &lists.policy, &gathered, now)).collect();
-    let found: Vec<usize> = (0..listings.len()).filter(|at| !order::allowed(&listings[*at]).is_empty()).collect();
-    if record.order.asks_all == 1 && !found.is_empty() {
-        let names = found.iter().filter_map(|at| parsed.get(*at).cloned()).collect();
-        let choice = Choice::Unsaid.under(&profile.addresses).unwrap_or(Choice::All);
-        let choice = if choice == Choice::Unsaid { Choice::All } else { choice };
-        match change_approver(app, &record, names, choice, &Cause::by("system")).await {
-            Ok(_) => return Ok(()),
-            // Found and gone again, or answered meanwhile: looked at once more later.
-            Err(ChangeError::Ask(super::ask::AskError::Store(error))) => return Err(error),
-            Err(error) => tracing::info!(order = %id, %error, "whoever was found could not be asked"),
+    let listings: Vec<_> = names.iter().map(|name| contact::list(name, profile, &lists.policy, &gathered, app.now())).collect();
+    let reports: Vec<SourceReport> = listings.iter().flat_map(|listing| listing.sources.iter()).cloned().collect();
+    let mut allowed = Vec::new();
+    if record.order.asks_all == 1 {
+        // As the order asked: everybody, or everybody of the role.
+        let choice =
+            Choice::Unsaid.under(&profile.addresses).ok().filter(|choice| *choice != Choice::Unsaid).unwrap_or(Choice::All);
+        let found = order::assign(&listings, &choice, &BTreeSet::new()).unwrap_or_default();
+        let names: BTreeSet<usize> = found.mails.iter().flat_map(|mail| mail.names.iter().copied()).collect();
+        let names: Vec<_> = names.iter().filter_map(|at| parsed.get(*at).cloned()).collect();
+        if !names.is_empty() {
+            match change_approver(app, &record, names, choice, &Cause::by(Cause::SYSTEM)).await {
+                Ok(_) => return Ok(()),
+                Err(ChangeError::Ask(super::ask::AskError::Store(error))) => return Err(error),
+                // Found and gone again, or answered meanwhile: looked at once more later.
+                Err(error) => tracing::info!(order = %id, %error, "whoever was found could not be asked"),
+            }
+        }
+    } else {
+        for (one, listing) in waiting.iter().zip(&listings) {
+            let addresses = order::allowed(listing);
+            if !addresses.is_empty() {
+                allowed.push((one.name.clone(), addresses));
+            }
         }
     }
-    let reports: Vec<SourceReport> = listings.iter().flat_map(|listing| listing.sources.iter()).cloned().collect();
-    let allowed: Vec<(String, Vec<String>)> =
-        found.iter().map(|at| (waiting[*at].name.clone(), order::allowed(&listings[*at]))).collect();
-    told(app, &record, profile, waiting, &reports, allowed, now).await
+    told(app, &record, profile, waiting, &reports, allowed).await
+}
+
+/// Takes the looks that are due upon oneself, and sets when the next are: a daemon that ends meanwhile, or an order that cannot be read,
+/// keeps nobody waiting.
+async fn claim(app: &App, due: Vec<ValidationRow>, now: Timestamp) -> Result<Vec<ValidationRow>, StoreError> {
+    app.store
+        .write("claim_look", move |tx| {
+            Box::pin(async move {
+                let mut ours = Vec::new();
+                for one in due {
+                    let looks = u32::try_from(one.looks + 1).unwrap_or(u32::MAX);
+                    if tx.claim_look(&one, look_again_at(looks, now)).await? {
+                        ours.push(one);
+                    }
+                }
+                Ok(ours)
+            })
+        })
+        .await
 }
 
 /// Writes down what the look brought: `approver.needed` with whom to choose from where somebody was found, else an entry in the
@@ -87,28 +120,33 @@ async fn told(
     waiting: Vec<ValidationRow>,
     reports: &[SourceReport],
     allowed: Vec<(String, Vec<String>)>,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (id, order_ref) = (record.order.id()?, record.order.order_ref.clone());
+    let (id, order_ref, now) = (record.order.id()?, record.order.order_ref.clone(), app.now());
     let (mut ids, routes) = (app.id_source(), app.routes(&record.order.client));
     let ends = waiting.iter().find_map(|one| one.selection_ends_at).map_or(now, Timestamp::from_unix_micros);
-    let names: Vec<&str> = waiting.iter().map(|one| one.name.as_str()).collect();
-    let event = if allowed.is_empty() {
-        Event::new(EventType::LookedAgain, now, "system", json!({"names": names, "sources": reports}))
-    } else {
-        let found: Vec<&str> = allowed.iter().map(|(name, _)| name.as_str()).collect();
-        needed(&found, &[], profile, reports, &allowed, ends, now)
-    };
+    let (profile, reports) = (profile.clone(), reports.to_vec());
     app.store
         .write("look_again", move |tx| {
             Box::pin(async move {
-                tx.lock(id).await?;
-                for one in &waiting {
-                    let looks = u32::try_from(one.looks + 1).unwrap_or(u32::MAX);
-                    // Once somebody was found it is the ordering system's turn.
-                    let next = allowed.iter().all(|(name, _)| *name != one.name).then(|| look_again_at(looks, now));
-                    tx.looked_again(&one.id, next).await?;
+                let Some(order) = tx.lock_order(id).await? else { return Ok(()) };
+                if order.state != OrderState::Pending.as_str() {
+                    return Ok(());
                 }
+                let mut found = Vec::new();
+                for (name, addresses) in allowed {
+                    // Once somebody was found it is the ordering system's turn; where it was faster, there is nothing to tell.
+                    let Some(one) = waiting.iter().find(|one| one.name == name) else { continue };
+                    if tx.look_no_more(&one.id).await? {
+                        found.push((name, addresses));
+                    }
+                }
+                let event = if found.is_empty() {
+                    let names: Vec<&str> = waiting.iter().map(|one| one.name.as_str()).collect();
+                    Event::new(EventType::LookedAgain, now, Cause::SYSTEM, json!({"names": names, "sources": reports}))
+                } else {
+                    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+                    needed(&names, &[], &profile, &reports, &found, ends, now)
+                };
                 tx.record_events(id, &order_ref, &[event], &routes, &mut ids).await
             })
         })

@@ -29,7 +29,7 @@ mod reuse;
 pub mod show_evidence;
 pub mod show_order;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -87,6 +87,15 @@ pub struct Settings {
     pub rdap_allow_http: bool,
 }
 
+/// Which receivers of webhooks answered that they are gone.
+#[derive(Debug, Default)]
+pub struct GoneEndpoints {
+    /// When the database was last asked.
+    pub read_at: Option<Timestamp>,
+    /// By name and what tells its address: since when.
+    pub gone: HashMap<(String, String), Timestamp>,
+}
+
 /// Wakes the workers when there is something to do.
 #[derive(Debug, Default)]
 pub struct Wake {
@@ -125,8 +134,8 @@ pub struct App {
     pub renderer: Renderer,
     /// Wakes the workers.
     pub wake: Wake,
-    /// Receivers of webhooks that were gone when last heard of.
-    pub gone_endpoints: Mutex<HashSet<String>>,
+    /// Receivers of webhooks that are gone, as last read.
+    pub gone_endpoints: Mutex<GoneEndpoints>,
     /// The pace of mail to each recipient domain.
     pub pace: Mutex<Pace>,
     /// Whether recipients' domains take mail, as found lately.
@@ -204,16 +213,24 @@ impl App {
     /// # Errors
     /// [`StoreError::Inconsistent`] when the order's profile is not stored.
     pub async fn profile_of(&self, order: &OrderRow) -> Result<Arc<Versioned>, StoreError> {
-        if let Some(current) = self.profiles.get(Some(&order.profile_id)).filter(|one| one.hash[..] == order.profile_hash[..]) {
+        self.profile_by(&order.profile_id, &order.profile_hash).await
+    }
+
+    /// A profile by its name and the hash of its values.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] when it is not stored.
+    pub async fn profile_by(&self, id: &str, hash: &[u8]) -> Result<Arc<Versioned>, StoreError> {
+        if let Some(current) = self.profiles.get(Some(id)).filter(|one| one.hash[..] == *hash) {
             return Ok(Arc::clone(current));
         }
-        if let Some(past) = self.past_profiles.lock().unwrap_or_else(PoisonError::into_inner).get(&order.profile_hash) {
+        if let Some(past) = self.past_profiles.lock().unwrap_or_else(PoisonError::into_inner).get(hash) {
             return Ok(Arc::clone(past));
         }
-        let missing = || StoreError::inconsistent("orders", "profile_hash", &order.id);
-        let body = self.store.profile_body(&order.profile_hash).await?.ok_or_else(missing)?;
+        let missing = || StoreError::inconsistent("profile_versions", "hash", hash);
+        let body = self.store.profile_body(hash).await?.ok_or_else(missing)?;
         let past = Arc::new(Versioned::from_body(&body).map_err(|_| missing())?);
-        self.past_profiles.lock().unwrap_or_else(PoisonError::into_inner).insert(order.profile_hash.clone(), Arc::clone(&past));
+        self.past_profiles.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.to_vec(), Arc::clone(&past));
         Ok(past)
     }
 

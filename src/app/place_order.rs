@@ -41,6 +41,9 @@ pub enum PlaceError {
     /// The profile allows one open order for the same customer and names; this one is open.
     #[error("the order {0} is open for one of these names")]
     OpenOrderExists(OrderId),
+    /// An approval that the order was to rest on ended meanwhile, again and again.
+    #[error("an approval that was to be reused ended meanwhile")]
+    ReuseGone,
     /// Nothing could be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -57,6 +60,21 @@ impl From<StoreError> for PlaceError {
 /// # Errors
 /// [`PlaceError`]; then there is no order.
 pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match place(app, new.clone()).await {
+            // Somebody objected to an approval that the order was to rest on, meanwhile: without it, then.
+            Err(PlaceError::ReuseGone) if tries < PLACE_TRIES => {}
+            placed => return placed,
+        }
+    }
+}
+
+/// How often an order is placed whose reused approvals end meanwhile.
+const PLACE_TRIES: u32 = 3;
+
+async fn place(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceError> {
     if app.store.order_ref_taken(&new.client, &new.order_ref).await? {
         return Err(PlaceError::DuplicateOrderRef);
     }
@@ -83,15 +101,19 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
                 if !tx.insert_order(&record.order).await? {
                     return Err(PlaceError::DuplicateOrderRef);
                 }
-                tx.remember(request.as_ref(), order, now).await?;
+                tx.remember(request.as_ref(), Some(order), now).await?;
+                for earlier in record.validations.iter().filter_map(|one| one.reused_id.as_ref()) {
+                    if !tx.is_live(earlier, now).await? {
+                        return Err(PlaceError::ReuseGone);
+                    }
+                }
                 for validation in &record.validations {
                     tx.insert_validation(validation).await?;
                 }
                 for lookup in lookups {
                     tx.tie_lookup(order, lookup).await?;
                 }
-                let held = record.order.held.is_some();
-                ask::commit(tx, order, held, &written, now, &mut ids).await?;
+                ask::commit(tx, &record.order, &written, now, &mut ids).await?;
                 if heads_up {
                     notify::enqueue(
                         tx,
@@ -138,7 +160,9 @@ async fn make_room(
     for (id, told) in tx.open_orders_with(&new.order.client, &names).await? {
         let inconsistent = |column| StoreError::inconsistent("orders", column, &id);
         let told: OrderFacts = serde_json::from_str(&told).map_err(|_| inconsistent("facts"))?;
-        if told.organization != facts.organization {
+        // Refusing a second order harms nobody; cancelling the first takes that the customer is known to be the same.
+        let same = told.organization == facts.organization;
+        if !same || (concurrency == Concurrency::Supersede && told.organization.is_none()) {
             continue;
         }
         let id = OrderId::from_bytes(id.as_slice().try_into().map_err(|_| inconsistent("id"))?);
@@ -146,7 +170,8 @@ async fn make_room(
             return Err(PlaceError::OpenOrderExists(id));
         }
         let Some(open) = tx.lock_order(id).await?.filter(|order| order.state == OrderState::Pending.as_str()) else { continue };
-        let why = Cancellation { reason: Some(format!("superseded by {}", new.order.order_ref)), by: None };
+        let reason = Some(format!("superseded by {}", new.order.order_ref));
+        let why = Cancellation { reason, ..Cancellation::default() };
         let event = cancel::end(tx, &open, &why, "system", now, ids).await?;
         tx.record_events(id, &open.order_ref, &[event], routes, ids).await?;
     }
@@ -231,6 +256,7 @@ fn draft(
                 adn: None,
                 disputed_at: None,
                 reused_from: None,
+                reused_id: None,
                 look_again_at: awaiting.then(|| look_again::first(now).unix_micros()),
                 looks: 0,
             };

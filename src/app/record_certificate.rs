@@ -55,7 +55,6 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
         .write("record_certificate", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(id).await?.ok_or(CertificateError::Missing)?;
-                tx.remember(cause.request.as_ref(), id, now).await?;
                 let validations = tx.validations(id).await?;
                 let approved = |name: &String| validations.iter().any(|one| one.name == *name && one.state == "approved");
                 if let Some(at) = new.names.iter().position(|name| !approved(name)) {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::App;
+use super::{App, Cause};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{EffectId, EventId};
 use crate::dcv::timestamp::Timestamp;
@@ -45,7 +45,7 @@ pub async fn replay(app: &App, id: EffectId, actor: &str) -> Result<bool, StoreE
 }
 
 /// Events looked at in one replay of a range.
-pub const EVENTS_AT_ONCE: u32 = 10_000;
+pub const EVENTS_AT_ONCE: u32 = 500;
 
 /// Which events are posted once more.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,7 @@ pub struct Replayed {
 ///
 /// # Errors
 /// [`StoreError`] when the database fails; then nothing is posted.
-pub async fn replay_events(app: &App, client: &str, wanted: &Wanted) -> Result<Replayed, StoreError> {
+pub async fn replay_events(app: &App, client: &str, wanted: &Wanted, cause: &Cause) -> Result<Replayed, StoreError> {
     let (first, end) = match *wanted {
         Wanted::One(id) => (id, None),
         Wanted::Range(from, to) => (EventId::new(from, [0; 10]), Some(EventId::new(to, [0; 10]))),
@@ -79,16 +79,14 @@ pub async fn replay_events(app: &App, client: &str, wanted: &Wanted) -> Result<R
     let mut events = app.store.events_with_webhooks(client, first, end, EVENTS_AT_ONCE + 1).await?;
     let more = events.len() > EVENTS_AT_ONCE as usize;
     let next_from = more.then(|| events.pop()).flatten().map(|(_, at)| Timestamp::from_unix_micros(at));
-    let (found, now) = (!events.is_empty(), app.now());
+    let (found, now, request) = (!events.is_empty(), app.now(), cause.request.clone().filter(|_| !events.is_empty()));
     let count = app
         .store
         .write("replay_events", move |tx| {
             Box::pin(async move {
-                let mut count = 0;
-                for (id, _) in &events {
-                    count += tx.replay_webhooks(id, now).await?;
-                }
-                Ok::<_, StoreError>(count)
+                tx.remember(request.as_ref(), None, now).await?;
+                let events: Vec<_> = events.into_iter().map(|(id, _)| id).collect();
+                if events.is_empty() { Ok::<_, StoreError>(0) } else { tx.replay_webhooks(&events, now).await }
             })
         })
         .await?;

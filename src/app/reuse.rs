@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 
 use super::place_order::NewOrder;
 use super::{App, OrderFacts};
-use crate::dcv::contact::Source;
+use crate::dcv::contact::{self, Source};
 use crate::dcv::coverage;
 use crate::dcv::decision::Scope;
 use crate::dcv::event::{Basis, Event, EventType};
+use crate::dcv::evidence::Lookup;
 use crate::dcv::id::OrderId;
 use crate::dcv::method::Method;
+use crate::dcv::name::Fqdn;
 use crate::dcv::order::ValidationState;
+use crate::dcv::policy::Policy;
 use crate::dcv::profile::{Corroboration, Profile, ReuseMode};
 use crate::dcv::reuse::{Approval, may_reuse};
 use crate::dcv::timestamp::Timestamp;
@@ -32,21 +35,50 @@ pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BT
         new.question.names.iter().flat_map(|name| name.fqdn().authorization_domains()).map(|adn| adn.to_string()).collect();
     adns.sort_unstable();
     adns.dedup();
-    let live = app.store.live_approvals(&new.client, &adns, now).await?;
+    let names: Vec<String> = new.question.names.iter().map(ToString::to_string).collect();
+    let live = app.store.live_approvals(&new.client, &adns, &names, now).await?;
     let mut found = BTreeMap::new();
     for row in live {
         let facts = facts(&row)?;
         let Some(approval) = approval(&row, &facts)? else { continue };
+        // Another authority's approval is none of this one's.
+        if app.profile_by(&row.profile_id, &row.profile_hash).await?.profile.ca != profile.ca {
+            continue;
+        }
+        let mut lookup = None;
         for (at, name) in new.question.names.iter().enumerate() {
             // Those that last longest come first.
-            if !found.contains_key(&at)
-                && may_reuse(&approval, &name.to_string(), new.question.facts.organization.as_deref(), profile, now)
-            {
+            let covers = !found.contains_key(&at)
+                && may_reuse(&approval, &name.to_string(), new.question.facts.organization.as_deref(), profile, now);
+            if !covers {
+                continue;
+            }
+            if let (None, Some(id)) = (&lookup, &row.lookup_id) {
+                lookup = app.store.lookup(id).await?;
+            }
+            if would_be_listed(&row, &approval, name.fqdn(), profile, &new.question.lists.policy, lookup.as_ref(), now) {
                 found.insert(at, row.clone());
             }
         }
     }
     Ok(found)
+}
+
+/// Whether the approver's address, as it was found then, could be chosen for the name under the rules and the policy of now.
+fn would_be_listed(
+    row: &LiveRow,
+    approval: &Approval<'_>,
+    name: &Fqdn,
+    profile: &Profile,
+    policy: &Policy,
+    lookup: Option<&Lookup>,
+    now: Timestamp,
+) -> bool {
+    // That source alone, so that no other one's standing is taken for its.
+    let mut rules = profile.clone();
+    rules.addresses.sources = vec![approval.source];
+    let listing = contact::list(name, &rules, policy, lookup.map(std::slice::from_ref).unwrap_or_default(), now);
+    listing.approvers.iter().any(|one| one.usable && one.adn.as_str() == approval.adn && one.email.to_string() == row.recipient)
 }
 
 /// What the order told that an approval was given in.
@@ -85,6 +117,7 @@ pub(super) fn rest_on(row: &LiveRow, validation: ValidationRow, profile: &Profil
         scope: earlier.scope.clone(),
         signer: earlier.signer.clone(),
         adn: earlier.adn.clone(),
+        reused_id: Some(earlier.id.clone()),
         ended_at: Some(now.unix_micros()),
         reusable_until: until(row, profile),
         reused_from: Some(

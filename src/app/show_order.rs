@@ -196,7 +196,7 @@ impl ValidationView {
             method: row.method.clone(),
             scope: row.scope.clone(),
             signer: row.signer.clone(),
-            approved_at: if row.state == "approved" { ended_at } else { None },
+            approved_at: if row.state == "approved" { approved_at(row).or(ended_at) } else { None },
             ended_at,
             reusable_until: row.reusable_until.map(Timestamp::from_unix_micros),
             selection_ends_at: row.selection_ends_at.map(Timestamp::from_unix_micros),
@@ -204,6 +204,12 @@ impl ValidationView {
             reused_from: row.reused_from.clone().and_then(|text| RawValue::from_string(text).ok()),
         }
     }
+}
+
+/// When the approval was given that a name rests on.
+fn approved_at(row: &ValidationRow) -> Option<Timestamp> {
+    let reused: Value = serde_json::from_str(row.reused_from.as_deref()?).ok()?;
+    Timestamp::parse_rfc3339(reused["approved_at"].as_str()?).ok()
 }
 
 /// Reads one order; `client` limits it to that ordering system's.

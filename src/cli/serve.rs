@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -202,8 +202,6 @@ pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> any
         past_profiles: Mutex::new(HashMap::new()),
     };
     app.keep_profiles().await?;
-    let gone = app.store.gone_endpoints().await?;
-    app.gone_endpoints.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
     warn(config, &app);
     Ok(app)
 }

@@ -24,7 +24,7 @@ pub(super) enum What {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Lets a receiver that answered 410 Gone be posted to again. What was kept for it goes with a replay.
+    /// Lets a receiver that answered 410 Gone be posted to again, what was kept for it first.
     Enable {
         /// The receiver's name in the configuration.
         name: String,
@@ -63,9 +63,9 @@ async fn enable(config: &Config, name: &str) -> anyhow::Result<()> {
     known(config, name)?;
     let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };
     let store = Store::open(config.database.url.expose_secret(), migrate).await.context("database")?;
-    let was_gone = store.endpoint_back(name).await?;
+    let kept = store.endpoint_back(name, SystemClock.now()).await?;
     store.close().await;
-    ensure!(was_gone, "`{name}` was not gone");
-    eprintln!("`{name}` is posted to again; POST /v1/webhooks/replay sends what was kept for it");
+    let kept = kept.with_context(|| format!("`{name}` was not gone"))?;
+    eprintln!("`{name}` is posted to again within seconds; {kept} posts that were kept go first");
     Ok(())
 }

@@ -191,7 +191,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
                 ServiceBuilder::new()
                     .layer(set(header::CACHE_CONTROL, "no-store"))
                     .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
-                    .option_layer(over_tls.then(|| set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))),
+                    .option_layer(over_tls.then(|| set(header::STRICT_TRANSPORT_SECURITY, HSTS))),
             );
         router = router.merge(api).merge(docs).merge(approve);
     }
@@ -259,7 +259,7 @@ async fn around(State(Around { request_timeout, pages }): State<Around>, request
     if let (Some(state), Some(asked)) = (&pages, asked)
         && problem::is_problem(&response)
     {
-        response = approve::as_page(state, &asked, response.status());
+        response = approve::as_page(state, &asked, &response);
     }
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(value);
@@ -267,6 +267,9 @@ async fn around(State(Around { request_timeout, pages }): State<Around>, request
     line.end(&response);
     response
 }
+
+/// Over TLS alone for a year, said only over TLS.
+const HSTS: &str = "max-age=31536000";
 
 /// What a page may load and where its form may go.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

@@ -319,12 +319,18 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Puts an event's posts that were taken or given up back into the outbox; how many.
-    pub async fn replay_webhooks(&mut self, event: &[u8], now: Timestamp) -> Result<u64, StoreError> {
-        const SQL: &str =
-            "UPDATE effects SET state = 'due', due_at = $2, tried = 0, first_tried_at = NULL, ended_at = NULL, lease = NULL
-            WHERE subject_id = $1 AND kind = 'webhook' AND state IN ('done', 'dead')";
-        Ok(exec!(self, sqlx::query(SQL).bind(event).bind(now.unix_micros())))
+    /// Puts events' posts that were taken or given up back into the outbox; how many.
+    pub async fn replay_webhooks(&mut self, events: &[Vec<u8>], now: Timestamp) -> Result<u64, StoreError> {
+        Ok(in_tx!(self, |db| {
+            let mut query = sqlx::QueryBuilder::new("UPDATE effects SET state = 'due', due_at = ");
+            query.push_bind(now.unix_micros());
+            query.push(", tried = 0, first_tried_at = NULL, ended_at = NULL, lease = NULL WHERE kind = 'webhook' AND state IN ('done', 'dead') AND subject_id IN (");
+            let mut list = query.separated(", ");
+            for event in events {
+                list.push_bind(event);
+            }
+            query.push(")").build().execute(db).await?.rows_affected()
+        }))
     }
 
     /// Puts an effect that was given up back into the outbox and returns its kind and subject; `None` when it was not given up, its

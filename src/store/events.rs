@@ -113,10 +113,11 @@ impl Store {
         end: Option<EventId>,
         limit: u32,
     ) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
-        const ONE: &str = "SELECT e.id, e.at FROM events e JOIN orders o ON o.id = e.order_id WHERE e.id = $1 AND o.client = $2
+        const ONE: &str =
+            "SELECT e.id, e.at FROM events e CROSS JOIN orders o WHERE o.id = e.order_id AND e.id = $1 AND o.client = $2
             AND EXISTS (SELECT 1 FROM effects f WHERE f.subject_id = e.id AND f.kind = 'webhook')";
         const RANGE: &str =
-            "SELECT e.id, e.at FROM events e JOIN orders o ON o.id = e.order_id WHERE e.id >= $1 AND e.id < $3 AND o.client = $2
+            "SELECT e.id, e.at FROM events e CROSS JOIN orders o WHERE o.id = e.order_id AND e.id >= $1 AND e.id < $3 AND o.client = $2
             AND EXISTS (SELECT 1 FROM effects f WHERE f.subject_id = e.id AND f.kind = 'webhook') ORDER BY e.id LIMIT $4";
         let first = first.as_bytes().to_vec();
         Ok(match end {

@@ -101,6 +101,14 @@ impl Store {
         row.map(LookupRow::into_lookup).transpose()
     }
 
+    /// One look-up.
+    pub async fn lookup(&self, id: &[u8]) -> Result<Option<Lookup>, StoreError> {
+        const SQL: &str =
+            "SELECT id, source, adn, status, server, dnssec, at, valid_until, perspective, findings FROM lookups WHERE id = $1";
+        let row: Option<LookupRow> = on_pool!(self, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await?);
+        row.map(LookupRow::into_lookup).transpose()
+    }
+
     /// The look-ups an order rests on, oldest first.
     pub async fn order_lookups(&self, order: OrderId) -> Result<Vec<Lookup>, StoreError> {
         const SQL: &str = "SELECT l.id, l.source, l.adn, l.status, l.server, l.dnssec, l.at, l.valid_until, l.perspective, l.findings FROM lookups l

@@ -75,7 +75,7 @@ pub struct OrderFilter {
     pub profile: Option<String>,
     /// Only created from the first instant on and before the second.
     pub created: (Option<Timestamp>, Option<Timestamp>),
-    /// Only with a mail whose deadline lies from the first instant on and before the second.
+    /// Only those that wait, and whose deadline lies from the first instant on and before the second.
     pub expires: (Option<Timestamp>, Option<Timestamp>),
     /// Only older than this one (newest first).
     pub before: Option<OrderId>,
@@ -222,14 +222,19 @@ impl Store {
                 query.push(" AND created_at < ").push_bind(to.unix_micros());
             }
             if filter.expires != (None, None) {
-                query.push(" AND EXISTS (SELECT 1 FROM mails m WHERE m.order_id = orders.id");
-                if let Some(from) = filter.expires.0 {
-                    query.push(" AND m.expires_at >= ").push_bind(from.unix_micros());
-                }
-                if let Some(to) = filter.expires.1 {
-                    query.push(" AND m.expires_at < ").push_bind(to.unix_micros());
-                }
-                query.push(")");
+                // Two small indexes hold what waits, however many orders are stored.
+                let (from, to) = (
+                    filter.expires.0.map_or(0, Timestamp::unix_micros),
+                    filter.expires.1.map_or(i64::MAX, Timestamp::unix_micros),
+                );
+                query
+                    .push(" AND id IN (SELECT order_id FROM mails WHERE link IN ('queued', 'sent') AND expires_at >= ")
+                    .push_bind(from);
+                query.push(" AND expires_at < ").push_bind(to);
+                query.push(
+                    " UNION ALL SELECT order_id FROM validations WHERE state = 'awaiting_approver' AND selection_ends_at >= ",
+                );
+                query.push_bind(from).push(" AND selection_ends_at < ").push_bind(to).push(")");
             }
             if let Some(before) = &filter.before {
                 query.push(" AND id < ").push_bind(&before.as_bytes()[..]);

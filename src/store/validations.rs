@@ -48,6 +48,8 @@ pub struct ValidationRow {
     pub disputed_at: Option<i64>,
     /// The approval that it rests on, where nobody was asked again: JSON.
     pub reused_from: Option<String>,
+    /// The validation that this is.
+    pub reused_id: Option<Vec<u8>>,
     /// Unix microseconds; while awaiting an approver: when the sources are asked again.
     pub look_again_at: Option<i64>,
     /// How often they were.
@@ -64,6 +66,12 @@ pub struct LiveRow {
     pub order_ref: String,
     /// What the order's caller told, JSON.
     pub facts: String,
+    /// The order's profile.
+    pub profile_id: String,
+    /// The hash of its values.
+    pub profile_hash: Vec<u8>,
+    /// The look-up that yielded the address; none for constructed ones.
+    pub lookup_id: Option<Vec<u8>>,
     /// Who approved.
     pub recipient: String,
     /// Where the address was found.
@@ -92,12 +100,23 @@ impl ValidationRow {
     }
 }
 
+/// Every column of a validation, and what follows.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT v.id, v.order_id, v.position, v.name, v.state, v.selection_ends_at, v.mail_id, v.answer, v.method, v.scope, v.signer, v.reason,
+            v.ended_at, v.reusable_until, v.veto_ends_at, v.adn, v.disputed_at, v.reused_from, v.reused_id, v.look_again_at, v.looks",
+            $rest
+        )
+    };
+}
+
 impl Tx<'_> {
     /// Inserts one name.
     pub async fn insert_validation(&mut self, row: &ValidationRow) -> Result<(), StoreError> {
         const SQL: &str =
             "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at, look_again_at, reused_from, adn, method, scope, signer,
-            ended_at, reusable_until, answer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+            ended_at, reusable_until, answer, reused_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
         exec!(
             self,
             sqlx::query(SQL)
@@ -116,22 +135,46 @@ impl Tx<'_> {
                 .bind(row.ended_at)
                 .bind(row.reusable_until)
                 .bind(&row.answer)
+                .bind(&row.reused_id)
         );
         Ok(())
+    }
+
+    /// Whether an approval may still be rested on; nobody can object to it before this transaction ends.
+    pub async fn is_live(&mut self, id: &[u8], now: Timestamp) -> Result<bool, StoreError> {
+        const PLAIN: &str =
+            "SELECT 1 FROM validations WHERE id = $1 AND state = 'approved' AND disputed_at IS NULL AND reusable_until > $2";
+        const LOCKING: &str = "SELECT 1 FROM validations WHERE id = $1 AND state = 'approved' AND disputed_at IS NULL AND reusable_until > $2 FOR SHARE";
+        let sql = if self.is_postgres() { LOCKING } else { PLAIN };
+        let found: Option<i32> =
+            in_tx!(self, |db| sqlx::query_scalar(sql).bind(id).bind(now.unix_micros()).fetch_optional(db).await?);
+        Ok(found.is_some())
+    }
+
+    /// The names of other orders that rest on an approval.
+    pub async fn resting_on(&mut self, id: &[u8]) -> Result<Vec<ValidationRow>, StoreError> {
+        const SQL: &str = select!(" FROM validations v WHERE v.reused_id = $1 ORDER BY v.id");
+        Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(id).fetch_all(db).await?))
+    }
+
+    /// Takes a look at a name's sources upon oneself, by moving the next one to `next`; `false` where another daemon was faster or
+    /// somebody is asked by now.
+    pub async fn claim_look(&mut self, row: &ValidationRow, next: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE validations SET looks = looks + 1, look_again_at = $3
+            WHERE id = $1 AND state = 'awaiting_approver' AND look_again_at = $2";
+        Ok(exec!(self, sqlx::query(SQL).bind(&row.id).bind(row.look_again_at).bind(next.unix_micros())) == 1)
+    }
+
+    /// Looks at a name's sources no more, since it is the ordering system's turn; `false` where somebody is asked by now.
+    pub async fn look_no_more(&mut self, id: &[u8]) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE validations SET look_again_at = NULL WHERE id = $1 AND state = 'awaiting_approver'";
+        Ok(exec!(self, sqlx::query(SQL).bind(id)) == 1)
     }
 
     /// Records that somebody objects to an approval: no later order may rest on it.
     pub async fn set_disputed(&mut self, id: &[u8], at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE validations SET disputed_at = COALESCE(disputed_at, $2) WHERE id = $1";
         exec!(self, sqlx::query(SQL).bind(id).bind(at.unix_micros()));
-        Ok(())
-    }
-
-    /// Records that the sources were asked again for names that await an approver, and when they are asked next.
-    pub async fn looked_again(&mut self, id: &[u8], next: Option<Timestamp>) -> Result<(), StoreError> {
-        const SQL: &str =
-            "UPDATE validations SET looks = looks + 1, look_again_at = $2 WHERE id = $1 AND state = 'awaiting_approver'";
-        exec!(self, sqlx::query(SQL).bind(id).bind(next.map(Timestamp::unix_micros)));
         Ok(())
     }
 
@@ -149,8 +192,9 @@ impl Tx<'_> {
         }
         Ok(in_tx!(self, |db| {
             let mut query = sqlx::QueryBuilder::new(
-                "SELECT DISTINCT o.id, o.facts FROM validations v JOIN orders o ON o.id = v.order_id
-                WHERE o.state = 'pending' AND v.state IN ('awaiting_approver', 'pending') AND o.client = ",
+                // CROSS JOIN keeps SQLite from walking all the client's orders.
+                "SELECT DISTINCT o.id, o.facts FROM validations v CROSS JOIN orders o
+                WHERE o.id = v.order_id AND o.state = 'pending' AND v.state IN ('awaiting_approver', 'pending') AND o.client = ",
             );
             query.push_bind(client).push(" AND v.name IN (");
             let mut list = query.separated(", ");
@@ -232,7 +276,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends an open name without an answer; `false` when it was not in `from`.
+    /// Ends an open name without an answer, one that waited for a refusal included; `false` when it was not in `from`.
     pub async fn end_validation(
         &mut self,
         id: &[u8],
@@ -240,21 +284,11 @@ impl Tx<'_> {
         to: ValidationState,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE validations SET state = $3, ended_at = $4, veto_ends_at = NULL, look_again_at = NULL WHERE id = $1 AND state = $2";
+        const SQL: &str = "UPDATE validations SET state = $3, ended_at = $4, veto_ends_at = NULL, look_again_at = NULL,
+            mail_id = NULL, answer = NULL, method = NULL, scope = NULL, signer = NULL, reusable_until = NULL, adn = NULL WHERE id = $1 AND state = $2";
         let rows = exec!(self, sqlx::query(SQL).bind(id).bind(from.as_str()).bind(to.as_str()).bind(at.unix_micros()));
         Ok(rows == 1)
     }
-}
-
-/// Every column of a validation, and what follows.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT v.id, v.order_id, v.position, v.name, v.state, v.selection_ends_at, v.mail_id, v.answer, v.method, v.scope, v.signer, v.reason,
-            v.ended_at, v.reusable_until, v.veto_ends_at, v.adn, v.disputed_at, v.reused_from, v.look_again_at, v.looks",
-            $rest
-        )
-    };
 }
 
 const BY_ORDER: &str = select!(" FROM validations v WHERE v.order_id = $1 ORDER BY v.position");
@@ -265,13 +299,13 @@ pub(super) const OF_MAIL: &str =
 pub(super) const OF_ORDERS: &str = select!(" FROM validations v WHERE v.order_id IN (");
 
 const LIVE: &str = select!(
-    ", o.order_ref, o.facts, m.recipient, m.source, m.created_at AS mail_created_at, m.looked_up_at
-    FROM validations v JOIN orders o ON o.id = v.order_id JOIN mails m ON m.id = v.mail_id
-    WHERE v.state = 'approved' AND v.reused_from IS NULL AND v.disputed_at IS NULL AND v.scope <> 'order' AND o.test = 0 AND v.reusable_until > "
+    ", o.order_ref, o.facts, o.profile_id, o.profile_hash, m.recipient, m.source, m.lookup_id, m.created_at AS mail_created_at, m.looked_up_at
+    FROM validations v CROSS JOIN orders o CROSS JOIN mails m
+    WHERE o.id = v.order_id AND m.id = v.mail_id AND v.state = 'approved' AND v.reused_from IS NULL AND v.disputed_at IS NULL AND v.scope <> 'order' AND o.test = 0 AND v.reusable_until > "
 );
 
-/// Most live approvals looked at for one name.
-const LIVE_MAX: i64 = 500;
+/// Most live approvals looked at for one order's names.
+const LIVE_MAX: i64 = 2000;
 
 impl Store {
     /// Reads the names of an order, in the order's order.
@@ -279,8 +313,15 @@ impl Store {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
-    /// A client's approvals at some ADNs that may still be reused at `now`, those that last longest first.
-    pub async fn live_approvals(&self, client: &str, adns: &[String], now: Timestamp) -> Result<Vec<LiveRow>, StoreError> {
+    /// A client's approvals at some ADNs that may still be reused at `now`, those that last longest first: those of `names` themselves, and
+    /// those that reach further.
+    pub async fn live_approvals(
+        &self,
+        client: &str,
+        adns: &[String],
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<LiveRow>, StoreError> {
         if adns.is_empty() {
             return Ok(Vec::new());
         }
@@ -291,7 +332,12 @@ impl Store {
             for adn in adns {
                 list.push_bind(adn);
             }
-            query.push(") ORDER BY v.reusable_until DESC, v.id LIMIT ").push_bind(LIVE_MAX);
+            query.push(") AND (v.scope IN ('base', 'subtree') OR v.name IN (");
+            let mut list = query.separated(", ");
+            for name in names {
+                list.push_bind(name);
+            }
+            query.push(")) ORDER BY v.reusable_until DESC, v.id LIMIT ").push_bind(LIVE_MAX);
             query.build_query_as().fetch_all(db).await?
         }))
     }
@@ -299,7 +345,8 @@ impl Store {
     /// Orders with a name whose sources are to be asked again.
     pub async fn orders_to_look_again(&self, now: Timestamp, limit: u32) -> Result<Vec<Vec<u8>>, StoreError> {
         const SQL: &str =
-            "SELECT DISTINCT order_id FROM validations WHERE state = 'awaiting_approver' AND look_again_at <= $1 LIMIT $2";
+            "SELECT order_id FROM validations WHERE state = 'awaiting_approver' AND look_again_at <= $1 GROUP BY order_id
+            ORDER BY MIN(look_again_at) LIMIT $2";
         Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
     }
 

@@ -8,6 +8,8 @@ use dcvd::adapters::clock::SystemClock;
 use dcvd::adapters::webhook::signature;
 use dcvd::ports::Clock as _;
 
+use serde_json::json;
+
 use crate::process::Setup;
 use crate::support::process::{address, wait};
 
@@ -55,11 +57,18 @@ async fn leads_to_a_result(command: impl FnOnce(&Setup, &str) -> Command) {
     let _daemon = setup.serve().await;
     let mut shop = Shop { child: command.spawn().expect("tests/run fetched what it needs"), output };
     let mail = wait("the mail", async || setup.world.inbox.arrived().pop()).await;
+    // Another order's result is none of this one's.
+    let other = setup.place("B-1").await;
+    let told = json!({"reason": "x"}).to_string();
+    let url = format!("{}/v1/orders/{}/cancel", setup.base, other["id"].as_str().unwrap());
+    let request = setup.client.post(url).bearer_auth(&setup.world.token).header("content-type", "application/json");
+    assert_eq!(request.body(told).send().await.unwrap().status(), 200);
     wait("the first events", async || shop.said().contains("mail.sent").then_some(())).await;
 
     let key = data_encoding::BASE64.decode(secret.trim_start_matches("whsec_").as_bytes()).unwrap();
     let now = SystemClock.now().unix_secs();
-    let body = r#"{"type":"order.completed","timestamp":"2026-11-22T00:00:00Z","data":{"order_id":"x","seq":9}}"#;
+    let body =
+        r#"{"type":"order.completed","timestamp":"2026-11-22T00:00:00Z","data":{"order_id":"x","order_ref":"A-1001","seq":9}}"#;
     let post = async |at: i64, signed: &str, sent: &str| {
         let request = setup.client.post(format!("http://{listen}/hook")).header("webhook-id", "evt_forged");
         let request =

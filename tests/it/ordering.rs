@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::app::{READER_TOKEN, SLOW_TOKEN, TEST_TOKEN, TestApp};
-use crate::support::on_both;
+use crate::support::{on_both, on_both_with};
 
 on_both!(
     a_cancelled_order_asks_nobody_any_more,
@@ -174,6 +174,37 @@ async fn a_repeat_after_a_crash_finds_what_was_done(app: TestApp) {
     assert_eq!((again.0, again.1, id(&again.2)), (201, true, id(&first.2)));
 }
 
+/// The profiles of the tests that take some.
+const PROFILES: &[(&str, &str)] = &[
+    ("reuse", REUSE),
+    (
+        "enforcing",
+        "extends = \"standard\"\ncompliance = \"enforce\"\nreuse.mode = \"per_domain\"\npage.scope_options = [\"fqdn\", \"base\"]\n",
+    ),
+    (
+        "other-ca",
+        "extends = \"standard\"\nca = \"甲認証局\"\nreuse.mode = \"per_domain\"\npage.scope_options = [\"fqdn\", \"base\"]\n",
+    ),
+    ("single", "extends = \"standard\"\nconcurrency = \"single_open\"\n"),
+    ("last", "extends = \"standard\"\nconcurrency = \"supersede\"\n"),
+    ("txt", "extends = \"standard\"\naddresses.sources = [\"dns_txt\"]\n"),
+    ("operators-cancel", "extends = \"standard\"\ncancel.by = [\"operator\"]\n"),
+];
+
+on_both_with!(
+    PROFILES;
+    a_live_approval_is_reused_for_what_it_covers,
+    live_approvals_are_listed_with_the_last_instant_of_each_row,
+    a_disputed_approval_is_not_reused,
+    whoever_rests_on_a_disputed_approval_is_told,
+    an_approval_is_worth_what_its_address_would_be_worth_now,
+    of_several_names_those_that_are_proven_are_asked_of_nobody,
+    one_open_order_for_a_customer_where_the_profile_says_so,
+    of_two_orders_at_once_one_is_open,
+    sources_are_asked_again_until_somebody_is_found,
+    who_may_cancel_must_say_so,
+);
+
 const REUSE: &str = "extends = \"standard\"\nreuse.mode = \"per_domain\"\npage.scope_options = [\"fqdn\", \"base\", \"order\"]\n";
 
 /// Places an order under a profile for an applicant, and approves its mail where one went.
@@ -194,9 +225,7 @@ async fn order_for(app: &TestApp, order_ref: &str, name: &str, applicant: &str, 
     app.order(&order).await
 }
 
-#[tokio::test]
-async fn a_live_approval_is_reused_for_what_it_covers() {
-    let app = TestApp::with_profiles(&[("reuse", REUSE)]).await;
+async fn a_live_approval_is_reused_for_what_it_covers(app: TestApp) {
     let first = order_for(&app, "A-1", "www.example.co.jp", "株式会社サンプル", "base").await;
     app.clock.advance(Duration::from_secs(86_400));
     let second = order_for(&app, "A-2", "shop.example.co.jp", "株式会社サンプル", "").await;
@@ -223,9 +252,7 @@ async fn a_live_approval_is_reused_for_what_it_covers() {
     assert_eq!(order_for(&app, "A-5", "shop.example.co.jp", "株式会社サンプル", "").await["state"], "pending");
 }
 
-#[tokio::test]
-async fn live_approvals_are_listed_with_the_last_instant_of_each_row() {
-    let app = TestApp::with_profiles(&[("reuse", REUSE)]).await;
+async fn live_approvals_are_listed_with_the_last_instant_of_each_row(app: TestApp) {
     order_for(&app, "A-1", "www.example.co.jp", "株式会社サンプル", "fqdn").await;
     order_for(&app, "A-2", "*.example.co.jp", "株式会社サンプル", "order").await;
     let (status, listed) = app.get("/v1/validations?name=www.example.co.jp").await;
@@ -245,9 +272,7 @@ async fn live_approvals_are_listed_with_the_last_instant_of_each_row() {
     assert_eq!(app.get("/v1/validations?name=co.jp").await.1["code"], "public-suffix");
 }
 
-#[tokio::test]
-async fn a_disputed_approval_is_not_reused() {
-    let app = TestApp::with_profiles(&[("reuse", REUSE)]).await;
+async fn a_disputed_approval_is_not_reused(app: TestApp) {
     order_for(&app, "A-1", "www.example.co.jp", "株式会社サンプル", "base").await;
     app.run_jobs().await;
     let receipt = app.inbox.arrived().into_iter().find(|mail| mail.link().is_none()).unwrap().text();
@@ -257,9 +282,82 @@ async fn a_disputed_approval_is_not_reused() {
     assert_eq!(app.get("/v1/validations?name=www.example.co.jp").await.1["validations"], json!([]));
 }
 
-#[tokio::test]
-async fn of_several_names_those_that_are_proven_are_asked_of_nobody() {
-    let app = TestApp::with_profiles(&[("reuse", REUSE)]).await;
+async fn whoever_rests_on_a_disputed_approval_is_told(app: TestApp) {
+    order_for(&app, "A-1", "www.example.co.jp", "株式会社サンプル", "base").await;
+    app.run_jobs().await;
+    let receipt = app.inbox.arrived().into_iter().find(|mail| mail.link().is_none()).unwrap().text();
+    let second = order_for(&app, "A-2", "shop.example.co.jp", "株式会社サンプル", "").await;
+    assert_eq!(second["state"], "completed");
+    let dispute = receipt.lines().find(|line| line.contains("/dispute/")).unwrap().to_owned();
+    assert_eq!(app.send_form(&dispute, &[("sure", "yes")]).await.0, 303);
+    app.run_jobs().await;
+    let told = app.hooks.taken("validation.disputed");
+    let mut refs: Vec<_> =
+        told.iter().map(|hook| (hook.body["data"]["order_ref"].clone(), hook.body["data"]["name"].clone())).collect();
+    refs.sort_by_key(|(order_ref, _)| order_ref.to_string());
+    assert_eq!(refs, [(json!("A-1"), json!("www.example.co.jp")), (json!("A-2"), json!("shop.example.co.jp"))]);
+    assert!(!app.order(&second).await["validations"][0]["disputed_at"].is_null());
+}
+
+async fn an_approval_is_worth_what_its_address_would_be_worth_now(app: TestApp) {
+    let place = async |order_ref: &str, profile: &str, approver: &str| {
+        let order = app
+            .place(&json!({
+                "order_ref": order_ref, "profile": profile, "names": ["www.example.co.jp"], "approvers": [approver],
+                "applicant": {"organization": "株式会社サンプル"},
+            }))
+            .await;
+        app.run_jobs().await;
+        order
+    };
+    let approve = async || {
+        let link = app.last_link();
+        let nonce = app.nonce(&link).await;
+        let form = [("decision", "approve"), ("authority", "yes"), ("scope", "base"), ("nonce", nonce.as_str())];
+        assert_eq!(app.send_form(&link, &form).await.0, 303);
+    };
+    app.dns.txt_is("example.co.jp", &["owner@example.co.jp"]);
+    place("A-1", "reuse", "owner@example.co.jp").await;
+    approve().await;
+    assert_eq!(place("A-2", "reuse", "owner@example.co.jp").await["state"], "completed");
+    // Under a profile that enforces, a DNS address that nobody corroborated is worth nothing, whoever approved by it before.
+    assert_eq!(place("A-3", "enforcing", "admin@example.co.jp").await["state"], "pending");
+    // Another authority's approval is none of this one's.
+    assert_eq!(place("A-4", "other-ca", "admin@example.co.jp").await["state"], "pending");
+    // Where a policy refuses constructed addresses, those that approved before it are refused too.
+    place("A-5", "other-ca", "postmaster@example.co.jp").await;
+    approve().await;
+    assert_eq!(place("A-6", "other-ca", "postmaster@example.co.jp").await["state"], "completed");
+    app.policy(&[("example.co.jp", "a free mail service")], &[]);
+    let (status, _) = app.post("/v1/orders", &json!({
+        "order_ref": "A-7", "profile": "other-ca", "names": ["www.example.co.jp"], "approvers": ["postmaster@example.co.jp"],
+        "applicant": {"organization": "株式会社サンプル"},
+    })).await;
+    assert_eq!(status, 422);
+}
+
+async fn of_two_orders_at_once_one_is_open(app: TestApp) {
+    let place = async |order_ref: &str| {
+        let body = json!({"order_ref": order_ref, "profile": "single", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"]});
+        app.post("/v1/orders", &body).await.0
+    };
+    let refs: Vec<String> = (0..8).map(|n| format!("A-{n}")).collect();
+    let mut statuses = futures_util::future::join_all(refs.iter().map(|order_ref| place(order_ref))).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+}
+
+async fn who_may_cancel_must_say_so(app: TestApp) {
+    let body = json!({"order_ref": "A-1", "profile": "operators-cancel", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"]});
+    let order = app.place(&body).await;
+    for (told, code) in [(json!({"reason": "x"}), "missing-field"), (json!({"reason": "x", "by": "applicant"}), "not-allowed")] {
+        let (status, refused) = app.post(&path(&order, "/cancel"), &told).await;
+        assert_eq!((status, codes(&refused)), (422, vec![("/by", code)]));
+    }
+    assert_eq!(app.post(&path(&order, "/cancel"), &json!({"reason": "x", "by": "operator"})).await.0, 200);
+}
+
+async fn of_several_names_those_that_are_proven_are_asked_of_nobody(app: TestApp) {
     order_for(&app, "A-1", "www.example.co.jp", "株式会社サンプル", "fqdn").await;
     let body = json!({
         "order_ref": "A-2", "profile": "reuse", "names": ["www.example.co.jp", "shop.example.co.jp"],
@@ -271,11 +369,7 @@ async fn of_several_names_those_that_are_proven_are_asked_of_nobody() {
     assert_eq!(order["mails"][0]["names"], json!(["shop.example.co.jp"]));
 }
 
-#[tokio::test]
-async fn one_open_order_for_a_customer_where_the_profile_says_so() {
-    let single = "extends = \"standard\"\nconcurrency = \"single_open\"\n";
-    let supersede = "extends = \"standard\"\nconcurrency = \"supersede\"\n";
-    let app = TestApp::with_profiles(&[("single", single), ("last", supersede)]).await;
+async fn one_open_order_for_a_customer_where_the_profile_says_so(app: TestApp) {
     let body = |order_ref: &str, profile: &str, applicant: &str| {
         json!({
             "order_ref": order_ref, "profile": profile, "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
@@ -320,8 +414,10 @@ async fn many_orders_are_taken_line_by_line(app: TestApp) {
     );
     assert!(status(6).1 + status(7).1 == 201 + 409, "of two with one reference one is taken");
     assert_eq!(status(9), (11, 201), "blank lines count as lines and are no orders");
+    // Mails go meanwhile; a repeat tells what was answered first all the same, and places nothing.
+    app.run_jobs().await;
     let again = send(Some("bulk-1")).await;
-    assert_eq!(again, first, "a repeat places nothing");
+    assert_eq!(again, first);
     let (_, listed) = app.get("/v1/orders?limit=200").await;
     assert_eq!(listed["orders"].as_array().unwrap().len(), 37);
     let (status, _) = app.post("/v1/orders/bulk", &json!({})).await;
@@ -377,6 +473,11 @@ async fn listings_are_filtered_and_stay_stable_while_orders_come(app: TestApp) {
     assert_eq!(refs(&page), ["A-2", "A-1"]);
     let (_, page) = app.get("/v1/orders?expires_from=2026-12-18T03:30:00Z").await;
     assert_eq!(refs(&page), ["A-5", "A-4"]);
+    let (_, page) = app.get("/v1/orders?expires_to=2026-12-18T00:30:00Z").await;
+    assert_eq!(refs(&page), ["A-0"]);
+    assert_eq!(app.post(&path(&page["orders"][0], "/cancel"), &json!({"reason": "x"})).await.0, 200);
+    let (_, page) = app.get("/v1/orders?expires_to=2026-12-18T00:30:00Z").await;
+    assert!(refs(&page).is_empty(), "what has ended has no deadline to come");
     assert_eq!(refs(&app.get("/v1/orders?profile=standard").await.1).len(), 6);
     assert_eq!(refs(&app.get("/v1/orders?profile=other").await.1).len(), 0);
     let (status, refused) = app.get("/v1/orders?created_from=yesterday&no_such=1").await;
@@ -423,6 +524,9 @@ async fn a_client_under_test_mails_nobody_and_proves_nothing() {
     assert_eq!(order["test"], true);
     app.run_jobs().await;
     assert!(app.inbox.arrived().is_empty(), "no mail goes out, notices neither");
+    let counted =
+        app.app.store.handed_to("admin@example.co.jp", dcvd::dcv::timestamp::Timestamp::from_unix_secs(0), 10).await.unwrap();
+    assert!(counted.is_empty(), "and nothing counts against the recipient's cap");
     let message = path(&order, &format!("/mails/{}/message", order["mails"][0]["id"].as_str().unwrap()));
     let answer = with_token(&app, TEST_TOKEN, Method::GET, &message, &Value::Null).await;
     assert_eq!((answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()), (200, "message/rfc822"));
@@ -461,10 +565,9 @@ async fn a_receiver_that_is_gone_is_left_alone_until_it_is_said_to_be_back() {
     app.run_jobs().await;
     assert_eq!(app.hooks.received().len(), 1);
     app.hooks.answer_with(200);
-    assert!(app.app.store.endpoint_back("hook").await.unwrap());
-    let range = json!({"from": "2026-11-22T00:00:00Z", "to": "2026-11-23T00:00:00Z"});
-    let (_, replayed) = app.post("/v1/webhooks/replay", &range).await;
-    assert_eq!(replayed["replayed"], 4, "what was kept as dead letters goes now");
+    let kept = app.app.store.endpoint_back("hook", app.app.now()).await.unwrap();
+    assert_eq!(kept, Some(4), "what was kept as dead letters goes now");
+    app.clock.advance(Duration::from_secs(5));
     app.run_jobs().await;
     let taken: Vec<String> = app
         .hooks
@@ -476,10 +579,7 @@ async fn a_receiver_that_is_gone_is_left_alone_until_it_is_said_to_be_back() {
     assert_eq!(taken, ["order.created", "mail.sent"]);
 }
 
-#[tokio::test]
-async fn sources_are_asked_again_until_somebody_is_found() {
-    let txt = "extends = \"standard\"\naddresses.sources = [\"dns_txt\"]\n";
-    let app = TestApp::with_profiles(&[("txt", txt)]).await;
+async fn sources_are_asked_again_until_somebody_is_found(app: TestApp) {
     let place = async |order_ref: &str, approvers: Value| {
         app.place(&json!({"order_ref": order_ref, "profile": "txt", "names": ["www.example.co.jp"], "approvers": approvers}))
             .await

@@ -48,7 +48,8 @@ def call(base: str, token: str, method: str, path: str, body: dict | None = None
 class Inbox:
     """What a shop would keep in its database: which events it has seen, and what became of each name."""
 
-    def __init__(self) -> None:
+    def __init__(self, order_ref: str) -> None:
+        self.order_ref = order_ref
         self.lock = threading.Lock()
         self.seen: set[str] = set()
         self.names: dict[str, str] = {}
@@ -61,7 +62,9 @@ class Inbox:
                 return
             self.seen.add(event_id)
             data = event["data"]
-            print(f"{data.get('seq', '-')} {event['type']} {data.get('name', '')}".rstrip(), flush=True)
+            if data.get("order_ref") != self.order_ref:
+                return  # Another order's; a shop would look its own up by this reference.
+            print(f"{data['seq']} {event['type']} {data.get('name', '')}".rstrip(), flush=True)
             if event["type"].startswith("validation."):
                 self.names[data["name"]] = event["type"].removeprefix("validation.")
             if event["type"] in ("order.completed", "order.cancelled"):
@@ -106,7 +109,7 @@ def main() -> None:
     arguments = parser.parse_args()
     token, secret = os.environ["DCVD_TOKEN"], os.environ["DCVD_WEBHOOK_SECRET"]
 
-    inbox = Inbox()
+    inbox = Inbox(arguments.order_ref)
     listen(arguments.listen, secret, inbox)
     listed = call(arguments.base, token, "GET", f"/v1/approvers?name={arguments.name}")
     usable = [one["email"] for one in listed["approvers"] if one["usable"]]

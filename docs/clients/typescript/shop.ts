@@ -27,7 +27,7 @@ interface Order {
 interface Event {
   type: string;
   timestamp: string;
-  data: { order_id: string; seq: number; name?: string };
+  data: { order_id?: string; order_ref?: string; seq?: number; name?: string };
 }
 
 const [base, address, orderRef, name, approver] = process.argv.slice(2);
@@ -72,7 +72,9 @@ function take(id: string, event: Event): void {
   // 2. An event may come more than once, always with the same id: act on the first.
   if (seen.has(id)) return;
   seen.add(id);
-  console.log(`${event.data.seq ?? "-"} ${event.type} ${event.data.name ?? ""}`.trimEnd());
+  // Another order's; a shop would look its own up by this reference.
+  if (event.data.order_ref !== orderRef) return;
+  console.log(`${event.data.seq} ${event.type} ${event.data.name ?? ""}`.trimEnd());
   if (event.type.startsWith("validation.") && event.data.name) {
     names.set(event.data.name, event.type.slice("validation.".length));
   }

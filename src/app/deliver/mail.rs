@@ -79,6 +79,12 @@ async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<At
     if app.now().unix_micros() >= mail.expires_at {
         return Ok(failed("expired", "the deadline passed before the relay took the mail".to_owned()));
     }
+    let order = app.store.order(mail.order_id()?).await?;
+    if order.is_some_and(|order| order.test == 1) {
+        let told = json!({"reply": KEPT, "sending": effect.seq + 1});
+        let event = Event::new(EventType::MailSent, app.now(), "system", mail_data(mail, told));
+        return Ok(Attempt { news: Some((Delivery::Accepted, event)), ..Attempt::quiet(Outcome::Done, KEPT.to_owned()) });
+    }
     if let Some(at) = cap_ends(app, mail).await? {
         return Ok(Attempt::quiet(Outcome::Postponed(at), format!("recipient-daily-cap: not before {at}")));
     }
@@ -101,12 +107,6 @@ async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<At
                 outcome => Attempt::quiet(outcome, detail),
             });
         }
-    }
-    let order = app.store.order(mail.order_id()?).await?;
-    if order.is_some_and(|order| order.test == 1) {
-        let told = json!({"reply": KEPT, "sending": effect.seq + 1});
-        let event = Event::new(EventType::MailSent, app.now(), "system", mail_data(mail, told));
-        return Ok(Attempt { news: Some((Delivery::Accepted, event)), ..Attempt::quiet(Outcome::Done, KEPT.to_owned()) });
     }
     let return_path = return_path::address(&app.settings.bounce_address, app.settings.bounce_delimiter, &mail.reference);
     let outgoing = Outgoing { return_path: &return_path, to: &to, envelope_id: &mail.reference, all_reports: true };

@@ -1,11 +1,12 @@
 //! Posts one event to one endpoint.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject};
-use crate::app::App;
+use crate::app::{App, GoneEndpoints};
 use crate::dcv::id::{EventId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{ClaimedEffect, Outcome, Said, StoreError};
@@ -16,12 +17,9 @@ pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> R
     let endpoint = effect.endpoint.clone();
     let address = gone.then(|| app.ports.webhook.address(&endpoint)).flatten();
     if let Some(address) = &address {
-        tracing::warn!(
-            endpoint,
-            address,
-            "the receiver answered 410 Gone; nothing more is posted there until `dcvd webhook enable`"
-        );
-        app.gone_endpoints.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint.clone());
+        tracing::warn!(endpoint, "the receiver answered 410 Gone; nothing more is posted there until `dcvd webhook enable`");
+        let mut known = app.gone_endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        known.gone.insert((endpoint.clone(), address.clone()), now);
     }
     let order = effect.order_id.as_deref().and_then(|id| id.try_into().ok()).map(OrderId::from_bytes);
     app.store
@@ -57,9 +55,7 @@ async fn attempt(app: &App, effect: &ClaimedEffect) -> Result<Attempt, StoreErro
         return Ok(dead(NEVER_ENDED.to_owned()));
     }
     if let Some(at) = gone_since(app, &effect.endpoint).await? {
-        return Ok(dead(format!(
-            "not posted: the receiver answered 410 Gone at {at}; `dcvd webhook enable` and a replay send it"
-        )));
+        return Ok(dead(format!("not posted: the receiver answered 410 Gone at {at}; `dcvd webhook enable` sends it")));
     }
     let id = EventId::from_bytes(subject(effect)?);
     let event = app.store.event(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
@@ -73,16 +69,18 @@ async fn attempt(app: &App, effect: &ClaimedEffect) -> Result<Attempt, StoreErro
     })
 }
 
-/// Since when a receiver is gone. Only those that were seen to be are looked up: whether they still are stands in the database.
+/// How long it is believed which receivers are gone: another daemon may have heard it, and an operator may know better.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// Since when a receiver is gone.
 async fn gone_since(app: &App, endpoint: &str) -> Result<Option<Timestamp>, StoreError> {
-    let was_gone = || app.gone_endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-    if !was_gone().contains(endpoint) {
-        return Ok(None);
+    let known = || app.gone_endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = app.now();
+    if known().read_at.is_none_or(|at| now.since(at) >= BELIEVED) {
+        let rows = app.store.gone_endpoints().await?;
+        let gone = rows.into_iter().map(|(name, address, at)| ((name, address), Timestamp::from_unix_micros(at))).collect();
+        *known() = GoneEndpoints { read_at: Some(now), gone };
     }
     let Some(address) = app.ports.webhook.address(endpoint) else { return Ok(None) };
-    let since = app.store.endpoint_gone_at(endpoint, &address).await?;
-    if since.is_none() {
-        was_gone().remove(endpoint);
-    }
-    Ok(since)
+    Ok(known().gone.get(&(endpoint.to_owned(), address)).copied())
 }

@@ -76,6 +76,9 @@ pub enum CancelParty {
 }
 
 impl CancelParty {
+    /// Every party.
+    pub const ALL: [Self; 3] = [Self::Applicant, Self::Provider, Self::Operator];
+
     /// Reads the contract's spelling.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
@@ -123,9 +126,6 @@ pub struct CancelRules {
 impl Default for CancelRules {
     /// Anybody, who says why.
     fn default() -> Self {
-        Self {
-            by: vec![CancelParty::Applicant, CancelParty::Provider, CancelParty::Operator],
-            required_fields: vec![CancelField::Reason],
-        }
+        Self { by: CancelParty::ALL.to_vec(), required_fields: vec![CancelField::Reason] }
     }
 }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::idempotency::repeated_part;
+use super::idempotency::{keep_part, repeated_part};
 use super::place_order::place;
 use super::{Client, Request};
 use crate::dcv::field::FieldError;
@@ -85,8 +85,9 @@ pub(in crate::http) async fn post(
     Ok(([(CONTENT_TYPE, JSON_LINES)], Body::from_stream(answers)).into_response())
 }
 
-/// One line's result.
+/// One line's result. Each line is a request to the client's rate: those that are too many wait.
 async fn answer(state: &HttpState, client: &Client, request: &Request, number: usize, line: &[u8]) -> Value {
+    state.clients.wait(client).await;
     let taken = match repeated_part(state, client, request).await {
         Ok(Some(first)) => first_answer(first).await,
         Ok(None) => take(state, client, request, line).await,
@@ -120,5 +121,8 @@ async fn take(state: &HttpState, client: &Client, request: &Request, line: &[u8]
         Err(error) => return Err(Problem::new(Code::BrokenJson).detail(format!("column {}", error.column()))),
     };
     let view = place(state, client, request, &object).await?;
-    serde_json::to_value(view).map_err(|_| Problem::new(Code::Internal))
+    let (location, body) =
+        (format!("/v1/orders/{}", view.id), serde_json::to_value(view).map_err(|_| Problem::new(Code::Internal))?);
+    keep_part(state, client, request, &location, &body.to_string()).await;
+    Ok(body)
 }

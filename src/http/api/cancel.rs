@@ -61,6 +61,10 @@ pub(in crate::http) async fn post(
             fields.error("common_name", "bad-value", "is none of this order's names");
         }
     }
+    // Where not everybody may, it must be told who does.
+    if by.is_none() && fields.is_well("by") && rules.by.len() < CancelParty::ALL.len() {
+        fields.error("by", "missing-field", "under the order's profile it matters who cancels");
+    }
     if let Some(by) = by.filter(|by| !rules.by.contains(by)) {
         let allowed: Vec<&str> = rules.by.iter().map(|one| one.as_str()).collect();
         let detail = format!("under the order's profile {} may not cancel; {} may", by.as_str(), allowed.join(", "));
@@ -70,7 +74,7 @@ pub(in crate::http) async fn post(
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    let told = Cancellation { reason, by };
+    let told = Cancellation { reason, by, common_name };
     cancel(&state.app, order_id(&id)?, told, &request.cause(&client, 200)).await.map_err(|error| match error {
         CancelError::Missing => Problem::new(Code::NotFound),
         CancelError::Ended(_) => Problem::new(Code::OrderEnded).detail(error.to_string()),

@@ -84,12 +84,15 @@ impl Registry {
         }
         match store.client_tokens().await {
             Ok(rows) => self.stored.store(Arc::new((Some(Instant::now()), rows.iter().filter_map(token).collect()))),
-            Err(error) => tracing::warn!(%error, "the ordering systems' tokens cannot be read; those known are believed"),
+            Err(error) => {
+                tracing::warn!(%error, "the ordering systems' tokens cannot be read; those known are believed");
+                let known = self.stored.load().1.clone();
+                self.stored.store(Arc::new((Some(Instant::now()), known)));
+            }
         }
     }
 
-    /// Counts a request: what the answer tells of it, and for how many seconds the client must wait where it is too fast.
-    pub(in crate::http) fn count(&self, client: &Client) -> (HeaderMap, Option<u64>) {
+    fn limiter(&self, client: &Client) -> (RequestRate, Arc<Limiter>) {
         let rate = client.rights.rate.unwrap_or(self.default_rate);
         let limiter = {
             let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,6 +105,20 @@ impl Registry {
                 }
             }
         };
+        (rate, limiter)
+    }
+
+    /// Waits until the client's rate allows one request more, and counts it.
+    pub(in crate::http) async fn wait(&self, client: &Client) {
+        let (_, limiter) = self.limiter(client);
+        while let Err(refused) = limiter.check() {
+            tokio::time::sleep(refused.wait_time_from(DefaultClock::default().now())).await;
+        }
+    }
+
+    /// Counts a request: what the answer tells of it, and for how many seconds the client must wait where it is too fast.
+    pub(in crate::http) fn count(&self, client: &Client) -> (HeaderMap, Option<u64>) {
+        let (rate, limiter) = self.limiter(client);
         let (remaining, wait) = match limiter.check() {
             Ok(state) => (state.remaining_burst_capacity(), None),
             Err(refused) => (0, Some(refused.wait_time_from(DefaultClock::default().now()).as_secs() + 1)),
@@ -145,8 +162,9 @@ fn quota(rate: RequestRate) -> Quota {
 /// `RateLimit-Policy` and `RateLimit`. Spec: draft-ietf-httpapi-ratelimit-headers-10.
 fn headers(rate: RequestRate, remaining: u32, wait: Option<u64>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let until =
-        wait.unwrap_or_else(|| u64::from(rate.requests.saturating_sub(remaining) * rate.seconds / rate.requests.max(1)).max(1));
+    let until = wait.unwrap_or_else(|| {
+        (u64::from(rate.requests.saturating_sub(remaining)) * u64::from(rate.seconds) / u64::from(rate.requests.max(1))).max(1)
+    });
     for (name, value) in [
         ("ratelimit-policy", format!("\"client\";q={};w={}", rate.requests, rate.seconds)),
         ("ratelimit", format!("\"client\";r={remaining};t={until}")),

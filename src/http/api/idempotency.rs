@@ -112,6 +112,25 @@ pub(in crate::http) async fn repeated_part(
     }
 }
 
+/// Keeps the answer to a line of a bulk request.
+pub(in crate::http) async fn keep_part(state: &HttpState, client: &Client, part: &Request, location: &str, body: &str) {
+    if let Some(request) = part.repeatable(client, StatusCode::CREATED.as_u16()) {
+        write(state, request, Some(location.to_owned()), body.to_owned()).await;
+    }
+}
+
+async fn write(state: &HttpState, request: Repeatable, location: Option<String>, body: String) {
+    let now = state.app.now();
+    let kept = state
+        .app
+        .store
+        .write("keep_answer", move |tx| Box::pin(async move { tx.keep_answer(&request, location.as_deref(), &body, now).await }));
+    // The change stands; without the answer a repeat tells the order as it is then.
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, "the answer to a request that may be repeated was not kept");
+    }
+}
+
 /// Reads a key: a structured field's string, or bare as most send it.
 fn read(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?.trim();
@@ -165,14 +184,7 @@ async fn keep(
     {
         let location = parts.headers.get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let request = Repeatable { client: client.name.clone(), key, fingerprint, status: parts.status.as_u16() };
-        let now = state.app.now();
-        let kept = state.app.store.write("keep_answer", move |tx| {
-            Box::pin(async move { tx.keep_answer(&request, location.as_deref(), &text, now).await })
-        });
-        // The change stands; without the answer a repeat tells the order as it is then.
-        if let Err(error) = kept.await {
-            tracing::warn!(%error, "the answer to a request that may be repeated was not kept");
-        }
+        write(state, request, location, text).await;
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }

@@ -264,6 +264,7 @@ fn refused(error: PlaceError, names: &[String]) -> Problem {
         PlaceError::OpenOrderExists(open) => {
             Problem::new(Code::OpenOrderExists).detail(error.to_string()).member("order_id", json!(open))
         }
+        PlaceError::ReuseGone => Problem::new(Code::Unavailable).retry_after(1),
         PlaceError::Ask(error) => not_asked(error, names),
     }
 }

@@ -11,7 +11,9 @@ use std::collections::HashMap;
 
 use axum::body::Bytes;
 use axum::extract::{Query, Request};
-use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{
+    ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
@@ -47,10 +49,19 @@ fn preferred(accepted: &str) -> Option<&'static str> {
 }
 
 /// What a layer or an extractor refused, as a page: whoever answers with a browser is not shown JSON.
-pub(super) fn as_page(state: &HttpState, asked: &Asked, status: StatusCode) -> Response {
+pub(super) fn as_page(state: &HttpState, asked: &Asked, refused: &Response) -> Response {
+    let status = refused.status();
     let query = Query::<HashMap<String, String>>::try_from_uri(&asked.uri).map(|query| query.0).unwrap_or_default();
     let mut page = pages::refused(&state.app, status, language(&query, &asked.headers, None));
     page.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for name in [ALLOW, RETRY_AFTER] {
+        if let Some(value) = refused.headers().get(&name) {
+            page.headers_mut().insert(name, value.clone());
+        }
+    }
+    if state.app.settings.public_base.starts_with("https://") {
+        page.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(super::HSTS));
+    }
     page.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(super::PAGE_POLICY));
     page
 }
@@ -64,7 +75,9 @@ pub(super) struct Asked {
 impl Asked {
     /// Keeps it where the request is for one of these pages.
     pub(super) fn of(request: &Request) -> Option<Self> {
-        let is_page = ["/approve/", "/dispute/", "/enter", "/about-mail"].iter().any(|at| request.uri().path().starts_with(at));
+        let path = request.uri().path();
+        let is_page =
+            ["/approve/", "/dispute/"].iter().any(|at| path.starts_with(at)) || ["/enter", "/about-mail"].contains(&path);
         let language = request.headers().get(ACCEPT_LANGUAGE).map(|value| (ACCEPT_LANGUAGE, value.clone()));
         is_page.then(|| Self { uri: request.uri().clone(), headers: language.into_iter().collect() })
     }

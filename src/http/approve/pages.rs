@@ -86,6 +86,13 @@ pub(super) fn refused(app: &App, status: StatusCode, lang: &'static str) -> Resp
                 "Something went wrong on our side. Open the link in the e-mail again in a while; if it goes on, please contact us.",
             ),
         ),
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => (
+            ["このページはありません", "There is no such page"],
+            pair(
+                "お手続きは行われていません。メールのURLをもう一度お開きください。",
+                "Nothing was decided. Open the link in the e-mail again.",
+            ),
+        ),
         _ => (
             ["送信内容を読み取れませんでした", "What was sent could not be read"],
             pair(

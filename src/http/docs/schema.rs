@@ -103,8 +103,8 @@ pub(in crate::http) struct ResendBody {
 pub(in crate::http) struct ApproversBody {
     /// Names of the order; all that are open, unless given.
     names: Option<Vec<String>>,
-    /// As when an order is placed.
-    approvers: Approvers,
+    /// As when an order is placed; left out where the profile's service chooses.
+    approvers: Option<Approvers>,
 }
 
 /// Why an order is cancelled. The profile says what is required.

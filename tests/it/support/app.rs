@@ -78,6 +78,11 @@ impl TestApp {
         Self::start(url, dir, profiles, |_, _| {}).await
     }
 
+    /// On PostgreSQL, with profiles besides the shipped one.
+    pub async fn postgres_with_profiles(profiles: &[(&str, &str)]) -> Self {
+        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), profiles, |_, _| {}).await
+    }
+
     /// On SQLite, with other settings.
     pub async fn tuned(profiles: &[(&str, &str)], tune: impl FnOnce(&mut Settings, &mut SmtpSettings)) -> Self {
         let dir = tempfile::tempdir().unwrap();

@@ -26,3 +26,22 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// As [`on_both`], with profiles besides the shipped one: `on_both_with!(PROFILES; a_name, another)`.
+macro_rules! on_both_with {
+    ($profiles:ident; $($name:ident),* $(,)?) => {
+        mod sqlite_with_profiles {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::support::app::TestApp::with_profiles(super::$profiles).await).await;
+            })*
+        }
+        mod postgres_with_profiles {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::support::app::TestApp::postgres_with_profiles(super::$profiles).await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_with;
