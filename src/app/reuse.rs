@@ -154,6 +154,7 @@ pub(super) fn event(row: &LiveRow, validation: &ValidationRow, profile: &Profile
         ("state", json!(ValidationState::Approved)),
         ("scope", json!(scope)),
         ("signer", json!(validation.signer)),
+        ("reason", Value::Null),
         ("decided_at", json!(now)),
         ("approved_at", json!(row.validation.ended_at.map(Timestamp::from_unix_micros))),
         ("reusable_until", json!(validation.reusable_until.map(Timestamp::from_unix_micros))),

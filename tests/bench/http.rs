@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
     let path = dir.path().join("dcvd.toml");
     let text = format!(
         "profile_dir = \"{0}/profiles\"\ndefault_profile = \"quick\"\n[database]\nurl = \"sqlite://{0}/bench.db\"\n\
-         [dns]\nnameservers = [\"127.0.0.1:9\"]\n[limits]\nwrong_links_per_minute = 4000000000\n\
+         [dns]\nnameservers = [\"127.0.0.1:9\"]\n[limits]\nwrong_links_per_minute = 4000000000\nclient_rate = \"4000000/1s\"\n\
          [[clients]]\nname = \"bench\"\ntoken_sha256 = \"{hash}\"\n",
         dir.path().display()
     );

@@ -668,3 +668,67 @@ async fn the_status_page_says_when_the_certificate_ends_and_how_that_is_known() 
     });
     assert!(page(&app.place(&told).await).await.contains("metadata.not_after"));
 }
+
+/// Checks posted data against the description: what it requires is there, and of the type it says.
+fn as_described(doc: &Value, body: &Value) {
+    let kind = body["type"].as_str().unwrap();
+    let schema = &doc["webhooks"][kind]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["data"];
+    assert!(schema.is_object(), "{kind} is described");
+    for name in schema["required"].as_array().unwrap() {
+        let value = &body["data"][name.as_str().unwrap()];
+        let said = &schema["properties"][name.as_str().unwrap()]["type"];
+        let types: Vec<&str> = said
+            .as_array()
+            .map_or_else(|| said.as_str().into_iter().collect(), |all| all.iter().filter_map(Value::as_str).collect());
+        let is = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        assert!(
+            body["data"].get(name.as_str().unwrap()).is_some() && (types.is_empty() || types.contains(&is)),
+            "{kind}.{name} is {value}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_posted_is_what_the_description_says() {
+    let app = TestApp::with_profiles(PROFILES).await;
+    let doc: Value = serde_json::from_str(&app.page(&format!("{}/openapi.json", app.base)).await.1).unwrap();
+    order_for(&app, "A-1", "www.example.co.jp", "株式会社サンプル", "base").await;
+    app.run_jobs().await;
+    let receipt = app.inbox.arrived().into_iter().find(|mail| mail.link().is_none()).unwrap().text();
+    let dispute = receipt.lines().find(|line| line.contains("/dispute/")).unwrap().to_owned();
+    order_for(&app, "A-2", "shop.example.co.jp", "株式会社サンプル", "").await;
+    assert_eq!(app.send_form(&dispute, &[("sure", "yes")]).await.0, 303);
+    for (order_ref, decision) in [("A-3", "reject"), ("A-4", "report")] {
+        app.place_plain(order_ref).await;
+        app.run_jobs().await;
+        let link = app.last_link();
+        let nonce = app.nonce(&link).await;
+        assert_eq!(app.send_form(&link, &[("decision", decision), ("nonce", &nonce)]).await.0, 303);
+    }
+    let cancelled = app.place_plain("A-5").await;
+    assert_eq!(app.post(&path(&cancelled, "/cancel"), &json!({"reason": "x"})).await.0, 200);
+    app.place(&json!({"order_ref": "A-6", "profile": "txt", "names": ["www.example.co.jp"]})).await;
+    app.inbox.answer_with(dcvd::demo::smtp::Reply::RefuseRcpt("550 5.1.1 no such user here".to_owned()));
+    app.place_plain("A-7").await;
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(27 * 86_400));
+    app.run_jobs().await;
+    let posted = app.hooks.received();
+    let mut kinds: Vec<&str> = posted.iter().map(dcvd::demo::webhooks::Received::kind).collect();
+    for hook in &posted {
+        as_described(&doc, &hook.body);
+    }
+    kinds.sort_unstable();
+    kinds.dedup();
+    let mut described: Vec<&str> = doc["webhooks"].as_object().unwrap().keys().map(String::as_str).collect();
+    // Those two come from returned mail; tests/it/returned.rs reads them.
+    described.retain(|kind| !matches!(*kind, "mail.bounced" | "mail.delayed"));
+    assert_eq!(kinds, described);
+}

@@ -1,5 +1,6 @@
 //! The API describes itself: `/openapi.json`, `/docs`, and a page for each kind of problem.
 
+mod events;
 pub(in crate::http) mod problems;
 pub(in crate::http) mod schema;
 
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{CODES, HttpState, api};
-use crate::dcv::event::EventType;
 use crate::dcv::order::{Delivery, LinkState, OrderKind, OrderState, ValidationState};
 
 /// The parts of the description that the code tells by itself.
@@ -78,7 +78,7 @@ pub(in crate::http) fn document(public_base: &str) -> Value {
         }
     }
     words(&mut doc);
-    doc["webhooks"] = webhooks();
+    doc["webhooks"] = events::webhooks();
     doc
 }
 
@@ -112,48 +112,6 @@ fn words(doc: &mut Value) {
             part["properties"]["state"]["enum"] = states(&order);
         }
     }
-}
-
-/// One entry for each type that ordering systems are told.
-fn webhooks() -> Value {
-    let mut all = serde_json::Map::new();
-    for kind in EventType::ALL.iter().filter(|kind| kind.is_told()) {
-        let header = |name: &str, about: &str| json!({"name": name, "in": "header", "required": true, "description": about, "schema": {"type": "string"}});
-        all.insert(
-            kind.as_str().to_owned(),
-            json!({"post": {
-                "operationId": format!("on {}", kind.as_str()).replace([' ', '.'], "_"),
-                "tags": ["Webhooks"],
-                "security": [],
-                "summary": kind.as_str(),
-                "parameters": [
-                    header("webhook-id", "The event's id; the same in every repeat."),
-                    header("webhook-timestamp", "Seconds since 1970 of this attempt."),
-                    header("webhook-signature", "`v1,` and the HMAC-SHA-256 of id, timestamp and body in base64; several, while secrets change."),
-                ],
-                "requestBody": {"content": {"application/json": {"schema": {
-                    "type": "object",
-                    "required": ["type", "timestamp", "data"],
-                    "properties": {
-                        "type": {"const": kind.as_str()},
-                        "timestamp": {"type": "string", "format": "date-time"},
-                        "data": {
-                            "type": "object",
-                            "required": ["order_id", "order_ref", "seq"],
-                            "properties": {
-                                "order_id": {"type": "string"},
-                                "order_ref": {"type": "string"},
-                                "seq": {"type": "integer", "description": "The event's place in the order's timeline; deliveries come in its order."},
-                                "test": {"const": true, "description": "Only for clients under test."},
-                            },
-                        },
-                    },
-                }}}},
-                "responses": {"2XX": {"description": "Taken. Anything else is tried again for three days; 410 ends it."}},
-            }}),
-        );
-    }
-    Value::Object(all)
 }
 
 /// `GET /openapi.json`
