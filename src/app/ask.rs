@@ -189,13 +189,13 @@ fn write_mail(
         delivery: Delivery::Queued.as_str().to_owned(),
         failure: None,
         created_at: now.unix_micros(),
-        expires_at: now.plus_days(profile.window.days).unix_micros(),
+        expires_at: profile.window.ends(now).unix_micros(),
         sent_at: None,
         answered_at: None,
         resends: 0,
         reminders: 0,
         resent_at: None,
-        remind_at: next_reminder(&profile.reminders, now.plus_days(profile.window.days), now).map(Timestamp::unix_micros),
+        remind_at: next_reminder(&profile.reminders, profile.window.ends(now), now).map(Timestamp::unix_micros),
         mail_host: None,
     };
     let names = asked.iter().map(|validation| NameView::new(&validation.name)).collect();
@@ -205,6 +205,7 @@ fn write_mail(
         facts: &facts,
         service: &app.settings.service,
         ca: &profile.ca,
+        seller: &profile.seller,
         locale: new.locale.as_str(),
         url: &url,
         enter_url: format!("{}/enter", app.settings.public_base),

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{App, Cause, notify};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{EffectId, MailId, OrderId};
+use crate::dcv::profile::Window;
 use crate::dcv::resend::{self, Reminding, ResendRefusal};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{EffectKind, MailRow, NewEffect, OrderRow, StoreError, Tx};
@@ -42,7 +43,7 @@ pub async fn resend(app: &App, order_id: OrderId, mail_id: MailId, cause: &Cause
                 let mails = tx.mails(order_id).await?;
                 let mail = mails.iter().find(|mail| mail.id[..] == mail_id.as_bytes()[..]).ok_or(ResendError::Missing)?;
                 let rules = &profile.profile;
-                resend::may_resend(&mail.sent(stated(mail, rules.window.days))?, &rules.resend, now)?;
+                resend::may_resend(&mail.sent(stated(mail, &rules.window))?, &rules.resend, now)?;
                 let event = Event::new(EventType::MailResent, now, &cause.actor, super::deliver::mail_data(mail, json!({})));
                 if enqueue(tx, &order, mail, &sealed, &host, false, now, &mut ids).await? {
                     tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
@@ -64,8 +65,8 @@ async fn refused(app: &App, order: OrderId, mail: MailId) -> Result<ResendError,
 }
 
 /// The deadline that a mail's text states: that of its creation.
-fn stated(mail: &MailRow, window_days: u32) -> Timestamp {
-    Timestamp::from_unix_micros(mail.created_at).plus_days(window_days)
+fn stated(mail: &MailRow, window: &Window) -> Timestamp {
+    window.ends(Timestamp::from_unix_micros(mail.created_at))
 }
 
 /// Puts a mail into the outbox once more; `false` where it may not go, or its bytes are not of our making.
@@ -145,7 +146,7 @@ async fn remind(app: &App, due: &MailRow) -> Result<(), StoreError> {
                     return Ok(());
                 }
                 let event = |kind| Event::new(kind, now, "system", super::deliver::mail_data(mail, json!({"reminder": true})));
-                match resend::reminding(&mail.sent(stated(mail, rules.window.days))?, &rules.reminders, now) {
+                match resend::reminding(&mail.sent(stated(mail, &rules.window))?, &rules.reminders, now) {
                     Reminding::Resend => {
                         let Some(sealed) = &sealed else { return Ok(()) };
                         if enqueue(tx, &order, mail, sealed, &host, true, now, &mut ids).await? {

@@ -10,6 +10,7 @@ mod ingest;
 mod key;
 mod migrate;
 mod parse;
+mod profile;
 pub mod serve;
 mod webhook;
 
@@ -83,6 +84,11 @@ enum Command {
     Migrate {
         #[command(flatten)]
         config: ConfigFile,
+    },
+    /// Shows the certificate services' rules, and what is wrong with them.
+    Profile {
+        #[command(subcommand)]
+        what: profile::What,
     },
     /// Handles ordering systems and their tokens.
     Client {
@@ -161,6 +167,10 @@ pub fn main() -> ExitCode {
         },
         Command::Parse { what } => return parse::run(what),
         Command::Migrate { config } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
+        Command::Profile { what } => match profile::run(what) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Client { what } => runtime().and_then(|runtime| runtime.block_on(client::run(what))),
         Command::Webhook { what } => runtime().and_then(|runtime| runtime.block_on(webhook::run(what))),
         Command::Key { what } => {

@@ -177,6 +177,15 @@ pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> any
             enforcing.map_or("", |one| one.profile.id.as_str())
         );
     }
+    let sender = from_address(config)?.to_string();
+    if let Some(theirs) =
+        profiles.iter().find(|one| one.profile.mail.documented_from.iter().any(|theirs| theirs.eq_ignore_ascii_case(&sender)))
+    {
+        anyhow::bail!(
+            "smtp.from: {sender} is the address of the service that the profile `{}` is after; never send as somebody else",
+            theirs.profile.id
+        );
+    }
     let renderer = Renderer::new(given(&config.template_dir)).context("template_dir")?;
     // Last, so that a configuration that is refused leaves no database behind.
     let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-pub use profiles::{ProfilesError, load_profiles};
+pub use profiles::{Explained, ProfilesError, ReadProfile, explain_profile, load_profiles, read_profiles};
 pub use secret::SecretError;
 pub use sections::{
     Canary, CanaryMode, Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, Notices, PolicyFiles,

@@ -37,6 +37,21 @@ pub enum ProfilesError {
 /// # Errors
 /// [`ProfilesError`] names the file and the key.
 pub fn load_profiles(dir: &Path, default: &str) -> Result<Catalog, ProfilesError> {
+    let texts = texts(dir)?;
+    let mut all = Vec::new();
+    for (id, (path, _)) in &texts {
+        let bad = |problem: String| ProfilesError::Bad { path: path.clone(), problem };
+        let mut table = inherited(id, &texts, 0).map_err(bad)?;
+        table.insert("id".to_owned(), Value::String(id.clone()));
+        all.push(version(table).map_err(bad)?);
+    }
+    Catalog::new(all, default).ok_or_else(|| ProfilesError::NoDefault(default.to_owned()))
+}
+
+/// Every profile's file and table, by name.
+type Texts = BTreeMap<String, (PathBuf, Table)>;
+
+fn texts(dir: &Path) -> Result<Texts, ProfilesError> {
     let read = |path: &Path| {
         let path = path.to_owned();
         move |source| ProfilesError::Read { path, source }
@@ -53,21 +68,14 @@ pub fn load_profiles(dir: &Path, default: &str) -> Result<Catalog, ProfilesError
             texts.insert(id, (path, table));
         }
     }
-    let mut all = Vec::new();
-    for (id, (path, _)) in &texts {
-        let bad = |problem: String| ProfilesError::Bad { path: path.clone(), problem };
-        let mut table = inherited(id, &texts, 0).map_err(bad)?;
-        table.insert("id".to_owned(), Value::String(id.clone()));
-        all.push(version(table).map_err(bad)?);
-    }
-    Catalog::new(all, default).ok_or_else(|| ProfilesError::NoDefault(default.to_owned()))
+    Ok(texts)
 }
 
 /// Longest chain of `extends`.
 const EXTENDS_MAX: usize = 8;
 
 /// A profile's own values over those of the profile it extends: tables merge, everything else replaces.
-fn inherited(id: &str, texts: &BTreeMap<String, (PathBuf, Table)>, depth: usize) -> Result<Table, String> {
+fn inherited(id: &str, texts: &Texts, depth: usize) -> Result<Table, String> {
     if depth > EXTENDS_MAX {
         return Err("extends: the profiles extend each other in a circle".to_owned());
     }
@@ -83,9 +91,98 @@ fn inherited(id: &str, texts: &BTreeMap<String, (PathBuf, Table)>, depth: usize)
     }
 }
 
+/// Where a value of a profile stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The key, with its tables.
+    pub key: String,
+    /// The effective value, as TOML.
+    pub value: String,
+    /// The file that says so; `None` for a default.
+    pub file: Option<String>,
+}
+
+/// The effective values of a profile and where each comes from.
+///
+/// # Errors
+/// [`ProfilesError`] names the file and the key.
+pub fn explain_profile(dir: &Path, id: &str) -> Result<Vec<Explained>, ProfilesError> {
+    let texts = texts(dir)?;
+    let bad = |problem: String| ProfilesError::Bad { path: dir.join(format!("{id}.toml")), problem };
+    let mut table = inherited(id, &texts, 0).map_err(bad)?;
+    table.insert("id".to_owned(), Value::String(id.to_owned()));
+    let profile = version(table).map_err(bad)?.profile;
+    let Value::Table(effective) = Value::try_from(&profile).map_err(|error| bad(error.to_string()))? else {
+        return Err(bad("is no table".to_owned()));
+    };
+    let mut chain = Vec::new();
+    let mut next = Some(id.to_owned());
+    while let Some((name, (_, own))) = next.and_then(|name| texts.get_key_value(&name)) {
+        chain.push((name.clone(), own));
+        next = own.get("extends").and_then(Value::as_str).map(str::to_owned);
+    }
+    let mut explained = Vec::new();
+    for (key, value) in leaves("", &effective) {
+        let file = chain.iter().find(|(_, own)| at(own, &key).is_some()).map(|(name, _)| format!("{name}.toml"));
+        explained.push(Explained { key, value: value.to_string(), file });
+    }
+    Ok(explained)
+}
+
+/// A value by its dotted key.
+fn at<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
+    match key.split_once('.') {
+        None => table.get(key),
+        Some((first, rest)) => table.get(first)?.as_table().and_then(|inner| at(inner, rest)),
+    }
+}
+
+/// Every value that is no table, by its dotted key.
+fn leaves<'t>(prefix: &str, table: &'t Table) -> Vec<(String, &'t Value)> {
+    let mut all = Vec::new();
+    for (key, value) in table {
+        let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(inner) => all.extend(leaves(&key, inner)),
+            value => all.push((key, value)),
+        }
+    }
+    all
+}
+
+/// A profile's file, and what was read of it or what is wrong with it.
+pub type ReadProfile = (PathBuf, Result<Versioned, String>);
+
+/// The profiles in a folder, each whole or with what is wrong with it.
+///
+/// # Errors
+/// [`ProfilesError::Read`]; a bad profile is no error here.
+pub fn read_profiles(dir: &Path) -> Result<Vec<ReadProfile>, ProfilesError> {
+    let texts = texts(dir)?;
+    let read = |(id, (path, _)): (&String, &(PathBuf, Table))| {
+        let one = inherited(id, &texts, 0).and_then(|mut table| {
+            table.insert("id".to_owned(), Value::String(id.clone()));
+            version(table)
+        });
+        (path.clone(), one)
+    };
+    Ok(texts.iter().map(read).collect())
+}
+
+/// TOML's own dates as text, which is what profiles are stored with.
+fn dates_as_text(value: &mut Value) {
+    match value {
+        Value::Datetime(date) => *value = Value::String(date.to_string()),
+        Value::Table(table) => table.iter_mut().for_each(|(_, value)| dates_as_text(value)),
+        Value::Array(list) => list.iter_mut().for_each(dates_as_text),
+        _ => {}
+    }
+}
+
 fn version(table: Table) -> Result<Versioned, String> {
     let mut track = serde_path_to_error::Track::new();
-    let value = Value::Table(table);
+    let mut value = Value::Table(table);
+    dates_as_text(&mut value);
     let profile = Profile::deserialize(serde_path_to_error::Deserializer::new(value, &mut track))
         .map_err(|error| format!("{}: {}", track.path(), error.message()))?;
     let profile = profile.effective();
@@ -106,6 +203,33 @@ mod tests {
             std::fs::write(dir.path().join(format!("{name}.toml")), text).unwrap();
         }
         load_profiles(dir.path(), "standard").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_value_tells_the_file_that_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("standard.toml"), STANDARD).unwrap();
+        let own = "extends = \"standard\"\nvalid_until = 2025-07-06\nwindow.days = 30\n";
+        std::fs::write(dir.path().join("own.toml"), own).unwrap();
+        let explained = explain_profile(dir.path(), "own").unwrap();
+        let of = |key: &str| {
+            let one = explained.iter().find(|one| one.key == key).unwrap();
+            (one.value.clone(), one.file.clone())
+        };
+        assert_eq!(of("window.days"), ("30".to_owned(), Some("own.toml".to_owned())));
+        assert_eq!(of("valid_until"), ("\"2025-07-06\"".to_owned(), Some("own.toml".to_owned())));
+        assert_eq!(of("page.confirm").1, Some("standard.toml".to_owned()));
+        assert_eq!(of("window.on_expiry"), ("\"reissue\"".to_owned(), None));
+    }
+
+    #[test]
+    fn every_shipped_profile_loads() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/profiles");
+        let profiles = load_profiles(&dir, "standard").unwrap();
+        assert!(profiles.iter().count() >= 3);
+        for (path, read) in read_profiles(&dir).unwrap() {
+            assert!(read.is_ok(), "{}: {:?}", path.display(), read.err());
+        }
     }
 
     #[test]

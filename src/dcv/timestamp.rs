@@ -67,6 +67,14 @@ impl Timestamp {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1000).unwrap_or(edge).clamp(first, last)
     }
 
+    /// The end of this instant's day in Japan.
+    #[must_use]
+    pub fn end_of_day_jst(self) -> Self {
+        let jst = self.to_jst();
+        let into_the_day = i64::from(jst.hour()) * 3600 + i64::from(jst.minute()) * 60 + i64::from(jst.second());
+        Self::from_unix_secs(self.unix_secs() - into_the_day).plus_days(1)
+    }
+
     /// The instant as a calendar time in Japan (UTC+9, no summer time).
     #[must_use]
     pub fn to_jst(self) -> OffsetDateTime {
@@ -155,6 +163,10 @@ mod tests {
     #[test]
     fn japan_is_nine_hours_ahead() {
         assert_eq!(Timestamp::from_unix_secs(0).to_jst().hour(), 9);
+        let noon = Timestamp::parse_rfc3339("2026-12-18T03:00:00Z").unwrap();
+        assert_eq!(noon.end_of_day_jst().to_string(), "2026-12-18T15:00:00Z");
+        let midnight = Timestamp::parse_rfc3339("2026-12-18T15:00:00Z").unwrap();
+        assert_eq!(midnight.end_of_day_jst().to_string(), "2026-12-19T15:00:00Z", "the day that begins");
     }
 
     #[test]

@@ -62,6 +62,8 @@ codes! {
     IdempotencyInProgress = "idempotency-in-progress", 409, "A request under this Idempotency-Key is under way";
     /// A name was decided or has ended, or the order has, or it has no such name.
     NameEnded = "name-ended", 409, "Nothing is open there any more";
+    /// Nobody answered in time, and the profile wants a new application.
+    MustReapply = "must-reapply", 409, "The deadline passed; the applicant must apply again";
     /// The mail's link has ended: it was answered, or its deadline passed, or its order ended.
     LinkEnded = "link-ended", 409, "The mail's link has ended";
     /// The mail states a deadline that was moved.

@@ -123,6 +123,8 @@ pub struct ApprovalMail<'a> {
     pub service: &'a ServiceView,
     /// The certificate authority; empty where it is not told.
     pub ca: &'a str,
+    /// Who takes applications; empty where it is not told.
+    pub seller: &'a str,
     /// Which language stands first.
     pub locale: &'static str,
     /// The link.

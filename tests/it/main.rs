@@ -16,6 +16,7 @@ mod postfix;
 mod process;
 mod resend;
 mod returned;
+mod services;
 mod store;
 mod support;
 mod webhooks;

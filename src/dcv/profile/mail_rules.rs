@@ -14,6 +14,8 @@ pub struct MailRules {
     pub subject_en: String,
     /// The Japanese subject for a renewal; empty = as any other.
     pub subject_renewal_ja: String,
+    /// Senders that the real service uses. Documentation: nobody sends as them.
+    pub documented_from: Vec<String>,
     /// The ordering side is told at the order's creation who is asked.
     pub applicant_heads_up: bool,
     /// Everyone who was asked is told what was answered.
@@ -30,6 +32,7 @@ impl Default for MailRules {
             subject_ja: subject(),
             subject_en: subject(),
             subject_renewal_ja: subject(),
+            documented_from: Vec::new(),
             applicant_heads_up: true,
             decision_receipt: true,
             expiry_notice: true,

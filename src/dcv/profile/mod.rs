@@ -3,6 +3,7 @@
 //! A profile is read from `<profile_dir>/<id>.toml`; combinations that make no sense do not deserialize or are refused by
 //! [`Profile::lint`]. An order freezes the profile's content hash, so that a later edit does not reach back.
 
+mod advice;
 mod mail_rules;
 mod order_rules;
 
@@ -12,13 +13,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use time::Date;
 
+pub use self::advice::{Advice, advice};
 pub use self::mail_rules::{MailRules, SubjectFields};
 pub use self::order_rules::{CancelField, CancelParty, CancelRules, Concurrency, Reuse, ReuseMode};
 use super::contact::constructed::LocalPart;
 use super::contact::{Role, Source};
 use super::decision::Scope;
 use super::name::DomainClass;
+use super::timestamp::Timestamp;
 
 /// Longest window in days, from the Random Value's creation. Spec: BR v2.2.6 §3.2.2.4.4, .13, .14 ("no more than 30 days").
 pub const WINDOW_MAX_DAYS: u32 = 30;
@@ -155,8 +159,72 @@ pub struct Addresses {
 pub struct Window {
     /// Days of 86,400 s from the Random Value's creation to the deadline, 1 to 30.
     pub days: u32,
+    /// Where within its day the deadline lies.
+    #[serde(default)]
+    pub rounding: Rounding,
+    /// What follows when nobody answered in time.
+    #[serde(default)]
+    pub on_expiry: OnExpiry,
     /// Days for choosing an approver while an order awaits one, 1 to 365.
     pub selection_days: u32,
+}
+
+impl Window {
+    /// The deadline of a link made at `created`. Spec: BR v2.2.6 §3.2.2.4.4 (no more than 30 days).
+    #[must_use]
+    pub fn ends(&self, created: Timestamp) -> Timestamp {
+        let plain = created.plus_days(self.days);
+        match self.rounding {
+            Rounding::None => plain,
+            Rounding::EndOfDayJst => plain.end_of_day_jst().min(created.plus_days(WINDOW_MAX_DAYS)),
+        }
+    }
+}
+
+/// Where within its day a deadline lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounding {
+    /// As many seconds after the beginning as the days have.
+    #[default]
+    None,
+    /// At the day's end in Japan, never past 30 days.
+    EndOfDayJst,
+}
+
+/// What follows when nobody answered in time. The link is over either way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExpiry {
+    /// Whoever handles the request asks anew: a new order that follows this one.
+    #[default]
+    Reissue,
+    /// The applicant must apply again.
+    Reapply,
+}
+
+/// A check that others make, noted beside the order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExternalCheck {
+    /// A telephone call to the applicant.
+    Phone,
+    /// Documents that the applicant sends.
+    Documents,
+    /// A third party's records.
+    ThirdParty,
+}
+
+impl ExternalCheck {
+    /// The check as profiles spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::Documents => "documents",
+            Self::ThirdParty => "third_party",
+        }
+    }
 }
 
 /// The deliberate act that approving takes.
@@ -330,6 +398,24 @@ pub struct Profile {
     /// The certificate authority, shown in mails; empty where it is not told.
     #[serde(default)]
     pub ca: String,
+    /// Who takes applications, shown in mails; empty where it is not told.
+    #[serde(default)]
+    pub seller: String,
+    /// What is ordered where an order does not say.
+    #[serde(default)]
+    pub product: String,
+    /// The service's first day, in Japan.
+    #[serde(default, with = "date")]
+    pub valid_from: Option<Date>,
+    /// The service's last day, in Japan.
+    #[serde(default, with = "date")]
+    pub valid_until: Option<Date>,
+    /// Where the values stand that are not this product's own.
+    #[serde(default)]
+    pub evidence: Vec<String>,
+    /// Checks that others make, noted beside the order.
+    #[serde(default)]
+    pub external_checks: Vec<ExternalCheck>,
     /// What the dated rule table does.
     pub compliance: Compliance,
     /// Who corroborates DNS addresses.
@@ -365,7 +451,39 @@ pub struct Profile {
 /// Longest reuse that any row of the table ever allowed, in days. Spec: BR v2.2.6 §4.2.1.
 const REUSE_MAX_DAYS: u32 = 398;
 
+/// A day as "2025-07-06".
+mod date {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use time::Date;
+    use time::format_description::BorrowedFormatItem;
+    use time::macros::format_description;
+
+    const FORMAT: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let read =
+            |text: String| Date::parse(&text, FORMAT).map_err(|_| serde::de::Error::custom("must be a day such as 2025-07-06"));
+        text.map(read).transpose()
+    }
+
+    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over by reference")]
+    pub(super) fn serialize<S: Serializer>(date: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
+        match date {
+            Some(date) => serializer.serialize_str(&date.format(FORMAT).map_err(serde::ser::Error::custom)?),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
 impl Profile {
+    /// Whether the service takes orders on a day; its dates are Japan's.
+    #[must_use]
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        let today = now.to_jst().date();
+        self.valid_from.is_none_or(|from| from <= today) && self.valid_until.is_none_or(|until| today <= until)
+    }
+
     /// The effective values of a profile as it was written: where approvals are reused and no scope is asked for, they reach the
     /// names alone, and the page says so. One for its order alone could never be reused.
     #[must_use]
@@ -485,6 +603,11 @@ impl Profile {
         }
         if !(1..=365).contains(&self.window.selection_days) {
             return err("window.selection_days", "must be 1 to 365");
+        }
+        if let (Some(from), Some(until)) = (self.valid_from, self.valid_until)
+            && until < from
+        {
+            return err("valid_until", "must not lie before valid_from");
         }
         let window = Duration::from_secs(u64::from(self.window.days) * super::timestamp::DAY_SECS);
         if self.reminders.at.len() > REMINDERS_MAX || self.reminders.at.iter().any(|offset| offset.is_zero() || *offset >= window)

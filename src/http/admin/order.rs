@@ -32,6 +32,7 @@ struct OrderPage<'a> {
     /// When the certificate ends, and how that is known: `reported`, `metadata`, or empty where nobody told.
     certificate_ends: String,
     known_by: &'static str,
+    external_checks: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -155,6 +156,15 @@ pub(in crate::http) async fn get(
         returned: state.app.store.returned_mails(id).await?.into_iter().map(returned_line).collect(),
         certificate_ends: ends.map(utc).unwrap_or_default(),
         known_by,
+        external_checks: state
+            .app
+            .profile_of(&record.order)
+            .await?
+            .profile
+            .external_checks
+            .iter()
+            .map(|check| check.as_str())
+            .collect(),
         notices: state.app.store.notices(id).await?.into_iter().map(notice_line).collect(),
         lookups: state.app.store.order_lookups(id).await?.into_iter().map(lookup_line).collect(),
     };

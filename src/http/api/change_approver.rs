@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::body::read_object;
 use super::fields::Fields;
 use super::place_order::{choice, names, not_asked, under};
-use super::{Client, Request, json_answer, order_of, resend};
+use super::{Client, Request, ended, json_answer, order_of, resend};
 use crate::app::App;
 use crate::app::change_approver::{ChangeError, change_approver, open_names};
 use crate::dcv::field::FieldError;
@@ -45,7 +45,10 @@ pub(in crate::http) async fn post(
     // Which names it is: the order's open ones, unless the caller says.
     let texts: Vec<String> = wanted.iter().map(ToString::to_string).collect();
     let open = if fields.errors.is_empty() {
-        open_names(&record, &texts).map_err(|error| refused(&state.app, error, &texts))?
+        match open_names(&record, &texts) {
+            Ok(open) => open,
+            Err(error) => return Err(ended(&state, &record, refused(&state.app, error, &texts)).await),
+        }
     } else {
         texts
     };

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::body::read_object;
 use super::fields::Fields;
-use super::{Client, Request, json_answer, order_id, order_of};
+use super::{Client, Request, ended, json_answer, order_id, order_of};
 use crate::app::extend::{ExtendError, extend};
 use crate::dcv::field::FieldError;
 use crate::dcv::profile::WINDOW_MAX_DAYS;
@@ -38,19 +38,21 @@ pub(in crate::http) async fn post(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let object = read_object(&headers, body)?;
-    order_of(&state, &id, &client).await?;
+    let record = order_of(&state, &id, &client).await?;
     let mut fields = Fields::new("", &object);
     let days = fields.required_integer("days", 1..=WINDOW_MAX_DAYS - 1);
     let reason = fields.required_line("reason", REASON_MAX_CHARS);
     let errors = fields.finish();
     let (Some(days), true) = (days, errors.is_empty()) else { return Err(Problem::invalid(errors)) };
     let cause = request.cause(&client, 202);
-    extend(&state.app, order_id(&id)?, days, reason.as_deref(), &cause).await.map_err(|error| match error {
-        ExtendError::Missing => Problem::new(Code::NotFound),
-        ExtendError::Ended => Problem::new(Code::LinkEnded).detail(error.to_string()),
-        ExtendError::TooFar(far) => Problem::invalid(vec![FieldError::new("/days", "past-30-days", far.to_string())])
-            .member("latest", serde_json::json!(far.0)),
-        ExtendError::Store(error) => error.into(),
-    })?;
+    if let Err(error) = extend(&state.app, order_id(&id)?, days, reason.as_deref(), &cause).await {
+        return Err(match error {
+            ExtendError::Missing => Problem::new(Code::NotFound),
+            ExtendError::Ended => ended(&state, &record, Problem::new(Code::LinkEnded).detail(error.to_string())).await,
+            ExtendError::TooFar(far) => Problem::invalid(vec![FieldError::new("/days", "past-30-days", far.to_string())])
+                .member("latest", serde_json::json!(far.0)),
+            ExtendError::Store(error) => error.into(),
+        });
+    }
     Ok((StatusCode::ACCEPTED, json_answer(order_of(&state, &id, &client).await?.view()?)).into_response())
 }

@@ -34,6 +34,8 @@ use super::{Code, HttpState, Problem};
 use crate::app::show_order::{OrderRecord, show_order};
 use crate::dcv::client::ApiScope;
 use crate::dcv::id::OrderId;
+use crate::dcv::order::ValidationState;
+use crate::dcv::profile::OnExpiry;
 
 /// Lets only known ordering systems through, to what each may do and as fast as it may. The token is compared by its hash.
 pub(super) async fn authenticate(State(state): State<HttpState>, mut request: HttpRequest, next: Next) -> Response {
@@ -70,6 +72,16 @@ fn needed(method: &Method, path: &str) -> ApiScope {
         (true, _) => ApiScope::EventsRead,
         (false, true) => ApiScope::OrdersWrite,
         (false, false) => ApiScope::OrdersRead,
+    }
+}
+
+/// A refusal for what has ended; where nobody answered in time and the profile wants a new application, that one.
+async fn ended(state: &HttpState, record: &OrderRecord, problem: Problem) -> Problem {
+    let expired = record.validations.iter().any(|one| one.state == ValidationState::Expired.as_str());
+    match state.app.profile_of(&record.order).await {
+        Err(error) => error.into(),
+        Ok(profile) if expired && profile.profile.window.on_expiry == OnExpiry::Reapply => Problem::new(Code::MustReapply),
+        Ok(_) => problem,
     }
 }
 

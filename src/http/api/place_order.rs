@@ -21,7 +21,7 @@ use crate::dcv::field::FieldError;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Locale, MAILS_MAX, NAMES_MAX, OrderKind, Wanted};
-use crate::dcv::profile::Profile;
+use crate::dcv::profile::{Compliance, Profile};
 use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
@@ -83,6 +83,12 @@ fn parse(app: &App, client: &Client, request: &Request, object: &Map<String, Val
     if profile.is_none() {
         fields.error("profile", "unknown-profile", "there is no such profile");
     }
+    if let Some(closed) =
+        profile.as_ref().filter(|one| one.profile.compliance == Compliance::Enforce && !one.profile.is_in_force(app.now()))
+    {
+        let detail = format!("`{}` takes no orders on this day (valid_from, valid_until)", closed.profile.id);
+        fields.error("profile", "profile-not-in-force", detail);
+    }
     let lists = app.lists();
     let names = names(&lists, &mut fields);
     let mut choice = choice(&lists, &mut fields, &names);
@@ -90,7 +96,10 @@ fn parse(app: &App, client: &Client, request: &Request, object: &Map<String, Val
         choice = under(&profile.profile, choice, &mut fields);
     }
     let locale = fields.word("locale", Locale::from_text, "ja, en").unwrap_or(Locale::Ja);
-    let facts = facts(&mut fields);
+    let mut facts = facts(&mut fields);
+    if let (None, Some(profile)) = (&facts.product, &profile) {
+        facts.product = Some(profile.profile.product.clone()).filter(|product| !product.is_empty());
+    }
     let errors = fields.finish();
     match (order_ref, profile, errors.is_empty()) {
         (Some(order_ref), Some(profile), true) => {

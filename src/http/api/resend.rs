@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::body::read_object;
 use super::fields::Fields;
-use super::{Client, Request, json_answer, order_id, order_of};
+use super::{Client, Request, ended, json_answer, order_id, order_of};
 use crate::app::App;
 use crate::app::resend::{ResendError, resend};
 use crate::dcv::id::MailId;
@@ -53,8 +53,12 @@ pub(in crate::http) async fn post(
     let (Some(mail), true) = (mail, errors.is_empty()) else { return Err(Problem::invalid(errors)) };
     let id = order_id(&text)?;
     // Another client's order is no order.
-    order_of(&state, &text, &client).await?;
-    resend(&state.app, id, mail, &request.cause(&client, 202)).await.map_err(|error| refused(&state.app, error))?;
+    let record = order_of(&state, &text, &client).await?;
+    if let Err(error) = resend(&state.app, id, mail, &request.cause(&client, 202)).await {
+        let over = matches!(error, ResendError::Refused(ResendRefusal::Ended));
+        let problem = refused(&state.app, error);
+        return Err(if over { ended(&state, &record, problem).await } else { problem });
+    }
     let record = order_of(&state, &text, &client).await?;
     Ok((StatusCode::ACCEPTED, json_answer(record.view()?)).into_response())
 }

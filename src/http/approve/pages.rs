@@ -11,7 +11,7 @@ use crate::dcv::decision::{Refusal, Scope};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::order::ValidationState;
-use crate::dcv::profile::{Asked, Confirm};
+use crate::dcv::profile::{Asked, Confirm, OnExpiry};
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, Problem};
 use crate::render::{
@@ -277,10 +277,16 @@ pub(super) fn closed(
             ["お手続き期限を過ぎています", "The deadline has passed"],
             vec![
                 [format!("期限: {}", opened.facts.deadline_ja), format!("Deadline: {}", opened.facts.deadline_en)],
-                pair(
-                    "証明書が必要な場合は、申請組織に、あらためてお申し込みいただくようお伝えください。",
-                    "If the certificate is still wanted, ask the applicant to apply again.",
-                ),
+                match opened.profile.profile.window.on_expiry {
+                    OnExpiry::Reapply => pair(
+                        "証明書が必要な場合は、申請組織に、あらためてお申し込みいただくようお伝えください。",
+                        "If the certificate is still wanted, ask the applicant to apply again.",
+                    ),
+                    OnExpiry::Reissue => pair(
+                        "証明書が必要な場合は、窓口へ、あらためて確認メールをお送りするようご依頼ください。",
+                        "If the certificate is still wanted, ask us to send a new e-mail.",
+                    ),
+                },
             ],
         ),
         Refusal::Superseded => (
