@@ -1,6 +1,6 @@
 //! Asks for names: works out who may approve them and whom the ordering system chose, and writes the mails.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use crate::dcv::id::{EffectId, LookupId, MailId};
 use crate::dcv::link::{self, RandomValue};
 use crate::dcv::name::{CertificateName, Fqdn};
 use crate::dcv::order::{self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderKind, PlannedMail};
-use crate::dcv::profile::{Confirm, Page, SubjectFields, Versioned};
+use crate::dcv::profile::{Confirm, Profile, RejectButton, SubjectFields, Versioned};
 use crate::dcv::resend::next_reminder;
 use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
@@ -58,13 +58,20 @@ pub(super) struct Chosen {
     pub(super) lookups: Vec<LookupId>,
     /// How the sources fared that yielded nobody for a name that awaits an approver.
     pub(super) missing: Vec<SourceReport>,
+    /// Who may be chosen for the names whose choice comes later, by the names' places.
+    pub(super) allowed: BTreeMap<usize, Vec<String>>,
 }
 
 /// Works out whom to ask, from constructed addresses alone where that is enough: they take no network and never wait.
 /// Names that are `settled` already, by their place, are asked of nobody.
 pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>) -> Result<Chosen, AskError> {
     if settled.len() == new.names.len() {
-        return Ok(Chosen { assignment: Assignment::default(), lookups: Vec::new(), missing: Vec::new() });
+        return Ok(Chosen {
+            assignment: Assignment::default(),
+            lookups: Vec::new(),
+            missing: Vec::new(),
+            allowed: BTreeMap::new(),
+        });
     }
     let profile = &new.profile.profile;
     let names: Vec<&Fqdn> = new.names.iter().map(CertificateName::fqdn).collect();
@@ -75,7 +82,7 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
     if !new.choice.asks_whoever_is_found() {
         match order::assign(&quick, &new.choice, settled) {
             Ok(assignment) if assignment.awaiting.is_empty() => {
-                return Ok(Chosen { assignment, lookups: Vec::new(), missing: Vec::new() });
+                return Ok(Chosen { assignment, lookups: Vec::new(), missing: Vec::new(), allowed: BTreeMap::new() });
             }
             Err(errors) if new.choice == Choice::Unsaid => return Err(AskError::Choice(errors)),
             _ => {}
@@ -87,7 +94,14 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
     let awaiting = assignment.awaiting.iter().filter_map(|at| full.get(*at));
     let fruitless = |report: &&SourceReport| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed);
     let missing = awaiting.flat_map(|listing| listing.sources.iter().filter(fruitless)).cloned().collect();
-    Ok(Chosen { assignment, lookups: gathered.iter().map(|lookup| lookup.id).collect(), missing })
+    let mut allowed = BTreeMap::new();
+    for at in assignment.awaiting.iter().filter(|_| new.choice == Choice::Later) {
+        let addresses = full.get(*at).map(order::allowed).unwrap_or_default();
+        if !addresses.is_empty() {
+            allowed.insert(*at, addresses);
+        }
+    }
+    Ok(Chosen { assignment, lookups: gathered.iter().map(|lookup| lookup.id).collect(), missing, allowed })
 }
 
 /// The mails of a question, with the bytes of each and which names it asks for.
@@ -210,7 +224,7 @@ fn write_mail(
         url: &url,
         enter_url: format!("{}/enter", app.settings.public_base),
         about_url: format!("{}/about-mail", app.settings.public_base),
-        labels: labels(&profile.page),
+        labels: labels(profile),
         code: if profile.page.confirm == Confirm::Code {
             spaced(&link::confirmation_code(&app.keys, &random))
         } else {
@@ -239,13 +253,23 @@ fn write_mail(
 }
 
 /// What the page's buttons say under a profile.
-fn labels(page: &Page) -> Labels<'_> {
+fn labels(rules: &Profile) -> Labels<'_> {
+    let page = &rules.page;
     let standard = Labels::default();
     Labels {
         approve_ja: if page.approve_label_ja.is_empty() { standard.approve_ja } else { &page.approve_label_ja },
         approve_en: if page.approve_label_en.is_empty() { standard.approve_en } else { &page.approve_label_en },
-        reject_ja: if page.reject_label_ja.is_empty() { standard.reject_ja } else { &page.reject_label_ja },
-        reject_en: if page.reject_label_en.is_empty() { standard.reject_en } else { &page.reject_label_en },
+        // Where the page does not offer to refuse, the mail points to what it offers instead.
+        reject_ja: match rules.decision.reject {
+            RejectButton::Hidden => "心当たりがない",
+            RejectButton::Record if page.reject_label_ja.is_empty() => standard.reject_ja,
+            RejectButton::Record => &page.reject_label_ja,
+        },
+        reject_en: match rules.decision.reject {
+            RejectButton::Hidden => "I don't recognise this",
+            RejectButton::Record if page.reject_label_en.is_empty() => standard.reject_en,
+            RejectButton::Record => &page.reject_label_en,
+        },
     }
 }
 

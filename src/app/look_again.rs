@@ -68,8 +68,7 @@ async fn look_again(app: &App, id: OrderId) -> Result<(), StoreError> {
     let mut allowed = Vec::new();
     if record.order.asks_all == 1 {
         // As the order asked: everybody, or everybody of the role.
-        let choice =
-            Choice::Unsaid.under(&profile.addresses).ok().filter(|choice| *choice != Choice::Unsaid).unwrap_or(Choice::All);
+        let choice = Choice::Unsaid.under(&profile.addresses).ok().filter(Choice::asks_whoever_is_found).unwrap_or(Choice::All);
         let found = order::assign(&listings, &choice, &BTreeSet::new()).unwrap_or_default();
         let names: BTreeSet<usize> = found.mails.iter().flat_map(|mail| mail.names.iter().copied()).collect();
         let names: Vec<_> = names.iter().filter_map(|at| parsed.get(*at).cloned()).collect();

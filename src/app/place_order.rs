@@ -82,9 +82,9 @@ async fn place(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceError> {
     // What waits for a person rests on nothing.
     let reused = if held.is_some() { BTreeMap::new() } else { reuse::find(app, &new, app.now()).await? };
     let settled = reused.keys().copied().collect();
-    let Chosen { assignment, lookups, missing } = choose(app, &new.question, &settled).await?;
+    let Chosen { assignment, lookups, missing, allowed } = choose(app, &new.question, &settled).await?;
     let now = app.now();
-    let draft = draft(app, &new, held, &assignment, &missing, &reused, now)?;
+    let draft = draft(app, &new, held, &assignment, (&missing, &allowed), &reused, now)?;
     let record = draft.record.clone();
     let complete = settled.len() == new.question.names.len();
     let (concurrency, request) = (new.question.profile.profile.concurrency, new.request.clone());
@@ -206,7 +206,7 @@ fn draft(
     new: &NewOrder,
     held: Option<String>,
     assignment: &Assignment,
-    missing: &[SourceReport],
+    (missing, allowed): (&[SourceReport], &BTreeMap<usize, Vec<String>>),
     reused: &BTreeMap<usize, LiveRow>,
     now: Timestamp,
 ) -> Result<Draft, PlaceError> {
@@ -257,7 +257,8 @@ fn draft(
                 disputed_at: None,
                 reused_from: None,
                 reused_id: None,
-                look_again_at: awaiting.then(|| look_again::first(now).unix_micros()),
+                // Where somebody may be chosen it is the ordering system's turn.
+                look_again_at: (awaiting && !allowed.contains_key(&at)).then(|| look_again::first(now).unix_micros()),
                 looks: 0,
             };
             match reused.get(&at) {
@@ -285,7 +286,11 @@ fn draft(
         let ends = now.plus_days(profile.window.selection_days);
         let fqdns: Vec<_> =
             assignment.awaiting.iter().filter_map(|at| new.question.names.get(*at)).map(CertificateName::fqdn).collect();
-        events.push(look_again::needed(&waiting, &fqdns, profile, missing, &[], ends, now));
+        let allowed: Vec<(String, Vec<String>)> = allowed
+            .iter()
+            .filter_map(|(at, addresses)| Some((record.validations.get(*at)?.name.clone(), addresses.clone())))
+            .collect();
+        events.push(look_again::needed(&waiting, &fqdns, profile, missing, &allowed, ends, now));
     }
     Ok(Draft { record, written, events })
 }

@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(of("window.days"), ("30".to_owned(), Some("own.toml".to_owned())));
         assert_eq!(of("valid_until"), ("\"2025-07-06\"".to_owned(), Some("own.toml".to_owned())));
         assert_eq!(of("page.confirm").1, Some("standard.toml".to_owned()));
-        assert_eq!(of("window.on_expiry"), ("\"reissue\"".to_owned(), None));
+        assert_eq!(of("page.reject_label_ja"), ("\"\"".to_owned(), None));
     }
 
     #[test]

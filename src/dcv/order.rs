@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::contact::{Approver, Listing, Source, SourceStatus};
 use super::email::EmailAddress;
-use super::profile::{Addresses, Dispatch, SelectedBy};
+use super::profile::{Addresses, Dispatch, SelectedAt, SelectedBy};
 
 /// Most names in one order.
 pub const NAMES_MAX: usize = 250;
@@ -172,6 +172,8 @@ pub enum Choice {
     These(Vec<Wanted>),
     /// Every registration contact whose role counts.
     AllOfRole,
+    /// Nobody yet: the choice comes later.
+    Later,
 }
 
 /// The profile's service chooses the approvers itself.
@@ -186,12 +188,13 @@ impl Choice {
     /// [`NotSelectable`] where it names somebody and may not.
     pub fn under(self, addresses: &Addresses) -> Result<Self, NotSelectable> {
         match (addresses.selected_by, self) {
+            (SelectedBy::Applicant, Self::Unsaid) if addresses.selected_at == SelectedAt::ApplicationData => Ok(Self::Later),
             (SelectedBy::Applicant, choice) => Ok(choice),
             (SelectedBy::System, Self::Unsaid | Self::AllOfRole) => Ok(match addresses.dispatch {
                 Dispatch::AllOfRole => Self::AllOfRole,
                 Dispatch::Chosen | Dispatch::AllCandidates => Self::All,
             }),
-            (SelectedBy::System, Self::All | Self::These(_)) => Err(NotSelectable),
+            (SelectedBy::System, Self::All | Self::These(_) | Self::Later) => Err(NotSelectable),
         }
     }
 
@@ -278,7 +281,7 @@ pub fn assign(listings: &[Listing], choice: &Choice, settled: &BTreeSet<usize>) 
     let mut assignment = Assignment::default();
     let mut errors = Vec::new();
     match choice {
-        Choice::Unsaid => {}
+        Choice::Unsaid | Choice::Later => {}
         Choice::All | Choice::AllOfRole => {
             for (at, listing) in listings.iter().enumerate() {
                 let counts = |approver: &&Approver| approver.usable && (*choice == Choice::All || approver.role.is_some());
@@ -304,7 +307,7 @@ pub fn assign(listings: &[Listing], choice: &Choice, settled: &BTreeSet<usize>) 
         }
         let allowed = allowed(listing);
         // Where the service chooses by role and nobody has one, it is the operators' affair.
-        if allowed.is_empty() || *choice == Choice::AllOfRole {
+        if allowed.is_empty() || matches!(choice, Choice::AllOfRole | Choice::Later) {
             assignment.awaiting.push(at);
         } else if errors.iter().all(|error| matches!(error, ChoiceError::NoApprover { .. })) {
             errors.push(ChoiceError::NoApprover { name: at, allowed });

@@ -129,6 +129,7 @@ impl Renderer {
                 scope_hint: "",
                 approve_label: "",
                 reject_label: "",
+                offers: vec!["reject", "report"],
                 only_scope: String::new(),
                 entered: &Entered::default(),
                 errors: vec![FormErrorView { field: "signer".to_owned(), text: "" }],

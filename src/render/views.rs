@@ -313,6 +313,8 @@ pub struct ApproveForm<'a> {
     pub scope_hint: &'a str,
     pub approve_label: &'a str,
     pub reject_label: &'a str,
+    /// The buttons besides approving: `reject`, `report`.
+    pub offers: Vec<&'static str>,
     pub only_scope: String,
     pub entered: &'a Entered,
     pub errors: Vec<FormErrorView>,

@@ -12,6 +12,10 @@ const SHIPPED: &[(&str, &str)] = &[
     ("public-tls", include_str!("../../config/profiles/public-tls.toml")),
     ("iij-cybertrust", include_str!("../../config/profiles/iij-cybertrust.toml")),
     ("host-cybertrust", include_str!("../../config/profiles/host-cybertrust.toml")),
+    ("eins-secom", include_str!("../../config/profiles/eins-secom.toml")),
+    ("iij-digicert", include_str!("../../config/profiles/iij-digicert.toml")),
+    ("host-digicert", include_str!("../../config/profiles/host-digicert.toml")),
+    ("host-geotrust", include_str!("../../config/profiles/host-geotrust.toml")),
     ("host-bizcert", include_str!("../../config/profiles/host-bizcert.toml")),
     (
         "reapply",
@@ -165,4 +169,72 @@ async fn profiles_are_listed_shown_and_linted_and_nobody_is_impersonated() {
     std::fs::write(profiles.join("bad.toml"), "extends = \"standard\"\naddresses.local_parts = [\"webmasuter\"]\n").unwrap();
     let (done, linted, _) = run(&["profile", "lint"], us);
     assert!(!done && linted.contains("bad.toml: error: addresses.local_parts"), "{linted}");
+}
+
+#[tokio::test]
+async fn one_button_approves_and_the_other_reports() {
+    let app = TestApp::with_profiles(SHIPPED).await;
+    let order = app.place(&body("host-geotrust", "www.example.co.jp", &json!(["postmaster@example.co.jp"]))).await;
+    assert_eq!(order["expires_at"], "2026-12-22T00:00:00Z", "thirty days");
+    app.run_jobs().await;
+    let mail = app.last_mail();
+    assert!(
+        mail.subject().starts_with("[Domain Approval] ドメイン名の利用権確認のお願い") && !mail.text().contains("承認しない」")
+    );
+    let link = mail.link().unwrap();
+    let (_, page) = app.page(&link).await;
+    assert!(
+        page.contains("value=\"approve\"") && page.contains("value=\"report\"") && !page.contains("value=\"reject\""),
+        "{page}"
+    );
+    let nonce = app.nonce(&link).await;
+    assert_eq!(
+        app.send_form(&link, &[("decision", "reject"), ("nonce", &nonce)]).await.0,
+        422,
+        "what is not offered is not taken"
+    );
+    assert_eq!(app.send_form(&link, &[("decision", "report"), ("nonce", &nonce)]).await.0, 303);
+    assert_eq!(app.order(&order).await["validations"][0]["answer"], "report");
+}
+
+#[tokio::test]
+async fn the_choice_may_come_with_the_applications_data() {
+    let app = TestApp::with_profiles(SHIPPED).await;
+    let order = app.place(&body("iij-digicert", "www.example.co.jp", &Value::Null)).await;
+    assert_eq!((&order["validations"][0]["state"], order["mails"].as_array().unwrap().len()), (&json!("awaiting_approver"), 0));
+    app.run_jobs().await;
+    let needed = app.hooks.taken("approver.needed").pop().unwrap();
+    let allowed = needed.body["data"]["allowed"]["www.example.co.jp"].as_array().unwrap().clone();
+    assert!(needed.body["data"]["reason"] == "found" && allowed.contains(&json!("admin@example.co.jp")), "{allowed:?}");
+    let path = format!("/v1/orders/{}/approvers", order["id"].as_str().unwrap());
+    assert_eq!(app.post(&path, &json!({})).await.0, 422, "nobody is named");
+    assert_eq!(app.post(&path, &json!({"approvers": ["admin@example.co.jp"]})).await.0, 202);
+    app.run_jobs().await;
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    assert_eq!(app.order(&order).await["state"], "completed");
+}
+
+#[tokio::test]
+async fn the_five_addresses_are_offered_at_the_base_domain_and_a_slip_is_pointed_out() {
+    let app = TestApp::with_profiles(SHIPPED).await;
+    let offered = app.get("/v1/approvers?name=www.intec-test.co.jp&profile=eins-secom").await.1;
+    let of = |source: &str| -> Vec<String> {
+        let all = offered["approvers"].as_array().unwrap().iter().filter(|one| one["source"] == source);
+        all.map(|one| one["email"].as_str().unwrap().to_owned()).collect()
+    };
+    let five =
+        ["admin", "administrator", "webmaster", "hostmaster", "postmaster"].map(|local| format!("{local}@intec-test.co.jp"));
+    assert_eq!(of("constructed"), five);
+    for (wrong, hint) in [("webmasuter@intec-test.co.jp", "webmaster"), ("info@intec-test.co.jp", "none of the five")] {
+        let order = json!({"order_ref": "A-1", "profile": "public-tls", "names": ["www.intec-test.co.jp"], "approvers": [wrong]});
+        let (status, refused) = app.post("/v1/orders", &order).await;
+        assert_eq!((status, refused["code"].as_str()), (422, Some("approver-not-allowed")));
+        assert!(refused["detail"].as_str().unwrap().contains(hint), "{refused}");
+    }
+    let order = app.place(&body("eins-secom", "www.intec-test.co.jp", &json!(["postmaster@intec-test.co.jp"]))).await;
+    app.run_jobs().await;
+    assert!(app.last_mail().text().contains("お申し込みの窓口: EINS/PKI"));
+    let path = format!("/v1/orders/{}/cancel", order["id"].as_str().unwrap());
+    assert_eq!(app.post(&path, &json!({"reason": "x", "by": "provider"})).await.1["code"], "not-allowed");
+    assert_eq!(app.post(&path, &json!({"reason": "x", "by": "applicant"})).await.0, 200);
 }

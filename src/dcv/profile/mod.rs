@@ -3,9 +3,11 @@
 //! A profile is read from `<profile_dir>/<id>.toml`; combinations that make no sense do not deserialize or are refused by
 //! [`Profile::lint`]. An order freezes the profile's content hash, so that a later edit does not reach back.
 
+mod addresses;
 mod advice;
 mod mail_rules;
 mod order_rules;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::Date;
 
+pub use self::addresses::{Addresses, AdnChoice, Dispatch, RoleMap, SelectedAt, SelectedBy};
 pub use self::advice::{Advice, advice};
 pub use self::mail_rules::{MailRules, SubjectFields};
 pub use self::order_rules::{CancelField, CancelParty, CancelRules, Concurrency, Reuse, ReuseMode};
-use super::contact::constructed::LocalPart;
-use super::contact::{Role, Source};
+pub use self::window::{OnExpiry, Rounding, Window};
+use super::contact::Source;
 use super::decision::Scope;
-use super::name::DomainClass;
 use super::timestamp::Timestamp;
 
 /// Longest window in days, from the Random Value's creation. Spec: BR v2.2.6 §3.2.2.4.4, .13, .14 ("no more than 30 days").
@@ -57,150 +59,6 @@ pub enum Corroboration {
     None,
     /// The certificate authority's own perspectives, before issuance.
     External,
-}
-
-/// At which of a name's ADNs addresses are offered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdnChoice {
-    /// Every name from the FQDN down to the Base Domain Name.
-    Ancestors,
-    /// The FQDN and the Base Domain Name.
-    Both,
-    /// The FQDN alone.
-    Fqdn,
-    /// The Base Domain Name alone.
-    Registrable,
-}
-
-/// Which registration contacts count, by the class of name.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct RoleMap {
-    /// 属性型
-    pub jp_organizational: Vec<Role>,
-    /// 地域型
-    pub jp_geographic: Vec<Role>,
-    /// 都道府県型
-    pub jp_prefecture: Vec<Role>,
-    /// 汎用
-    pub jp_general: Vec<Role>,
-    /// Generic top-level domains
-    pub gtld: Vec<Role>,
-    /// Country codes other than `jp`
-    pub cctld: Vec<Role>,
-}
-
-impl RoleMap {
-    /// The roles that count for a class.
-    #[must_use]
-    pub fn of(&self, class: DomainClass) -> &[Role] {
-        match class {
-            DomainClass::JpOrganizational => &self.jp_organizational,
-            DomainClass::JpGeographic => &self.jp_geographic,
-            DomainClass::JpPrefecture => &self.jp_prefecture,
-            DomainClass::JpGeneral => &self.jp_general,
-            DomainClass::Gtld => &self.gtld,
-            DomainClass::Cctld => &self.cctld,
-        }
-    }
-}
-
-/// Who chooses the approvers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SelectedBy {
-    /// Whoever applies, by way of the ordering system.
-    #[default]
-    Applicant,
-    /// This service, as `addresses.dispatch` says; an order that names approvers is refused.
-    System,
-}
-
-/// Who is asked where nobody chooses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dispatch {
-    /// Whoever is chosen.
-    #[default]
-    Chosen,
-    /// Every registration contact whose role counts.
-    AllOfRole,
-    /// Everybody who may approve.
-    AllCandidates,
-}
-
-/// Whose addresses may be asked.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Addresses {
-    /// The sources, those offered first in front.
-    pub sources: Vec<Source>,
-    /// Which of the five constructed local parts are offered.
-    pub local_parts: Vec<LocalPart>,
-    /// At which ADNs.
-    pub adn: AdnChoice,
-    /// Which registration contacts count.
-    pub whois_roles: RoleMap,
-    /// How long a stored look-up serves listings, and how old a WHOIS or RDAP address may be when it is mailed.
-    #[serde(with = "span")]
-    pub candidate_ttl: Duration,
-    /// Who chooses among them.
-    #[serde(default)]
-    pub selected_by: SelectedBy,
-    /// Who is asked where nobody chooses.
-    #[serde(default)]
-    pub dispatch: Dispatch,
-}
-
-/// How long things stay open.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Window {
-    /// Days of 86,400 s from the Random Value's creation to the deadline, 1 to 30.
-    pub days: u32,
-    /// Where within its day the deadline lies.
-    #[serde(default)]
-    pub rounding: Rounding,
-    /// What follows when nobody answered in time.
-    #[serde(default)]
-    pub on_expiry: OnExpiry,
-    /// Days for choosing an approver while an order awaits one, 1 to 365.
-    pub selection_days: u32,
-}
-
-impl Window {
-    /// The deadline of a link made at `created`. Spec: BR v2.2.6 §3.2.2.4.4 (no more than 30 days).
-    #[must_use]
-    pub fn ends(&self, created: Timestamp) -> Timestamp {
-        let plain = created.plus_days(self.days);
-        match self.rounding {
-            Rounding::None => plain,
-            Rounding::EndOfDayJst => plain.end_of_day_jst().min(created.plus_days(WINDOW_MAX_DAYS)),
-        }
-    }
-}
-
-/// Where within its day a deadline lies.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rounding {
-    /// As many seconds after the beginning as the days have.
-    #[default]
-    None,
-    /// At the day's end in Japan, never past 30 days.
-    EndOfDayJst,
-}
-
-/// What follows when nobody answered in time. The link is over either way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnExpiry {
-    /// Whoever handles the request asks anew: a new order that follows this one.
-    #[default]
-    Reissue,
-    /// The applicant must apply again.
-    Reapply,
 }
 
 /// A check that others make, noted beside the order.
@@ -308,6 +166,17 @@ pub enum DecisionPolicy {
     RejectVetoes,
 }
 
+/// Whether the page offers to refuse.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectButton {
+    /// It does; a refusal ends the names it was asked for.
+    #[default]
+    Record,
+    /// It does not: whoever does not approve says that they do not recognise the request, or leaves it.
+    Hidden,
+}
+
 /// How answers become decisions.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -317,11 +186,20 @@ pub struct DecisionRules {
     /// How long an approval waits for a refusal.
     #[serde(with = "span")]
     pub veto_for: Duration,
+    /// Whether the page offers to refuse.
+    pub reject: RejectButton,
+    /// Whether the page offers to say that the request is not recognised.
+    pub report: bool,
 }
 
 impl Default for DecisionRules {
     fn default() -> Self {
-        Self { policy: DecisionPolicy::FirstWins, veto_for: Duration::from_secs(super::timestamp::DAY_SECS) }
+        Self {
+            policy: DecisionPolicy::FirstWins,
+            veto_for: Duration::from_secs(super::timestamp::DAY_SECS),
+            reject: RejectButton::Record,
+            report: true,
+        }
     }
 }
 
@@ -603,6 +481,9 @@ impl Profile {
         }
         if !(1..=365).contains(&self.window.selection_days) {
             return err("window.selection_days", "must be 1 to 365");
+        }
+        if self.decision.reject == RejectButton::Hidden && !self.decision.report {
+            return err("decision.report", "the page must offer something besides approving");
         }
         if let (Some(from), Some(until)) = (self.valid_from, self.valid_until)
             && until < from

@@ -55,7 +55,7 @@ pub(in crate::http) async fn post(
     let asked: Vec<CertificateName> = open.iter().filter_map(|name| CertificateName::parse(name, &lists.suffixes).ok()).collect();
     let profile = state.app.profile_of(&record.order).await?;
     let choice = under(&profile.profile, choice(&lists, &mut fields, &asked), &mut fields);
-    if choice == Choice::Unsaid && fields.errors.is_empty() {
+    if matches!(choice, Choice::Unsaid | Choice::Later) && fields.errors.is_empty() {
         fields.error("approvers", "missing-field", "name at least one approver, or \"all\"");
     }
     let errors = fields.finish();

@@ -13,7 +13,7 @@ use crate::app::answer::answer;
 use crate::app::open_link::{Opened, open_link};
 use crate::dcv::decision::{Answer, REASON_MAX_CHARS, Refusal, Scope};
 use crate::dcv::field::{FieldError, is_one_line};
-use crate::dcv::profile::Confirm;
+use crate::dcv::profile::{Confirm, RejectButton};
 use crate::http::HttpState;
 use crate::http::caller::Peer;
 use crate::render::Entered;
@@ -90,8 +90,10 @@ async fn answered(
             let confirmed = opened.confirmed(&state.app, &entered.code);
             Answer::Approve { scope, signer: entered.signer.clone(), authority: entered.authority, confirmed }
         }
-        "reject" => Answer::Reject { reason: entered.reason.clone() },
-        "report" => Answer::Report { reason: entered.reason.clone() },
+        "reject" if opened.profile.profile.decision.reject == RejectButton::Record => {
+            Answer::Reject { reason: entered.reason.clone() }
+        }
+        "report" if opened.profile.profile.decision.report => Answer::Report { reason: entered.reason.clone() },
         _ => return Ok(form_error(&[FieldError::new("decision", "missing", "press one of the buttons")])),
     };
     let caller = peer.as_evidence(state.readers.read_many(peer));

@@ -11,7 +11,7 @@ use crate::dcv::decision::{Refusal, Scope};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::order::ValidationState;
-use crate::dcv::profile::{Asked, Confirm, OnExpiry};
+use crate::dcv::profile::{Asked, Confirm, OnExpiry, RejectButton};
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, Problem};
 use crate::render::{
@@ -215,6 +215,13 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
         scope_hint: if lang == "ja" { &page.scope_hint_ja } else { "" },
         approve_label: if lang == "ja" { &page.approve_label_ja } else { &page.approve_label_en },
         reject_label: if lang == "ja" { &page.reject_label_ja } else { &page.reject_label_en },
+        offers: [
+            ("reject", opened.profile.profile.decision.reject == RejectButton::Record),
+            ("report", opened.profile.profile.decision.report),
+        ]
+        .into_iter()
+        .filter_map(|(button, offered)| offered.then_some(button))
+        .collect(),
         only_scope,
         entered: &entered,
         errors: errors

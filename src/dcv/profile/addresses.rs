@@ -1,0 +1,118 @@
+//! Whose addresses may be asked, and who chooses among them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::span;
+use crate::dcv::contact::constructed::LocalPart;
+use crate::dcv::contact::{Role, Source};
+use crate::dcv::name::DomainClass;
+
+/// At which of a name's ADNs addresses are offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdnChoice {
+    /// Every name from the FQDN down to the Base Domain Name.
+    Ancestors,
+    /// The FQDN and the Base Domain Name.
+    Both,
+    /// The FQDN alone.
+    Fqdn,
+    /// The Base Domain Name alone.
+    Registrable,
+}
+
+/// Which registration contacts count, by the class of name.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RoleMap {
+    /// 属性型
+    pub jp_organizational: Vec<Role>,
+    /// 地域型
+    pub jp_geographic: Vec<Role>,
+    /// 都道府県型
+    pub jp_prefecture: Vec<Role>,
+    /// 汎用
+    pub jp_general: Vec<Role>,
+    /// Generic top-level domains
+    pub gtld: Vec<Role>,
+    /// Country codes other than `jp`
+    pub cctld: Vec<Role>,
+}
+
+impl RoleMap {
+    /// The roles that count for a class.
+    #[must_use]
+    pub fn of(&self, class: DomainClass) -> &[Role] {
+        match class {
+            DomainClass::JpOrganizational => &self.jp_organizational,
+            DomainClass::JpGeographic => &self.jp_geographic,
+            DomainClass::JpPrefecture => &self.jp_prefecture,
+            DomainClass::JpGeneral => &self.jp_general,
+            DomainClass::Gtld => &self.gtld,
+            DomainClass::Cctld => &self.cctld,
+        }
+    }
+}
+
+/// Who chooses the approvers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SelectedBy {
+    /// Whoever applies, by way of the ordering system.
+    #[default]
+    Applicant,
+    /// This service, as `addresses.dispatch` says; an order that names approvers is refused.
+    System,
+}
+
+/// When whoever applies chooses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelectedAt {
+    /// With the order.
+    #[default]
+    Application,
+    /// With the order or after it: an order that names nobody waits for the choice.
+    ApplicationData,
+}
+
+/// Who is asked where nobody chooses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dispatch {
+    /// Whoever is chosen.
+    #[default]
+    Chosen,
+    /// Every registration contact whose role counts.
+    AllOfRole,
+    /// Everybody who may approve.
+    AllCandidates,
+}
+
+/// Whose addresses may be asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addresses {
+    /// The sources, those offered first in front.
+    pub sources: Vec<Source>,
+    /// Which of the five constructed local parts are offered.
+    pub local_parts: Vec<LocalPart>,
+    /// At which ADNs.
+    pub adn: AdnChoice,
+    /// Which registration contacts count.
+    pub whois_roles: RoleMap,
+    /// How long a stored look-up serves listings, and how old a WHOIS or RDAP address may be when it is mailed.
+    #[serde(with = "span")]
+    pub candidate_ttl: Duration,
+    /// Who chooses among them.
+    #[serde(default)]
+    pub selected_by: SelectedBy,
+    /// When, where whoever applies does.
+    #[serde(default)]
+    pub selected_at: SelectedAt,
+    /// Who is asked where nobody chooses.
+    #[serde(default)]
+    pub dispatch: Dispatch,
+}
