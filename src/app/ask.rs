@@ -256,20 +256,17 @@ fn write_mail(
 fn labels(rules: &Profile) -> Labels<'_> {
     let page = &rules.page;
     let standard = Labels::default();
+    let hidden = rules.decision.reject == RejectButton::Hidden;
+    let reject_ja = if page.reject_label_ja.is_empty() { standard.reject_ja } else { &page.reject_label_ja };
+    let reject_en = if page.reject_label_en.is_empty() { standard.reject_en } else { &page.reject_label_en };
     Labels {
         approve_ja: if page.approve_label_ja.is_empty() { standard.approve_ja } else { &page.approve_label_ja },
         approve_en: if page.approve_label_en.is_empty() { standard.approve_en } else { &page.approve_label_en },
-        // Where the page does not offer to refuse, the mail points to what it offers instead.
-        reject_ja: match rules.decision.reject {
-            RejectButton::Hidden => "心当たりがない",
-            RejectButton::Record if page.reject_label_ja.is_empty() => standard.reject_ja,
-            RejectButton::Record => &page.reject_label_ja,
-        },
-        reject_en: match rules.decision.reject {
-            RejectButton::Hidden => "I don't recognise this",
-            RejectButton::Record if page.reject_label_en.is_empty() => standard.reject_en,
-            RejectButton::Record => &page.reject_label_en,
-        },
+        // Where the page does not offer one of the two, the mail points to the other.
+        reject_ja: if hidden { standard.report_ja } else { reject_ja },
+        reject_en: if hidden { standard.report_en } else { reject_en },
+        report_ja: if rules.decision.report { standard.report_ja } else { reject_ja },
+        report_en: if rules.decision.report { standard.report_en } else { reject_en },
     }
 }
 

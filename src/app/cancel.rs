@@ -47,7 +47,7 @@ pub async fn cancel(app: &App, id: OrderId, told: Cancellation, cause: &Cause) -
         .write("cancel", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(id).await?.ok_or(CancelError::Missing)?;
-                tx.remember(cause.request.as_ref(), Some(id), now).await?;
+                tx.remember(cause.request.as_ref(), id, now).await?;
                 if order.state != OrderState::Pending.as_str() {
                     let state = OrderState::from_text(&order.state);
                     let state = state.ok_or_else(|| StoreError::inconsistent("orders", "state", &order.id))?;

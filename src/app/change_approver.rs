@@ -117,7 +117,7 @@ pub async fn change_approver(
         .write("change_approver", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(order_id).await?.ok_or(ChangeError::Missing)?;
-                tx.remember(cause.request.as_ref(), Some(order_id), now).await?;
+                tx.remember(cause.request.as_ref(), order_id, now).await?;
                 // The daemon by itself asks for names that still await somebody, and takes nobody's choice away.
                 let by_itself = cause.actor == Cause::SYSTEM;
                 let may_change = |one: &ValidationRow| is_open(one) && !(by_itself && one.state == "pending");

@@ -1,6 +1,8 @@
 //! Takes a dispute: whoever got the receipt of an approval says that it was none of theirs. History stays as it is; the ordering system
 //! is told, so that an authority's clock starts from here.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 
 use super::answer::Caller;
@@ -109,7 +111,8 @@ pub(super) async fn record(
     ids: &mut (dyn FnMut() -> [u8; 10] + Send),
 ) -> Result<(), StoreError> {
     let (by, caller) = by;
-    let mut events = Vec::new();
+    lock_those_that_rest(tx, names).await?;
+    let (mut events, mut resting) = (Vec::new(), Vec::new());
     for one in names {
         tx.set_disputed(&one.id, now).await?;
         let mail = mails.iter().find(|mail| one.mail_id.as_ref() == Some(&mail.id));
@@ -135,9 +138,8 @@ pub(super) async fn record(
             data.insert("marks".to_owned(), json!(["opened-many-links"]));
         }
         events.push(Event::new(EventType::ValidationDisputed, now, "approver", Value::Object(data.clone())));
-        for resting in tx.resting_on(&one.id).await? {
-            tell_who_rests(tx, &resting, data.clone(), by, operators, routes, now, ids).await?;
-        }
+        // Read after the approval is marked: what rests on it from now on was refused.
+        resting.extend(tx.resting_on(&one.id).await?.into_iter().map(|one| (one, data.clone())));
     }
     let Some(adn) =
         mails.iter().find(|mail| names.iter().any(|one| one.mail_id.as_ref() == Some(&mail.id))).map(|mail| &mail.adn)
@@ -146,31 +148,61 @@ pub(super) async fn record(
     };
     let told: Vec<&str> = names.iter().map(|one| one.name.as_str()).collect();
     notify::enqueue(tx, notify::of_dispute(order, operators, &told, adn, by, now)?, now, ids).await?;
-    tx.record_events(order.id()?, &order.order_ref, &events, routes, ids).await
+    tx.record_events(order.id()?, &order.order_ref, &events, routes, ids).await?;
+    tell_those_that_rest(tx, resting, by, operators, routes, now, ids).await
 }
 
-/// Tells an order that rests on a disputed approval: what was issued on it is as doubtful.
-#[expect(clippy::too_many_arguments, reason = "an order's name, what is told of it, and where")]
-async fn tell_who_rests(
+/// Locks the orders that rest on any of some approvals, each after those before it, so that no two transactions wait for each other.
+async fn lock_those_that_rest(tx: &mut Tx<'_>, names: &[&ValidationRow]) -> Result<(), StoreError> {
+    let mut orders = BTreeSet::new();
+    for one in names {
+        orders.extend(tx.resting_on(&one.id).await?.iter().map(order_of).collect::<Result<Vec<_>, _>>()?);
+    }
+    for order in orders {
+        tx.lock(order).await?;
+    }
+    Ok(())
+}
+
+fn order_of(resting: &ValidationRow) -> Result<OrderId, StoreError> {
+    let id = resting.order_id.as_slice().try_into();
+    id.map(OrderId::from_bytes).map_err(|_| StoreError::inconsistent("validations", "order_id", &resting.id))
+}
+
+/// A name that rests on a disputed approval, and what its own order is told.
+type Resting = (ValidationRow, Map<String, Value>);
+
+/// Tells the orders that rest on disputed approvals, each once: what was issued on them is as doubtful.
+async fn tell_those_that_rest(
     tx: &mut Tx<'_>,
-    resting: &ValidationRow,
-    mut data: Map<String, Value>,
+    resting: Vec<Resting>,
     by: &str,
     operators: &[String],
     routes: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
     now: Timestamp,
     ids: &mut (dyn FnMut() -> [u8; 10] + Send),
 ) -> Result<(), StoreError> {
-    let inconsistent = || StoreError::inconsistent("validations", "order_id", &resting.id);
-    let id = OrderId::from_bytes(resting.order_id.as_slice().try_into().map_err(|_| inconsistent())?);
-    let order = tx.lock_order(id).await?.ok_or_else(inconsistent)?;
-    tx.set_disputed(&resting.id, now).await?;
-    let reused_from: Value = resting.reused_from.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    data.insert("name".to_owned(), json!(resting.name));
-    data.insert("state".to_owned(), json!(resting.state));
-    data.insert("reused_from".to_owned(), reused_from);
-    let adn = resting.adn.as_deref().unwrap_or_default();
-    notify::enqueue(tx, notify::of_dispute(&order, operators, &[resting.name.as_str()], adn, by, now)?, now, ids).await?;
-    let event = Event::new(EventType::ValidationDisputed, now, "approver", Value::Object(data));
-    tx.record_events(id, &order.order_ref, &[event], routes, ids).await
+    let mut orders: BTreeMap<OrderId, Vec<Resting>> = BTreeMap::new();
+    for one in resting {
+        orders.entry(order_of(&one.0)?).or_default().push(one);
+    }
+    for (id, resting) in orders {
+        let missing = || StoreError::inconsistent("validations", "order_id", id.as_bytes());
+        let order = tx.lock_order(id).await?.ok_or_else(missing)?;
+        let names: Vec<&str> = resting.iter().map(|(one, _)| one.name.as_str()).collect();
+        let adn = resting.iter().find_map(|(one, _)| one.adn.as_deref()).unwrap_or_default();
+        notify::enqueue(tx, notify::of_dispute(&order, operators, &names, adn, by, now)?, now, ids).await?;
+        let mut events = Vec::new();
+        for (one, mut data) in resting {
+            tx.set_disputed(&one.id, now).await?;
+            let reused_from: Value =
+                one.reused_from.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            data.insert("name".to_owned(), json!(one.name));
+            data.insert("state".to_owned(), json!(one.state));
+            data.insert("reused_from".to_owned(), reused_from);
+            events.push(Event::new(EventType::ValidationDisputed, now, "approver", Value::Object(data)));
+        }
+        tx.record_events(id, &order.order_ref, &events, routes, ids).await?;
+    }
+    Ok(())
 }

@@ -40,7 +40,7 @@ pub async fn extend(app: &App, id: OrderId, days: u32, reason: Option<&str>, cau
         .write("extend", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(id).await?.ok_or(ExtendError::Missing)?;
-                tx.remember(cause.request.as_ref(), Some(id), now).await?;
+                tx.remember(cause.request.as_ref(), id, now).await?;
                 let mut moved = Vec::new();
                 for mail in tx.mails(id).await? {
                     // Past its deadline a link is over, whether or not that is written down yet.

@@ -101,7 +101,7 @@ async fn place(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceError> {
                 if !tx.insert_order(&record.order).await? {
                     return Err(PlaceError::DuplicateOrderRef);
                 }
-                tx.remember(request.as_ref(), Some(order), now).await?;
+                tx.remember(request.as_ref(), order, now).await?;
                 for earlier in record.validations.iter().filter_map(|one| one.reused_id.as_ref()) {
                     if !tx.is_live(earlier, now).await? {
                         return Err(PlaceError::ReuseGone);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{App, Cause};
+use super::App;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{EffectId, EventId};
 use crate::dcv::timestamp::Timestamp;
@@ -67,11 +67,12 @@ pub struct Replayed {
     pub next_from: Option<Timestamp>,
 }
 
-/// Posts events of a client's orders once more, under the same ids, each order's in its order.
+/// Posts events of a client's orders once more, under the same ids, each order's in its order. Doing it twice harms nobody, so that a
+/// request that may be repeated is remembered with its answer alone.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails; then nothing is posted.
-pub async fn replay_events(app: &App, client: &str, wanted: &Wanted, cause: &Cause) -> Result<Replayed, StoreError> {
+pub async fn replay_events(app: &App, client: &str, wanted: &Wanted) -> Result<Replayed, StoreError> {
     let (first, end) = match *wanted {
         Wanted::One(id) => (id, None),
         Wanted::Range(from, to) => (EventId::new(from, [0; 10]), Some(EventId::new(to, [0; 10]))),
@@ -79,12 +80,11 @@ pub async fn replay_events(app: &App, client: &str, wanted: &Wanted, cause: &Cau
     let mut events = app.store.events_with_webhooks(client, first, end, EVENTS_AT_ONCE + 1).await?;
     let more = events.len() > EVENTS_AT_ONCE as usize;
     let next_from = more.then(|| events.pop()).flatten().map(|(_, at)| Timestamp::from_unix_micros(at));
-    let (found, now, request) = (!events.is_empty(), app.now(), cause.request.clone().filter(|_| !events.is_empty()));
+    let (found, now) = (!events.is_empty(), app.now());
     let count = app
         .store
         .write("replay_events", move |tx| {
             Box::pin(async move {
-                tx.remember(request.as_ref(), None, now).await?;
                 let events: Vec<_> = events.into_iter().map(|(id, _)| id).collect();
                 if events.is_empty() { Ok::<_, StoreError>(0) } else { tx.replay_webhooks(&events, now).await }
             })

@@ -39,7 +39,7 @@ pub async fn resend(app: &App, order_id: OrderId, mail_id: MailId, cause: &Cause
         .write("resend", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(order_id).await?.ok_or(ResendError::Missing)?;
-                tx.remember(cause.request.as_ref(), Some(order_id), now).await?;
+                tx.remember(cause.request.as_ref(), order_id, now).await?;
                 let mails = tx.mails(order_id).await?;
                 let mail = mails.iter().find(|mail| mail.id[..] == mail_id.as_bytes()[..]).ok_or(ResendError::Missing)?;
                 let rules = &profile.profile;

@@ -212,6 +212,9 @@ pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> any
     };
     app.keep_profiles().await?;
     warn(config, &app);
+    if config.clients.is_empty() && app.store.client_tokens().await?.is_empty() {
+        tracing::warn!("no ordering system is known, so that none can call: `dcvd client add NAME` makes one");
+    }
     Ok(app)
 }
 
@@ -465,9 +468,6 @@ fn warn(config: &Config, app: &App) {
         tracing::warn!(
             "dns.dnssec is off: answers are not validated, and profiles that enforce the Baseline Requirements get none"
         );
-    }
-    if config.clients.is_empty() {
-        tracing::warn!("there is no [[clients]] entry: no ordering system can call");
     }
     if config.inbound.maildir.as_os_str().is_empty() {
         tracing::info!(

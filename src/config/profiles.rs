@@ -123,7 +123,10 @@ pub fn explain_profile(dir: &Path, id: &str) -> Result<Vec<Explained>, ProfilesE
     }
     let mut explained = Vec::new();
     for (key, value) in leaves("", &effective) {
-        let file = chain.iter().find(|(_, own)| at(own, &key).is_some()).map(|(name, _)| format!("{name}.toml"));
+        let file = chain.iter().find_map(|(name, own)| Some((name, at(own, &key)?))).map(|(name, written)| {
+            let derived = key == "page.scope_options" && written != value;
+            if derived { "derived from reuse.mode".to_owned() } else { format!("{name}.toml") }
+        });
         explained.push(Explained { key, value: value.to_string(), file });
     }
     Ok(explained)

@@ -284,7 +284,11 @@ pub fn assign(listings: &[Listing], choice: &Choice, settled: &BTreeSet<usize>) 
         Choice::Unsaid | Choice::Later => {}
         Choice::All | Choice::AllOfRole => {
             for (at, listing) in listings.iter().enumerate() {
-                let counts = |approver: &&Approver| approver.usable && (*choice == Choice::All || approver.role.is_some());
+                // A contact's mailbox may be one of the constructed ones as well, and stand under that.
+                let has_role = |approver: &Approver| {
+                    approver.role.is_some() || approver.also.iter().any(|one| one.usable && one.role.is_some())
+                };
+                let counts = |approver: &&Approver| approver.usable && (*choice == Choice::All || has_role(approver));
                 for approver in listing.approvers.iter().filter(counts) {
                     if let Some(best) = best(listing, &approver.email, None).filter(|_| !settled.contains(&at)) {
                         add(&mut assignment, best, at);

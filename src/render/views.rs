@@ -257,11 +257,20 @@ pub struct Labels<'a> {
     pub approve_en: &'a str,
     pub reject_ja: &'a str,
     pub reject_en: &'a str,
+    pub report_ja: &'a str,
+    pub report_en: &'a str,
 }
 
 impl Default for Labels<'_> {
     fn default() -> Self {
-        Self { approve_ja: "承認する", approve_en: "Approve", reject_ja: "承認しない", reject_en: "Do not approve" }
+        Self {
+            approve_ja: "承認する",
+            approve_en: "Approve",
+            reject_ja: "承認しない",
+            reject_en: "Do not approve",
+            report_ja: "心当たりがない",
+            report_en: "I don't recognise this",
+        }
     }
 }
 

@@ -51,12 +51,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError::Repeated`] when its key was used meanwhile; then nothing may be changed.
-    pub async fn remember(
-        &mut self,
-        request: Option<&Repeatable>,
-        order: Option<OrderId>,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub async fn remember(&mut self, request: Option<&Repeatable>, order: OrderId, at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO idempotency_keys (client, key, fingerprint, order_id, status, created_at) VALUES ($1, $2, $3, $4, $5, $6)
             ON CONFLICT (client, key) DO NOTHING";
         let Some(request) = request else { return Ok(()) };
@@ -66,7 +61,7 @@ impl Tx<'_> {
                 .bind(&request.client)
                 .bind(&request.key)
                 .bind(&request.fingerprint[..])
-                .bind(order.as_ref().map(|order| &order.as_bytes()[..]))
+                .bind(&order.as_bytes()[..])
                 .bind(i64::from(request.status))
                 .bind(at.unix_micros())
         );
@@ -83,7 +78,8 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO idempotency_keys (client, key, fingerprint, status, location, answer, created_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (client, key) DO UPDATE SET
-            status = CASE WHEN idempotency_keys.answer IS NULL THEN excluded.status ELSE idempotency_keys.status END, location = COALESCE(idempotency_keys.location, excluded.location), answer = COALESCE(idempotency_keys.answer, excluded.answer)";
+            status = CASE WHEN idempotency_keys.answer IS NULL THEN excluded.status ELSE idempotency_keys.status END, location = COALESCE(idempotency_keys.location, excluded.location), answer = COALESCE(idempotency_keys.answer, excluded.answer)
+            WHERE idempotency_keys.fingerprint = excluded.fingerprint";
         exec!(
             self,
             sqlx::query(SQL)

@@ -158,6 +158,8 @@ async fn profiles_are_listed_shown_and_linted_and_nobody_is_impersonated() {
         done && shown.contains("product = \"BIZCERT\"  # host-bizcert.toml")
             && shown.contains("ca = \"サイバートラスト\"  # host-cybertrust.toml")
     );
+    let (_, shown, _) = run(&["profile", "show", "host-geotrust"], us);
+    assert!(shown.contains("page.scope_options = [\"fqdn\"]  # derived from reuse.mode"), "{shown}");
     assert!(!run(&["profile", "show", "no-such"], us).0);
     let (done, linted, _) = run(&["profile", "lint"], us);
     assert!(done && linted.contains("valid_until"), "{linted}");

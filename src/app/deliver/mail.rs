@@ -73,6 +73,10 @@ async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<At
     let (Some(body), Ok(to)) = (&effect.body, EmailAddress::parse(&mail.recipient)) else {
         return Ok(Attempt::quiet(Outcome::Dead, "link-ended".to_owned()));
     };
+    // It may have waited for its turn while its order was cancelled or answered.
+    if !mail.link()?.is_open() {
+        return Ok(Attempt::quiet(Outcome::Dead, "link-ended".to_owned()));
+    }
     if effect.tried > ATTEMPTS_MAX {
         return Ok(failed("gave-up", NEVER_ENDED.to_owned()));
     }

@@ -82,5 +82,14 @@ async fn gone_since(app: &App, endpoint: &str) -> Result<Option<Timestamp>, Stor
         *known() = GoneEndpoints { read_at: Some(now), gone };
     }
     let Some(address) = app.ports.webhook.address(endpoint) else { return Ok(None) };
-    Ok(known().gone.get(&(endpoint.to_owned(), address)).copied())
+    let entry = (endpoint.to_owned(), address);
+    if !known().gone.contains_key(&entry) {
+        return Ok(None);
+    }
+    // What is believed may keep posts back only where it still holds: an operator may have said otherwise a moment ago.
+    let since = app.store.endpoint_gone_at(endpoint, &entry.1).await?;
+    if since.is_none() {
+        known().gone.remove(&entry);
+    }
+    Ok(since)
 }

@@ -400,7 +400,8 @@ impl Versioned {
     /// # Errors
     /// The text is no profile.
     pub fn from_body(body: &str) -> Result<Self, serde_json::Error> {
-        Self::new(serde_json::from_str(body)?)
+        // As it was frozen: keys that came later are no part of it.
+        Ok(Self { profile: serde_json::from_str(body)?, body: body.to_owned(), hash: Sha256::digest(body.as_bytes()).into() })
     }
 }
 
@@ -607,6 +608,19 @@ mod tests {
             let address = Profile { page: Page { confirm: Confirm::Address, ..page }, ..standard.clone() };
             assert!(address.lint().is_err());
         }
+    }
+
+    #[test]
+    fn what_an_order_froze_reads_back_as_it_was_when_keys_are_added() {
+        let standard: Profile =
+            toml::from_str(&format!("id = \"x\"\n{}", include_str!("../../../config/profiles/standard.toml"))).unwrap();
+        let mut body = serde_json::to_value(&standard).unwrap();
+        for later in ["evidence", "external_checks", "cancel", "valid_until", "seller"] {
+            body.as_object_mut().unwrap().remove(later);
+        }
+        let body = body.to_string();
+        let read = Versioned::from_body(&body).unwrap();
+        assert_eq!((read.body.as_str(), read.hash), (body.as_str(), Sha256::digest(body.as_bytes()).into()));
     }
 
     #[test]

@@ -90,7 +90,14 @@ async fn answer(state: &HttpState, client: &Client, request: &Request, number: u
     state.clients.wait(client).await;
     let taken = match repeated_part(state, client, request).await {
         Ok(Some(first)) => first_answer(first).await,
-        Ok(None) => take(state, client, request, line).await,
+        Ok(None) => match take(state, client, request, line).await {
+            // The same line, sent before and still under way then, may have been faster.
+            Err(problem) => match repeated_part(state, client, request).await {
+                Ok(Some(first)) => first_answer(first).await,
+                _ => Err(problem),
+            },
+            taken => taken,
+        },
         Err(problem) => Err(problem),
     };
     match taken {

@@ -18,6 +18,7 @@ use crate::dcv::name::CertificateName;
 use crate::dcv::order::Choice;
 use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
+use crate::store::ValidationRow;
 
 #[utoipa::path(
     post,
@@ -47,7 +48,11 @@ pub(in crate::http) async fn post(
     let open = if fields.errors.is_empty() {
         match open_names(&record, &texts) {
             Ok(open) => open,
-            Err(error) => return Err(ended(&state, &record, refused(&state.app, error, &texts)).await),
+            Err(error) => {
+                let meant = |one: &&ValidationRow| texts.is_empty() || texts.contains(&one.name);
+                let meant: Vec<_> = record.validations.iter().filter(meant).collect();
+                return Err(ended(&state, &record, &meant, refused(&state.app, error, &texts)).await);
+            }
         }
     } else {
         texts

@@ -48,7 +48,10 @@ pub(in crate::http) async fn post(
     if let Err(error) = extend(&state.app, order_id(&id)?, days, reason.as_deref(), &cause).await {
         return Err(match error {
             ExtendError::Missing => Problem::new(Code::NotFound),
-            ExtendError::Ended => ended(&state, &record, Problem::new(Code::LinkEnded).detail(error.to_string())).await,
+            ExtendError::Ended => {
+                let all: Vec<_> = record.validations.iter().collect();
+                ended(&state, &record, &all, Problem::new(Code::LinkEnded).detail(error.to_string())).await
+            }
             ExtendError::TooFar(far) => Problem::invalid(vec![FieldError::new("/days", "past-30-days", far.to_string())])
                 .member("latest", serde_json::json!(far.0)),
             ExtendError::Store(error) => error.into(),

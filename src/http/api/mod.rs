@@ -36,6 +36,7 @@ use crate::dcv::client::ApiScope;
 use crate::dcv::id::OrderId;
 use crate::dcv::order::ValidationState;
 use crate::dcv::profile::OnExpiry;
+use crate::store::ValidationRow;
 
 /// Lets only known ordering systems through, to what each may do and as fast as it may. The token is compared by its hash.
 pub(super) async fn authenticate(State(state): State<HttpState>, mut request: HttpRequest, next: Next) -> Response {
@@ -75,9 +76,9 @@ fn needed(method: &Method, path: &str) -> ApiScope {
     }
 }
 
-/// A refusal for what has ended; where nobody answered in time and the profile wants a new application, that one.
-async fn ended(state: &HttpState, record: &OrderRecord, problem: Problem) -> Problem {
-    let expired = record.validations.iter().any(|one| one.state == ValidationState::Expired.as_str());
+/// A refusal for what has ended; where nobody answered for these names in time and the profile wants a new application, that one.
+async fn ended(state: &HttpState, record: &OrderRecord, names: &[&ValidationRow], problem: Problem) -> Problem {
+    let expired = !names.is_empty() && names.iter().all(|one| one.state == ValidationState::Expired.as_str());
     match state.app.profile_of(&record.order).await {
         Err(error) => error.into(),
         Ok(profile) if expired && profile.profile.window.on_expiry == OnExpiry::Reapply => Problem::new(Code::MustReapply),

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::body::read_object;
 use super::fields::Fields;
-use super::{Client, Request, json_answer};
+use super::{Client, json_answer};
 use crate::app::replay::{EVENTS_AT_ONCE, Wanted, replay_events};
 use crate::dcv::id::EventId;
 use crate::http::docs::schema;
@@ -31,7 +31,6 @@ const ID_MAX_CHARS: usize = 64;
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Extension(client): Extension<Client>,
-    request: Request,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -57,7 +56,7 @@ pub(in crate::http) async fn post(
     };
     let errors = fields.finish();
     let (Some(wanted), true) = (wanted, errors.is_empty()) else { return Err(Problem::invalid(errors)) };
-    let replayed = replay_events(&state.app, &client.name, &wanted, &request.cause(&client, 202)).await?;
+    let replayed = replay_events(&state.app, &client.name, &wanted).await?;
     if one && !replayed.found {
         return Err(Problem::new(Code::NotFound).detail("there is no such event that a webhook is posted for"));
     }

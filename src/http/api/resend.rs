@@ -57,7 +57,8 @@ pub(in crate::http) async fn post(
     if let Err(error) = resend(&state.app, id, mail, &request.cause(&client, 202)).await {
         let over = matches!(error, ResendError::Refused(ResendRefusal::Ended));
         let problem = refused(&state.app, error);
-        return Err(if over { ended(&state, &record, problem).await } else { problem });
+        let asked = record.asked_by(mail.as_bytes());
+        return Err(if over { ended(&state, &record, &asked, problem).await } else { problem });
     }
     let record = order_of(&state, &text, &client).await?;
     Ok((StatusCode::ACCEPTED, json_answer(record.view()?)).into_response())

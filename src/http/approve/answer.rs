@@ -65,7 +65,9 @@ async fn answered(
         // A refusal that comes after somebody else's approval is an objection, and goes on to be taken as one.
         let decision = given("decision");
         let fits = opened.nonce_fits(&state.app, &given("nonce"));
-        let objects = *refusal == Refusal::Decided && matches!(decision.as_str(), "reject" | "report") && fits;
+        let rules = &opened.profile.profile.decision;
+        let offered = (decision == "reject" && rules.reject == RejectButton::Record) || (decision == "report" && rules.report);
+        let objects = *refusal == Refusal::Decided && offered && fits;
         if !objects {
             // What was not sent by the page is not told as taken.
             let late = if fits || decision == "approve" { decision.as_str() } else { "" };

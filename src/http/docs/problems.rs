@@ -75,6 +75,11 @@ fn what_to_do(code: Code) -> &'static str {
     }
 }
 
+/// Words in pieces, every second one a piece of code.
+fn pieces(words: &'static str) -> Vec<&'static str> {
+    words.split('`').collect()
+}
+
 /// `docs/problem.html`
 #[derive(Debug, Serialize)]
 struct Page<'a> {
@@ -82,8 +87,8 @@ struct Page<'a> {
     code: &'static str,
     status: u16,
     title: &'static str,
-    what_to_do: &'static str,
-    fields: &'static [FieldCode],
+    what_to_do: Vec<&'static str>,
+    fields: Vec<(&'static str, Vec<&'static str>)>,
 }
 
 pub(in crate::http) async fn get(State(state): State<HttpState>, Path(code): Path<String>) -> Result<Response, Problem> {
@@ -94,8 +99,8 @@ pub(in crate::http) async fn get(State(state): State<HttpState>, Path(code): Pat
         code: found.as_str(),
         status,
         title,
-        what_to_do: what_to_do(found),
-        fields: if found == Code::Invalid { FIELD_CODES } else { &[] },
+        what_to_do: pieces(what_to_do(found)),
+        fields: FIELD_CODES.iter().filter(|_| found == Code::Invalid).map(|(code, words)| (*code, pieces(words))).collect(),
     };
     let html = state.app.renderer.render("docs/problem.html", &page).map_err(|error| {
         tracing::error!(%error, "a page cannot be rendered");
