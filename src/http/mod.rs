@@ -170,7 +170,6 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/orders/bulk", post(api::bulk::post).layer(DefaultBodyLimit::max(api::bulk::BODY_MAX_BYTES)))
             .route("/v1/validations", get(api::validations::get))
             .route("/v1/webhooks/replay", post(api::replay::post))
-            .route_layer(from_fn_with_state(state.clone(), api::remember))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
         let docs = Router::new()
             .route("/openapi.json", get(docs::openapi))

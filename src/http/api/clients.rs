@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
@@ -117,7 +117,7 @@ impl Registry {
     }
 
     /// Counts a request: what the answer tells of it, and for how many seconds the client must wait where it is too fast.
-    pub(in crate::http) fn count(&self, client: &Client) -> (HeaderMap, Option<u64>) {
+    pub(in crate::http) fn count(&self, client: &Client) -> ([(HeaderName, HeaderValue); 2], Option<u64>) {
         let (rate, limiter) = self.limiter(client);
         let (remaining, wait) = match limiter.check() {
             Ok(state) => (state.remaining_burst_capacity(), None),
@@ -160,20 +160,14 @@ fn quota(rate: RequestRate) -> Quota {
 }
 
 /// `RateLimit-Policy` and `RateLimit`. Spec: draft-ietf-httpapi-ratelimit-headers-10.
-fn headers(rate: RequestRate, remaining: u32, wait: Option<u64>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let until = wait.unwrap_or_else(|| {
-        (u64::from(rate.requests.saturating_sub(remaining)) * u64::from(rate.seconds) / u64::from(rate.requests.max(1))).max(1)
-    });
-    for (name, value) in [
-        ("ratelimit-policy", format!("\"client\";q={};w={}", rate.requests, rate.seconds)),
-        ("ratelimit", format!("\"client\";r={remaining};t={until}")),
-    ] {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    }
-    headers
+fn headers(rate: RequestRate, remaining: u32, wait: Option<u64>) -> [(HeaderName, HeaderValue); 2] {
+    let refilled = u64::from(rate.requests.saturating_sub(remaining)) * u64::from(rate.seconds) / u64::from(rate.requests.max(1));
+    let until = wait.unwrap_or(refilled.max(1));
+    let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+    [
+        (HeaderName::from_static("ratelimit-policy"), value(format!("\"client\";q={};w={}", rate.requests, rate.seconds))),
+        (HeaderName::from_static("ratelimit"), value(format!("\"client\";r={remaining};t={until}"))),
+    ]
 }
 
 #[cfg(test)]
@@ -185,15 +179,12 @@ mod tests {
         let rights = Rights { rate: Some(RequestRate { requests: 2, seconds: 60 }), ..Rights::default() };
         let registry = Registry::new(&[], RequestRate { requests: 1, seconds: 1 });
         let client = |name: &str| Client { name: name.to_owned(), rights: Arc::new(rights.clone()) };
-        let remaining: Vec<String> = (0..3)
-            .map(|_| {
-                registry.count(&client("a")).0.get("ratelimit").unwrap().to_str().unwrap().split(';').nth(1).unwrap().to_owned()
-            })
-            .collect();
+        let remaining: Vec<String> =
+            (0..3).map(|_| registry.count(&client("a")).0[1].1.to_str().unwrap().split(';').nth(1).unwrap().to_owned()).collect();
         assert_eq!(remaining, ["r=1", "r=0", "r=0"]);
         let (headers, wait) = registry.count(&client("a"));
         assert!(wait.is_some_and(|secs| (1..=31).contains(&secs)), "{wait:?}");
-        assert_eq!(headers["ratelimit-policy"], "\"client\";q=2;w=60");
+        assert_eq!(headers[0].1, "\"client\";q=2;w=60");
         assert_eq!(registry.count(&client("b")).1, None, "another client's requests do not count");
     }
 }

@@ -4,7 +4,7 @@
 //! not remembered: what was corrected may be sent under the same key.
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{FromRequestParts, Request as HttpRequest, State};
+use axum::extract::{FromRequestParts, Request as HttpRequest};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -59,16 +59,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Request {
     }
 }
 
+/// Whether a request may be repeated.
+pub(super) fn is_keyed(request: &HttpRequest) -> bool {
+    request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY)
+}
+
 /// Answers a repeat as the first time, and keeps the answer of a first time.
-pub(in crate::http) async fn remember(
-    State(state): State<HttpState>,
-    axum::Extension(client): axum::Extension<Client>,
+pub(super) async fn remember(
+    state: &HttpState,
+    client: &Client,
     mut request: HttpRequest,
     next: Next,
 ) -> Result<Response, Problem> {
-    let (true, Some(given)) = (request.method() == Method::POST, request.headers().get(&IDEMPOTENCY_KEY)) else {
-        return Ok(next.run(request).await);
-    };
+    let Some(given) = request.headers().get(&IDEMPOTENCY_KEY) else { return Ok(next.run(request).await) };
     let key = read(given).ok_or_else(|| {
         Problem::invalid(vec![FieldError::new(
             "",
@@ -85,7 +88,7 @@ pub(in crate::http) async fn remember(
     hash.update([0]);
     hash.update(&body);
     let fingerprint: [u8; 32] = hash.finalize().into();
-    if let Some(answer) = repeated(&state, &client, &key, &fingerprint).await? {
+    if let Some(answer) = repeated(state, client, &key, &fingerprint).await? {
         return Ok(answer);
     }
     // The lines of a bulk request are remembered one by one.
@@ -94,10 +97,10 @@ pub(in crate::http) async fn remember(
     let response = next.run(request).await;
     if !response.status().is_success() {
         // Another request under this key may have been faster.
-        let answer = repeated(&state, &client, &key, &fingerprint).await?;
+        let answer = repeated(state, client, &key, &fingerprint).await?;
         return Ok(answer.unwrap_or(response));
     }
-    if whole { keep(&state, &client, key, fingerprint, response).await } else { Ok(response) }
+    if whole { keep(state, client, key, fingerprint, response).await } else { Ok(response) }
 }
 
 /// The answer to a line of a bulk request that was taken before.

@@ -29,7 +29,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub(super) use self::clients::{Client, Registry};
-pub(super) use self::idempotency::{Request, remember};
+pub(super) use self::idempotency::Request;
+use self::idempotency::remember;
 use super::{Code, HttpState, Problem};
 use crate::app::show_order::{OrderRecord, show_order};
 use crate::dcv::client::ApiScope;
@@ -56,13 +57,21 @@ pub(super) async fn authenticate(State(state): State<HttpState>, mut request: Ht
     let mut response = if let Some(secs) = wait {
         Problem::new(Code::TooManyRequests).retry_after(secs).into_response()
     } else if client.rights.allows(needed) {
-        request.extensions_mut().insert(client);
-        next.run(request).await
+        // Within this layer: a layer of its own would be paid for by every request.
+        if idempotency::is_keyed(&request) {
+            request.extensions_mut().insert(client.clone());
+            remember(&state, &client, request, next).await.into_response()
+        } else {
+            request.extensions_mut().insert(client);
+            next.run(request).await
+        }
     } else {
         let detail = format!("this token does not have the scope {}", needed.as_str());
         Problem::new(Code::InsufficientScope).detail(detail).into_response()
     };
-    response.headers_mut().extend(told);
+    for (name, value) in told {
+        response.headers_mut().insert(name, value);
+    }
     response
 }
 
