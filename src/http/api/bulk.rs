@@ -73,21 +73,22 @@ pub(in crate::http) async fn post(
     let answers = stream::iter(lines)
         .map(move |(number, line)| {
             let (state, client, request) = (state.clone(), client.clone(), request.part(number, &line));
-            // A task of its own goes on when the caller hangs up: what was begun is done whole.
-            tokio::spawn(async move { answer(&state, &client, &request, number, &line).await })
+            async move {
+                // Each line is a request to the client's rate. A caller who hangs up ends the waiting.
+                state.clients.wait(&client).await;
+                // A task of its own goes on when the caller hangs up: what was begun is done whole.
+                let answered = tokio::spawn(async move { answer(&state, &client, &request, number, &line).await }).await;
+                let mut line = answered.unwrap_or_else(|_| refused(number, Problem::new(Code::Internal))).to_string();
+                line.push('\n');
+                Ok::<_, Infallible>(Bytes::from(line))
+            }
         })
-        .buffered(AT_ONCE)
-        .map(|answered| {
-            let mut line = answered.unwrap_or_else(|_| json!({"status": 500})).to_string();
-            line.push('\n');
-            Ok::<_, Infallible>(Bytes::from(line))
-        });
+        .buffered(AT_ONCE);
     Ok(([(CONTENT_TYPE, JSON_LINES)], Body::from_stream(answers)).into_response())
 }
 
-/// One line's result. Each line is a request to the client's rate: those that are too many wait.
+/// One line's result.
 async fn answer(state: &HttpState, client: &Client, request: &Request, number: usize, line: &[u8]) -> Value {
-    state.clients.wait(client).await;
     let taken = match repeated_part(state, client, request).await {
         Ok(Some(first)) => first_answer(first).await,
         Ok(None) => match take(state, client, request, line).await {
@@ -102,15 +103,18 @@ async fn answer(state: &HttpState, client: &Client, request: &Request, number: u
     };
     match taken {
         Ok(order) => json!({"line": number, "status": 201, "order": order}),
-        Err(problem) => {
-            let (status, document, retry_after) = problem.document();
-            let mut answer = json!({"line": number, "status": status.as_u16(), "problem": document});
-            if let Some(secs) = retry_after {
-                answer["retry_after"] = json!(secs);
-            }
-            answer
-        }
+        Err(problem) => refused(number, problem),
     }
+}
+
+/// The result of a line that was not taken.
+fn refused(number: usize, problem: Problem) -> Value {
+    let (status, document, retry_after) = problem.document();
+    let mut answer = json!({"line": number, "status": status.as_u16(), "problem": document});
+    if let Some(secs) = retry_after {
+        answer["retry_after"] = json!(secs);
+    }
+    answer
 }
 
 async fn first_answer(first: Response) -> Result<Value, Problem> {
