@@ -105,6 +105,8 @@ pub trait Rdap: Send + Sync {
 pub struct Letter {
     /// The recipient.
     pub to: EmailAddress,
+    /// What the sender is called, where it is not as configured; the address is.
+    pub from_name: Option<String>,
     /// One line.
     pub subject: String,
     /// The plain text.

@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::cancel::{self, Cancellation};
 use super::open_link::{Opened, asked_mail};
 use super::{App, dispute, notify};
 use crate::dcv::contact::Source;
 use crate::dcv::coverage;
-use crate::dcv::decision::{self, Answer, Decision, REASON_MAX_CHARS, Refusal, SIGNER_MAX_CHARS};
+use crate::dcv::decision::{self, Answer, Decision, REASON_MAX_CHARS, Refusal, SIGNER_MAX_CHARS, Scope};
 use crate::dcv::event::{Basis, Event, EventType, validation_ended};
 use crate::dcv::id::{EffectId, OrderId};
+use crate::dcv::method;
 use crate::dcv::notice::Answered;
 use crate::dcv::order::{LinkState, OrderState, ValidationState};
-use crate::dcv::profile::{Corroboration, DecisionPolicy, Versioned};
+use crate::dcv::profile::{Corroboration, DecisionPolicy, RejectButton, Versioned};
+use crate::dcv::quorum::{self, Given, Tally};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{AnswerRow, MailRow, StoreError, Tx, ValidationRow};
+use crate::store::{AnswerRow, ApprovalRow, MailRow, StoreError, Tx, ValidationRow};
 
 /// Who answered, as far as it can be told.
 #[derive(Debug, Clone)]
@@ -46,11 +49,7 @@ fn marks(mail: &MailRow, caller: &Caller, now: Timestamp) -> Vec<&'static str> {
 pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) -> Result<Result<Decision, Refusal>, StoreError> {
     let now = app.now();
     // A form that is not complete changes nothing, whatever has happened meanwhile: it is not written down at all.
-    let asked: Vec<&ValidationRow> = opened.asked.iter().collect();
-    let rules = &opened.profile.profile;
-    if let Err(refusal @ Refusal::Incomplete(_)) =
-        decision::decide(&asked_mail(&opened.mail, &asked)?, &rules.page, rules.compliance, &answer, now)
-    {
+    if let Err(refusal @ Refusal::Incomplete(_)) = opened.would_be(&answer, now)? {
         return Ok(Err(refusal));
     }
     let (mut ids, routes) = (app.id_source(), app.routes(&opened.order.client));
@@ -99,14 +98,30 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 };
                 let open: Vec<&ValidationRow> = asked.into_iter().filter(|one| one.state == "pending").collect();
                 let mut events = Vec::new();
-                let names: Vec<EndedName<'_>> = open.iter().map(|one| EndedName::new(&one.name, &decision)).collect();
+                let approvals = match profile.profile.decision.quorum {
+                    quorum if quorum > 1 && decision.state == ValidationState::Approved => tx.approvals(order_id).await?,
+                    _ => Vec::new(),
+                };
+                let mut ruled = Vec::new();
+                for one in &open {
+                    let asks_for = |mail: &MailRow| asks(mail, one);
+                    ruled.push((*one, rule(&profile, &mails, &approvals, mail, &decision, one, &asks_for, now)?));
+                }
+                let stands = ruled.iter().filter_map(|(one, ruled)| match ruled {
+                    Ruled::Stands(_, decision) => Some(EndedName::new(&one.name, decision)),
+                    Ruled::Waits { .. } => None,
+                });
+                let names: Vec<EndedName<'_>> = stands.collect();
                 // Whoever was asked hears of it, save where no mail goes or it came back.
                 let heard = |one: &MailRow| {
                     one.id == mail.id
                         || !(one.delivery == "failed" || (one.delivery == "bounced" && one.resends + one.reminders == 0))
                 };
                 let names_of = |by: &MailRow| -> Vec<&str> {
-                    open.iter().filter(|one| asks(by, one)).map(|one| one.name.as_str()).collect()
+                    open.iter()
+                        .filter(|one| asks(by, one) && names.iter().any(|told| told.name == one.name))
+                        .map(|one| one.name.as_str())
+                        .collect()
                 };
                 let asked: Vec<(&MailRow, Vec<&str>)> = mails
                     .iter()
@@ -114,33 +129,52 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     .map(|one| (one, names_of(one)))
                     .filter(|(_, names)| !names.is_empty())
                     .collect();
-                let answered = Answered::new(decision.state, decision.reported);
-                let receipts = profile.profile.mail.decision_receipt;
-                let notices = notify::of_answer(&order, receipts, answered, mail, &names, &asked, now)?;
-                notify::enqueue(tx, notices, now, &mut ids).await?;
+                if !names.is_empty() {
+                    let answered = Answered::new(decision.state, decision.reported);
+                    let receipts = profile.profile.mail.decision_receipt;
+                    let notices = notify::of_answer(&order, receipts, answered, mail, &names, &asked, now)?;
+                    notify::enqueue(tx, notices, now, &mut ids).await?;
+                }
                 let mut waiting = Vec::new();
-                for one in &open {
+                for (one, ruled) in &ruled {
                     let approves = decision.state == ValidationState::Approved;
-                    if approves && may_be_vetoed(&profile, &mails, mail, now, |other| asks(other, one))? {
+                    let others_may_answer = || may_answer(&mails, mail, now, |other| asks(other, one));
+                    let (by, decision) = match ruled {
+                        Ruled::Stands(by, decision) => (*by, decision),
+                        Ruled::Waits { have, need } => {
+                            let data = json!({"name": one.name, "mail_id": mail.id()?, "have": have, "need": need});
+                            events.push(Event::new(EventType::ApprovalCounted, now, "approver", data));
+                            if others_may_answer()? {
+                                waiting.push(one.id.clone());
+                            } else if tx.end_validation(&one.id, ValidationState::Pending, ValidationState::Expired, now).await? {
+                                // Whoever else was asked can answer no more.
+                                let data = json!({"name": one.name, "state": ValidationState::Expired});
+                                events.push(Event::new(EventType::ValidationExpired, now, "system", data));
+                            }
+                            continue;
+                        }
+                    };
+                    // Whoever approved first and waited for this answer is whose approval counts.
+                    if approves && one.veto_ends_at.is_some() {
+                        if others_may_answer()? {
+                            waiting.push(one.id.clone());
+                        } else {
+                            events.extend(end_veto(tx, &profile, &mails, one, now).await?);
+                        }
+                        continue;
+                    }
+                    if approves && profile.profile.decision.policy == DecisionPolicy::RejectVetoes && others_may_answer()? {
                         let ends = now + profile.profile.decision.veto_for;
-                        tx.hold_approval(&one.id, mail.id()?, mail.source()?.method(), &decision, ends).await?;
+                        tx.hold_approval(&one.id, by.id()?, by.source()?.method(), decision, ends).await?;
                         waiting.push(one.id.clone());
-                        let data = json!({"name": one.name, "mail_id": mail.id()?, "veto_ends_at": ends});
+                        let data = json!({"name": one.name, "mail_id": by.id()?, "veto_ends_at": ends});
                         events.push(Event::new(EventType::ApprovalWaits, now, "approver", data));
                         continue;
                     }
-                    // Whoever approved first and waited for this answer is whose approval counts.
-                    if approves && one.veto_ends_at.is_some() {
-                        events.extend(end_veto(tx, &profile, &mails, one, now).await?);
-                        continue;
-                    }
-                    if !tx
-                        .decide_validation(&one.id, mail.id()?, answer.as_str(), mail.source()?.method(), &decision, now)
-                        .await?
-                    {
+                    if !tx.decide_validation(&one.id, by.id()?, answer.as_str(), by.source()?.method(), decision, now).await? {
                         return Err(StoreError::inconsistent("validations", "state", &one.id));
                     }
-                    events.push(decided_event(&profile, mail, one, &names, &decision, now)?);
+                    events.push(decided_event(&profile, by, one, &names, decision, now)?);
                 }
                 let ended = |one: &ValidationRow| {
                     one.state != "pending" || (open.iter().any(|now_ended| now_ended.id == one.id) && !waiting.contains(&one.id))
@@ -157,7 +191,13 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                         json!({"mail_id": mail.id()?, "marks": marks, "peer": caller.peer, "user_agent": caller.user_agent});
                     events.push(Event::new(EventType::AnswerMarked, now, "system", data));
                 }
-                events.extend(complete(tx, order_id, now).await?);
+                let refused = decision.state == ValidationState::Rejected;
+                if refused && profile.profile.decision.reject == RejectButton::CancelOrder {
+                    let told = Cancellation { reason: Some("refused by an approver".to_owned()), ..Cancellation::default() };
+                    events.push(cancel::end(tx, &order, &told, "approver", now, &mut ids).await?);
+                } else {
+                    events.extend(complete(tx, order_id, now).await?);
+                }
                 tx.record_events(order_id, &order.order_ref, &events, &routes, &mut ids).await?;
                 Ok(Ok(decision))
             })
@@ -168,17 +208,62 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
     Ok(outcome)
 }
 
-/// Whether an approval waits for a refusal: the profile says so, and somebody else who was asked may still answer.
-fn may_be_vetoed(
+/// What an answer does to one name.
+enum Ruled<'m> {
+    /// It is decided so, by the answer to this mail.
+    Stands(&'m MailRow, Decision),
+    /// More people must approve it.
+    Waits { have: u32, need: u32 },
+}
+
+/// Rules on one name: as the answer says or, where several people must approve, as all that was answered comes to.
+#[expect(clippy::too_many_arguments, reason = "everything that the order holds of one name")]
+fn rule<'m>(
     profile: &Versioned,
+    mails: &'m [MailRow],
+    approvals: &[ApprovalRow],
+    answered: &'m MailRow,
+    decision: &Decision,
+    one: &ValidationRow,
+    asks: &dyn Fn(&MailRow) -> bool,
+    now: Timestamp,
+) -> Result<Ruled<'m>, StoreError> {
+    let quorum = profile.profile.decision.quorum;
+    if quorum <= 1 || decision.state != ValidationState::Approved || one.veto_ends_at.is_some() {
+        return Ok(Ruled::Stands(answered, decision.clone()));
+    }
+    let mut given = Vec::new();
+    for row in approvals {
+        let Some(mail) = mails.iter().find(|mail| mail.id == row.mail_id && asks(mail)) else { continue };
+        let scope = row.scope.as_deref().and_then(Scope::from_text);
+        // Where there was no choice it is the one that the page offered.
+        let offered = || decision::offered_scopes(&profile.profile.page, mail.adn_is_base == 1).first().copied();
+        let reusable_until = method::reusable_until(mail.source()?.method(), mail.initiated_at()).filter(|until| *until > now);
+        // None where the order is a test's.
+        let reusable_until = decision.reusable_until.and(reusable_until);
+        let scope = scope.or_else(offered).unwrap_or(Scope::Order);
+        given.push((mail, row, Given { by: &mail.recipient, adn: &mail.adn, scope, reusable_until }));
+    }
+    let tallied: Vec<Given<'_>> = given.iter().map(|(_, _, given)| *given).collect();
+    Ok(match quorum::tally(&tallied, quorum) {
+        Tally::Waits { have, need } => Ruled::Waits { have, need },
+        Tally::Reached { by, reusable_until } => match given.get(by) {
+            Some((mail, row, narrowest)) => Ruled::Stands(
+                mail,
+                Decision { scope: Some(narrowest.scope), signer: row.signer.clone(), reusable_until, ..decision.clone() },
+            ),
+            None => Ruled::Stands(answered, decision.clone()),
+        },
+    })
+}
+
+/// Whether somebody else who was asked may still answer.
+fn may_answer(
     mails: &[MailRow],
     answered: &MailRow,
     now: Timestamp,
     asks: impl Fn(&MailRow) -> bool,
 ) -> Result<bool, StoreError> {
-    if profile.profile.decision.policy != DecisionPolicy::RejectVetoes {
-        return Ok(false);
-    }
     for other in mails.iter().filter(|other| other.id != answered.id && asks(other)) {
         if other.link()?.is_open() && now.unix_micros() < other.expires_at {
             return Ok(true);

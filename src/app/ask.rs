@@ -13,7 +13,7 @@ use crate::dcv::id::{EffectId, LookupId, MailId};
 use crate::dcv::link::{self, RandomValue};
 use crate::dcv::name::{CertificateName, Fqdn};
 use crate::dcv::order::{self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderKind, PlannedMail};
-use crate::dcv::profile::{Confirm, Profile, RejectButton, SubjectFields, Versioned};
+use crate::dcv::profile::{AccessPin, Confirm, MailBody, Profile, SubjectFields, Versioned};
 use crate::dcv::resend::next_reminder;
 use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
@@ -80,7 +80,7 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
     };
     let quick = listings(&[], app.now());
     if !new.choice.asks_whoever_is_found() {
-        match order::assign(&quick, &new.choice, settled) {
+        match order::assign(&quick, &new.choice, settled, profile.decision.quorum) {
             Ok(assignment) if assignment.awaiting.is_empty() => {
                 return Ok(Chosen { assignment, lookups: Vec::new(), missing: Vec::new(), allowed: BTreeMap::new() });
             }
@@ -90,7 +90,7 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
     }
     let gathered = lookups::gather(app, &names, profile, Freshness::Mailing).await?;
     let full = listings(&gathered, app.now());
-    let assignment = order::assign(&full, &new.choice, settled).map_err(AskError::Choice)?;
+    let assignment = order::assign(&full, &new.choice, settled, profile.decision.quorum).map_err(AskError::Choice)?;
     let awaiting = assignment.awaiting.iter().filter_map(|at| full.get(*at));
     let fruitless = |report: &&SourceReport| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed);
     let missing = awaiting.flat_map(|listing| listing.sources.iter().filter(fruitless)).cloned().collect();
@@ -214,15 +214,28 @@ fn write_mail(
     };
     let names = asked.iter().map(|validation| NameView::new(&validation.name)).collect();
     let facts = facts_view(order, &new.facts, &row, names);
-    let url = format!("{}/approve/{}", app.settings.public_base, link::sign(&app.keys, &random, now));
+    let token = link::sign(&app.keys, &random, now);
+    let url = format!("{}/approve/{token}", app.settings.public_base);
+    let rules = &profile.mail;
+    let first = rules.languages.pick(new.locale);
+    let ja_first = first == Locale::Ja;
     let context = ApprovalMail {
         facts: &facts,
         service: &app.settings.service,
         ca: &profile.ca,
         seller: &profile.seller,
-        locale: new.locale.as_str(),
+        locale: first.as_str(),
+        both: rules.languages.are_several(),
         url: &url,
-        enter_url: format!("{}/enter", app.settings.public_base),
+        // Where the mail holds no link, the code leads to the page.
+        token: if rules.body == MailBody::CodeEntry { &token } else { "" },
+        pin: profile.page.access_pin == AccessPin::Required,
+        quorum: profile.decision.quorum,
+        enter_url: if profile.page.enter_code || rules.body == MailBody::CodeEntry {
+            format!("{}/enter", app.settings.public_base)
+        } else {
+            String::new()
+        },
         about_url: format!("{}/about-mail", app.settings.public_base),
         labels: labels(profile),
         code: if profile.page.confirm == Confirm::Code {
@@ -238,14 +251,20 @@ fn write_mail(
     let renewal = new.facts.kind == Some(OrderKind::Renewal);
     let letter = Letter {
         to: approver.email.clone(),
-        subject: profile.mail.subject(new.locale == Locale::Ja, renewal, &fields).unwrap_or(subject),
+        from_name: rules.from_name(ja_first).map(str::to_owned),
+        subject: rules.subject(ja_first, renewal, &fields).unwrap_or(subject),
         text,
-        html: Some(html),
+        html: rules.html.then_some(html),
         message_id: row.message_id.clone(),
         mail_id: Some(id),
         kind: "approval",
         date: now,
-        languages: if new.locale == Locale::Ja { "ja, en" } else { "en, ja" },
+        languages: match (rules.languages.are_several(), ja_first) {
+            (true, true) => "ja, en",
+            (true, false) => "en, ja",
+            (false, true) => "ja",
+            (false, false) => "en",
+        },
     };
     let bytes = app.ports.mail_out.compose(&letter).map_err(|error| AskError::Mail(error.to_string()))?;
     row.content_hash = Sha256::digest(&bytes).to_vec();
@@ -256,7 +275,7 @@ fn write_mail(
 fn labels(rules: &Profile) -> Labels<'_> {
     let page = &rules.page;
     let standard = Labels::default();
-    let hidden = rules.decision.reject == RejectButton::Hidden;
+    let hidden = !rules.decision.reject.is_offered();
     let reject_ja = if page.reject_label_ja.is_empty() { standard.reject_ja } else { &page.reject_label_ja };
     let reject_en = if page.reject_label_en.is_empty() { standard.reject_en } else { &page.reject_label_en };
     Labels {

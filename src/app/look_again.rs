@@ -12,7 +12,7 @@ use crate::dcv::contact::{self, SourceReport};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{CertificateName, Fqdn};
-use crate::dcv::order::{self, Choice, OrderState};
+use crate::dcv::order::{self, Choice, Chooser, OrderState};
 use crate::dcv::profile::Profile;
 use crate::dcv::remedy::{look_again_at, remedies};
 use crate::dcv::timestamp::Timestamp;
@@ -68,8 +68,12 @@ async fn look_again(app: &App, id: OrderId) -> Result<(), StoreError> {
     let mut allowed = Vec::new();
     if record.order.asks_all == 1 {
         // As the order asked: everybody, or everybody of the role.
-        let choice = Choice::Unsaid.under(&profile.addresses).ok().filter(Choice::asks_whoever_is_found).unwrap_or(Choice::All);
-        let found = order::assign(&listings, &choice, &BTreeSet::new()).unwrap_or_default();
+        let choice = Choice::Unsaid
+            .under(&profile.addresses, Chooser::WithOrder)
+            .ok()
+            .filter(Choice::asks_whoever_is_found)
+            .unwrap_or(Choice::All);
+        let found = order::assign(&listings, &choice, &BTreeSet::new(), profile.decision.quorum).unwrap_or_default();
         let names: BTreeSet<usize> = found.mails.iter().flat_map(|mail| mail.names.iter().copied()).collect();
         let names: Vec<_> = names.iter().filter_map(|at| parsed.get(*at).cloned()).collect();
         if !names.is_empty() {

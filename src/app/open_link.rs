@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{App, facts_view};
-use crate::dcv::decision::{self, AskedMail, Confirmed, Refusal, Scope};
+use crate::dcv::decision::{self, Answer, AskedMail, Confirmed, Decision, Refusal, Scope};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::link::{self, RandomValue};
 use crate::dcv::method::{self, RuleStatus};
@@ -58,6 +58,26 @@ impl Opened {
             }
         };
         if right { Confirmed::Right } else { Confirmed::Wrong }
+    }
+
+    /// Whether what was entered is the mail's access PIN.
+    #[must_use]
+    pub fn pin_fits(&self, app: &App, entered: &str) -> Confirmed {
+        match self.mail.id() {
+            _ if entered.is_empty() => Confirmed::Missing,
+            Ok(id) if link::access_pin_fits(&app.keys, id.as_bytes(), entered) => Confirmed::Right,
+            _ => Confirmed::Wrong,
+        }
+    }
+
+    /// What an answer would come to now. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] for a row that does not fit the model.
+    pub fn would_be(&self, answer: &Answer, now: Timestamp) -> Result<Result<Decision, Refusal>, StoreError> {
+        let rules = &self.profile.profile;
+        let mail = asked_mail(&self.mail, &self.asked.iter().collect::<Vec<_>>())?;
+        Ok(decision::decide(&mail, &rules.page, rules.compliance, answer, now))
     }
 
     /// What the receipt's address carries, so that only whoever was led there sees the signer's name.

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::serve;
+use crate::adapters::clock::SystemClock;
 use crate::adapters::dns::HickoryDns;
 use crate::adapters::maildir::Maildir;
 use crate::config::{Config, load_profiles};
@@ -14,7 +15,9 @@ use crate::dcv::contact::dns_txt::DnsOutcome;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::mail_host::{MailHost, mail_host};
 use crate::dcv::name::{Fqdn, SuffixList};
+use crate::dcv::profile::advised;
 use crate::dcv::sender_policy::{Dmarc, Spf, dmarc, is_aligned, spf};
+use crate::ports::Clock as _;
 use crate::ports::Dns as _;
 use crate::render::Renderer;
 use crate::store::{Migrate, Store, StoreError};
@@ -71,6 +74,9 @@ pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> 
     let words = |error: &anyhow::Error| format!("{error:#}");
     rows.add("configuration", Status::Ok, "every key is known");
     let profiles = load_profiles(&config.profile_dir, &config.default_profile).map_err(anyhow::Error::from);
+    for (advice, of) in profiles.iter().flat_map(|catalog| advised(catalog, SystemClock.now())) {
+        rows.add("rules", Status::Advice, format!("{}: {}: {}", of.join(", "), advice.key, advice.words));
+    }
     rows.add_result(
         "profiles",
         profiles

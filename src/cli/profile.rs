@@ -8,7 +8,7 @@ use serde_json::json;
 use super::ConfigFile;
 use crate::adapters::clock::SystemClock;
 use crate::config::{Config, explain_profile, read_profiles};
-use crate::dcv::profile::advice;
+use crate::dcv::profile::{Level, advice};
 use crate::ports::Clock as _;
 
 #[derive(Debug, Subcommand)]
@@ -122,7 +122,10 @@ fn lint(config: &Config) -> anyhow::Result<ExitCode> {
                     code = ExitCode::FAILURE;
                 }
                 for one in advice(&one.profile, now) {
-                    println!("{}: advice: {}: {}", path.display(), one.key, one.words);
+                    println!("{}: {}: {}: {} [{}]", path.display(), one.level.as_str(), one.key, one.words, one.rule);
+                    if one.level == Level::Error {
+                        code = ExitCode::FAILURE;
+                    }
                 }
             }
         }

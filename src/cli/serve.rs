@@ -33,7 +33,7 @@ use crate::dcv::link::{KEY_OCTETS, KeyRing, LinkKey};
 use crate::dcv::method::{self, RuleStatus};
 use crate::dcv::name::SuffixList;
 use crate::dcv::policy::{NameList, Policy};
-use crate::dcv::profile::Compliance;
+use crate::dcv::profile::{Compliance, MailBody, advised};
 use crate::dcv::return_path;
 use crate::http::{HttpSettings, HttpState, Routes, router};
 use crate::jobs::{self, JobSettings};
@@ -187,6 +187,12 @@ pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> any
         );
     }
     let renderer = Renderer::new(given(&config.template_dir)).context("template_dir")?;
+    if profiles.iter().any(|one| one.profile.mail.body == MailBody::CodeEntry) {
+        renderer.check_code_entry().context("template_dir")?;
+    }
+    for (advice, of) in advised(&profiles, ports.clock.now()) {
+        tracing::warn!(profiles = of.join(", "), key = advice.key, rule = advice.rule, "{}", advice.words);
+    }
     // Last, so that a configuration that is refused leaves no database behind.
     let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };
     let store = Store::open(config.database.url.expose_secret(), migrate).await.context("database")?;

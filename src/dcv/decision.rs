@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::field::{FieldError, is_one_line};
 use super::method::{self, Method, RuleStatus};
 use super::order::{LinkState, ValidationState};
-use super::profile::{Asked, Compliance, Confirm, Page};
+use super::profile::{AccessPin, Asked, AskedReason, Compliance, Confirm, Page};
 use super::timestamp::Timestamp;
 
 /// Longest signer's name, in characters.
@@ -86,6 +86,8 @@ pub enum Answer {
         authority: bool,
         /// The confirmation code, or the address, where the profile asks for one.
         confirmed: Confirmed,
+        /// The access PIN, where the profile asks for one.
+        pin: Confirmed,
     },
     /// "I do not agree."
     Reject {
@@ -195,7 +197,10 @@ pub fn decide(
     if let Some(refusal) = closed(mail, now) {
         return Err(refusal);
     }
-    let refused = |reported, reason: &str| {
+    let refused = |reported: bool, reason: &str| {
+        if !reported && reason.is_empty() && page.reason == AskedReason::RequiredOnReject {
+            return Err(Refusal::Incomplete(vec![FieldError::new("reason", "missing", "say why you do not approve")]));
+        }
         if let Some(error) = check_text("reason", reason, REASON_MAX_CHARS) {
             return Err(Refusal::Incomplete(vec![error]));
         }
@@ -205,11 +210,12 @@ pub fn decide(
     match answer {
         Answer::Reject { reason } => refused(false, reason),
         Answer::Report { reason } => refused(true, reason),
-        Answer::Approve { scope, signer, authority, confirmed } => {
+        Answer::Approve { scope, signer, authority, confirmed, pin } => {
             if compliance == Compliance::Enforce && method::rule(mail.method, now).status == RuleStatus::MustNot {
                 return Err(Refusal::Forbidden);
             }
-            let scope = approval_inputs(mail, page, *scope, signer, *authority, *confirmed).map_err(Refusal::Incomplete)?;
+            let scope =
+                approval_inputs(mail, page, *scope, signer, *authority, (*confirmed, *pin)).map_err(Refusal::Incomplete)?;
             Ok(Decision {
                 state: ValidationState::Approved,
                 reported: false,
@@ -229,7 +235,7 @@ fn approval_inputs(
     scope: Option<Scope>,
     signer: &str,
     authority: bool,
-    confirmed: Confirmed,
+    (confirmed, pin): (Confirmed, Confirmed),
 ) -> Result<Scope, Vec<FieldError>> {
     let mut errors = Vec::new();
     let offered = offered_scopes(page, mail.adn_is_base_domain);
@@ -252,6 +258,13 @@ fn approval_inputs(
     errors.extend(check_text("signer", signer, SIGNER_MAX_CHARS));
     if page.authority_check && !authority {
         errors.push(FieldError::new("authority", "missing", "confirm that you have authority over this domain"));
+    }
+    if page.access_pin == AccessPin::Required {
+        match pin {
+            Confirmed::Right => {}
+            Confirmed::Missing => errors.push(FieldError::new("pin", "missing", "enter the access PIN that the applicant has")),
+            Confirmed::Wrong => errors.push(FieldError::new("pin", "wrong-pin", "this is not the mail's access PIN")),
+        }
     }
     let wrong = match (page.confirm, confirmed) {
         (Confirm::Check, _) | (_, Confirmed::Right) => None,
@@ -295,6 +308,15 @@ mod tests {
             approve_label_en: String::new(),
             reject_label_ja: String::new(),
             reject_label_en: String::new(),
+            signer_label_ja: String::new(),
+            signer_label_en: String::new(),
+            signer_hint_ja: String::new(),
+            signer_hint_en: String::new(),
+            reason: AskedReason::Optional,
+            access_pin: AccessPin::Off,
+            review_step: false,
+            enter_code: true,
+            languages: crate::dcv::profile::Languages::default(),
         }
     }
 
@@ -310,7 +332,13 @@ mod tests {
     }
 
     fn approve() -> Answer {
-        Answer::Approve { scope: None, signer: "太郎".to_owned(), authority: true, confirmed: Confirmed::Missing }
+        Answer::Approve {
+            scope: None,
+            signer: "太郎".to_owned(),
+            authority: true,
+            confirmed: Confirmed::Missing,
+            pin: Confirmed::Missing,
+        }
     }
 
     #[test]
@@ -355,7 +383,8 @@ mod tests {
         for (confirm, wrong) in [(Confirm::Code, "wrong-code"), (Confirm::Address, "wrong-address")] {
             let page = Page { confirm, ..page() };
             let with = |confirmed| {
-                let answer = Answer::Approve { scope: None, signer: String::new(), authority: true, confirmed };
+                let answer =
+                    Answer::Approve { scope: None, signer: String::new(), authority: true, confirmed, pin: Confirmed::Missing };
                 decide(&mail(), &page, Compliance::Record, &answer, SENT)
             };
             assert!(with(Confirmed::Right).is_ok());
@@ -363,6 +392,33 @@ mod tests {
             assert!(matches!(with(Confirmed::Wrong), Err(Refusal::Incomplete(errors)) if errors[0].code == wrong));
             assert!(decide(&mail(), &page, Compliance::Record, &Answer::Reject { reason: String::new() }, SENT).is_ok());
         }
+    }
+
+    #[test]
+    fn where_a_pin_is_asked_for_nothing_else_will_do() {
+        let page = Page { access_pin: AccessPin::Required, ..page() };
+        let with = |pin| {
+            let answer =
+                Answer::Approve { scope: None, signer: String::new(), authority: true, confirmed: Confirmed::Missing, pin };
+            decide(&mail(), &page, Compliance::Record, &answer, SENT)
+        };
+        assert!(with(Confirmed::Right).is_ok());
+        for pin in [Confirmed::Missing, Confirmed::Wrong] {
+            assert!(matches!(with(pin), Err(Refusal::Incomplete(errors)) if errors[0].pointer == "pin"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_takes_a_reason_where_the_profile_says_so_and_a_report_never() {
+        let page = Page { reason: AskedReason::RequiredOnReject, ..page() };
+        let decide = |answer: &Answer| decide(&mail(), &page, Compliance::Record, answer, SENT);
+        let nothing = String::new;
+        assert!(
+            matches!(decide(&Answer::Reject { reason: nothing() }), Err(Refusal::Incomplete(errors)) if errors[0].pointer == "reason")
+        );
+        assert!(
+            decide(&Answer::Reject { reason: "x".to_owned() }).is_ok() && decide(&Answer::Report { reason: nothing() }).is_ok()
+        );
     }
 
     #[test]
@@ -385,7 +441,7 @@ mod tests {
             days in 0_u32..40,
         ) {
             let mail = AskedMail { link, validations: states.clone(), ..mail() };
-            let answer = Answer::Approve { scope: None, signer: String::new(), authority, confirmed: Confirmed::Wrong };
+            let answer = Answer::Approve { scope: None, signer: String::new(), authority, confirmed: Confirmed::Wrong, pin: Confirmed::Wrong };
             if decide(&mail, &page(), Compliance::Record, &answer, SENT.plus_days(days)).is_ok() {
                 prop_assert!(link.is_open() && authority && days < 26);
                 prop_assert!(states.contains(&ValidationState::Pending));
@@ -394,7 +450,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(signer in "\\PC{0,120}", reason: String) {
-            let _ = decide(&mail(), &page(), Compliance::Record, &Answer::Approve { scope: None, signer, authority: true, confirmed: Confirmed::Right }, SENT);
+            let _ = decide(&mail(), &page(), Compliance::Record, &Answer::Approve { scope: None, signer, authority: true, confirmed: Confirmed::Right, pin: Confirmed::Right }, SENT);
             let _ = decide(&mail(), &page(), Compliance::Record, &Answer::Report { reason }, SENT);
         }
     }

@@ -68,6 +68,8 @@ event_types! {
     ApproverChanged = "approver.changed",
     /// An approval waits for a refusal by somebody else who was asked.
     ApprovalWaits = "approval.waits",
+    /// A person approved a name that takes more than one.
+    ApprovalCounted = "approval.counted",
     /// Something about an answer that a person should look at; it counts all the same.
     AnswerMarked = "answer.marked",
     /// A mail was put into the outbox once more; `mail.sent` follows.
@@ -89,6 +91,7 @@ impl EventType {
                 | Self::OrderReleased
                 | Self::ApproverChanged
                 | Self::ApprovalWaits
+                | Self::ApprovalCounted
                 | Self::AnswerMarked
                 | Self::MailResent
                 | Self::EffectReplayed

@@ -232,23 +232,44 @@ pub fn confirmation_code(ring: &KeyRing, random: &RandomValue) -> String {
 }
 
 fn code_by(key: &LinkKey, random: &RandomValue) -> String {
-    let tag: [u8; 32] = key.mac(b"dcvd/confirmation-code/v1\0").chain_update(random.0).finalize().into_bytes().into();
+    digits_by(key, b"dcvd/confirmation-code/v1\0", &random.0)
+}
+
+/// Eight digits that a key makes of something.
+fn digits_by(key: &LinkKey, label: &[u8], data: &[u8]) -> String {
+    let tag: [u8; 32] = key.mac(label).chain_update(data).finalize().into_bytes().into();
     // Of 2^64 values, one in 10^11 codes is likelier than another by one in 10^11.
     let number = tag[..8].iter().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
     format!("{:08}", number % 100_000_000)
+}
+
+/// The access PIN of a mail: made of its id and not of its Random Value, so that it can be told again and says nothing of the link.
+#[must_use]
+pub fn access_pin(ring: &KeyRing, mail: &[u8; 16]) -> String {
+    digits_by(ring.signing(), ACCESS_PIN, mail)
+}
+
+const ACCESS_PIN: &[u8] = b"dcvd/access-pin/v1\0";
+
+/// Whether a PIN is the mail's, under any key still in use; as [`confirmation_code_fits`].
+#[must_use]
+pub fn access_pin_fits(ring: &KeyRing, mail: &[u8; 16], entered: &str) -> bool {
+    fits(ring, entered, |key| digits_by(key, ACCESS_PIN, mail))
 }
 
 /// Whether a code is the link's, under any key still in use; in constant time. Blanks, hyphens and full-width digits are as people
 /// type them.
 #[must_use]
 pub fn confirmation_code_fits(ring: &KeyRing, random: &RandomValue, entered: &str) -> bool {
+    fits(ring, entered, |key| code_by(key, random))
+}
+
+/// Whether digits as people type them are those that one of the keys makes; in constant time.
+fn fits(ring: &KeyRing, entered: &str, made: impl Fn(&LinkKey) -> String) -> bool {
     use subtle::ConstantTimeEq as _;
     let digits: String =
         entered.chars().map(half_width).filter(|c| !c.is_whitespace() && !matches!(c, '-' | '‐' | '−')).collect();
-    ring.keys
-        .iter()
-        .fold(subtle::Choice::from(0), |fits, key| fits | code_by(key, random).as_bytes().ct_eq(digits.as_bytes()))
-        .into()
+    ring.keys.iter().fold(subtle::Choice::from(0), |fits, key| fits | made(key).as_bytes().ct_eq(digits.as_bytes())).into()
 }
 
 /// A full-width letter, digit or sign as the half-width one it stands for; the ideographic space as a space.
@@ -396,6 +417,9 @@ mod tests {
         }
         let both = KeyRing::new(vec![LinkKey::new([2; 32]), LinkKey::new([1; 32])]).unwrap();
         assert!(confirmation_code_fits(&both, &random, &code), "a key that no longer signs still counts");
+        let pin = access_pin(&ring_1, &[7; 16]);
+        assert!(pin.len() == CODE_DIGITS && pin != code && access_pin_fits(&both, &[7; 16], &pin));
+        assert!(!access_pin_fits(&both, &[8; 16], &pin));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod notice;
 pub mod order;
 pub mod policy;
 pub mod profile;
+pub mod quorum;
 pub mod redact;
 pub mod remedy;
 pub mod resend;

@@ -176,25 +176,52 @@ pub enum Choice {
     Later,
 }
 
-/// The profile's service chooses the approvers itself.
+/// Nobody may be named now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("under this profile the service chooses the approvers itself; leave them out")]
-pub struct NotSelectable;
+pub enum NotSelectable {
+    /// The profile's service chooses by itself.
+    #[error("under this profile the service chooses the approvers itself; leave them out")]
+    Service,
+    /// An operator chooses.
+    #[error("under this profile an operator chooses the approvers; leave them out")]
+    Operator,
+    /// The choice comes after the look-up.
+    #[error("under this profile the approvers are chosen after the look-up: POST /v1/orders/{{id}}/approvers")]
+    NotYet,
+}
+
+/// Who names approvers, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chooser {
+    /// The ordering system, with the order.
+    WithOrder,
+    /// The ordering system, for an order that was placed.
+    AfterOrder,
+    /// An operator, for an order that was placed.
+    Operator,
+}
 
 impl Choice {
-    /// Whom to ask under a profile, when the ordering system asks for this.
+    /// Whom to ask under a profile, when somebody asks for this.
     ///
     /// # Errors
     /// [`NotSelectable`] where it names somebody and may not.
-    pub fn under(self, addresses: &Addresses) -> Result<Self, NotSelectable> {
-        match (addresses.selected_by, self) {
-            (SelectedBy::Applicant, Self::Unsaid) if addresses.selected_at == SelectedAt::ApplicationData => Ok(Self::Later),
-            (SelectedBy::Applicant, choice) => Ok(choice),
-            (SelectedBy::System, Self::Unsaid | Self::AllOfRole) => Ok(match addresses.dispatch {
+    pub fn under(self, addresses: &Addresses, chooser: Chooser) -> Result<Self, NotSelectable> {
+        let names_somebody = !matches!(self, Self::Unsaid | Self::AllOfRole | Self::Later);
+        match (addresses.selected_by, chooser) {
+            (SelectedBy::System, _) if names_somebody => Err(NotSelectable::Service),
+            (SelectedBy::System, _) => Ok(match addresses.dispatch {
                 Dispatch::AllOfRole => Self::AllOfRole,
                 Dispatch::Chosen | Dispatch::AllCandidates => Self::All,
             }),
-            (SelectedBy::System, Self::All | Self::These(_) | Self::Later) => Err(NotSelectable),
+            (SelectedBy::Operator, Chooser::WithOrder | Chooser::AfterOrder) if names_somebody => Err(NotSelectable::Operator),
+            (SelectedBy::Operator, Chooser::WithOrder) => Ok(Self::Later),
+            (SelectedBy::Applicant, Chooser::WithOrder) => match (addresses.selected_at, self) {
+                (SelectedAt::AfterLookup, _) if names_somebody => Err(NotSelectable::NotYet),
+                (SelectedAt::AfterLookup | SelectedAt::ApplicationData, Self::Unsaid) => Ok(Self::Later),
+                (_, choice) => Ok(choice),
+            },
+            (SelectedBy::Operator | SelectedBy::Applicant, _) => Ok(self),
         }
     }
 
@@ -248,6 +275,15 @@ pub enum ChoiceError {
     },
     /// The order would send more than [`MAILS_MAX`] mails.
     TooManyMails,
+    /// This name was given fewer approvers than the profile demands.
+    TooFew {
+        /// Its place in the order.
+        name: usize,
+        /// How many people must approve it.
+        quorum: u32,
+        /// Who may.
+        allowed: Vec<String>,
+    },
     /// This name was left without an approver although some may be chosen.
     NoApprover {
         /// Its place in the order.
@@ -272,12 +308,17 @@ pub fn allowed(listing: &Listing) -> Vec<String> {
 
 /// Works out which mails an order takes. `listings` holds one listing for each name, in the same order.
 ///
-/// A name without a chosen approver awaits one where nobody could have been chosen, and is an error where somebody could. The names
-/// that are `settled` already, by their place, are asked of nobody.
+/// A name without a chosen approver awaits one where nobody could have been chosen, and is an error where somebody could; so does, and
+/// so is, a name with fewer of them than `quorum`. The names that are `settled` already, by their place, are asked of nobody.
 ///
 /// # Errors
 /// Every [`ChoiceError`] there is; then nothing is assigned.
-pub fn assign(listings: &[Listing], choice: &Choice, settled: &BTreeSet<usize>) -> Result<Assignment, Vec<ChoiceError>> {
+pub fn assign(
+    listings: &[Listing],
+    choice: &Choice,
+    settled: &BTreeSet<usize>,
+    quorum: u32,
+) -> Result<Assignment, Vec<ChoiceError>> {
     let mut assignment = Assignment::default();
     let mut errors = Vec::new();
     match choice {
@@ -317,7 +358,41 @@ pub fn assign(listings: &[Listing], choice: &Choice, settled: &BTreeSet<usize>) 
             errors.push(ChoiceError::NoApprover { name: at, allowed });
         }
     }
+    if quorum > 1 {
+        hold_to_quorum(&mut assignment, listings, choice, quorum, &mut errors);
+    }
     if errors.is_empty() { Ok(assignment) } else { Err(errors) }
+}
+
+/// Sees to it that every name is asked of as many mailboxes as must approve it.
+fn hold_to_quorum(
+    assignment: &mut Assignment,
+    listings: &[Listing],
+    choice: &Choice,
+    quorum: u32,
+    errors: &mut Vec<ChoiceError>,
+) {
+    for (name, listing) in listings.iter().enumerate() {
+        let asked: BTreeSet<String> = assignment
+            .mails
+            .iter()
+            .filter(|mail| mail.names.contains(&name))
+            .map(|mail| mail.approver.email.to_string().to_lowercase())
+            .collect();
+        if asked.is_empty() || asked.len() >= quorum as usize {
+            continue;
+        }
+        if choice.asks_whoever_is_found() {
+            for mail in &mut assignment.mails {
+                mail.names.remove(&name);
+            }
+            assignment.mails.retain(|mail| !mail.names.is_empty());
+            assignment.awaiting.push(name);
+        } else {
+            errors.push(ChoiceError::TooFew { name, quorum, allowed: allowed(listing) });
+        }
+    }
+    assignment.awaiting.sort_unstable();
 }
 
 /// Finds the names one wanted approver serves.
@@ -465,7 +540,7 @@ mod tests {
             SourceStatus::Empty,
         )];
         let asked = |choice: &Choice| -> Vec<String> {
-            let assigned = assign(&listings, choice, &BTreeSet::new()).unwrap();
+            let assigned = assign(&listings, choice, &BTreeSet::new(), 1).unwrap();
             assigned.mails.iter().map(|mail| mail.approver.email.to_string()).collect()
         };
         assert_eq!(asked(&Choice::AllOfRole), ["a@example.jp", "b@example.jp"]);
@@ -478,12 +553,34 @@ mod tests {
             toml::from_str(&text).unwrap()
         };
         let system = profile("selected_by = \"system\"\ndispatch = \"all_of_role\"");
-        assert_eq!(Choice::Unsaid.under(&system), Ok(Choice::AllOfRole));
+        assert_eq!(Choice::Unsaid.under(&system, Chooser::WithOrder), Ok(Choice::AllOfRole));
         assert_eq!(
-            (Choice::All.under(&system), these(&["a@example.jp"]).under(&system)),
-            (Err(NotSelectable), Err(NotSelectable))
+            (Choice::All.under(&system, Chooser::AfterOrder), these(&["a@example.jp"]).under(&system, Chooser::Operator)),
+            (Err(NotSelectable::Service), Err(NotSelectable::Service))
         );
-        assert_eq!(Choice::Unsaid.under(&profile("")), Ok(Choice::Unsaid));
+        assert_eq!(Choice::Unsaid.under(&profile(""), Chooser::WithOrder), Ok(Choice::Unsaid));
+        let operator = profile("selected_by = \"operator\"");
+        let one = || these(&["a@example.jp"]);
+        assert_eq!(Choice::Unsaid.under(&operator, Chooser::WithOrder), Ok(Choice::Later));
+        assert_eq!(one().under(&operator, Chooser::AfterOrder), Err(NotSelectable::Operator));
+        assert_eq!(one().under(&operator, Chooser::Operator), Ok(one()));
+        let after = profile("selected_at = \"after_lookup\"");
+        assert_eq!(one().under(&after, Chooser::WithOrder), Err(NotSelectable::NotYet));
+        assert_eq!(Choice::Unsaid.under(&after, Chooser::WithOrder), Ok(Choice::Later));
+        assert_eq!(one().under(&after, Chooser::AfterOrder), Ok(one()));
+    }
+
+    #[test]
+    fn a_name_takes_as_many_mailboxes_as_must_approve_it() {
+        let both =
+            || vec![approver("a@example.jp", "example.jp", Source::Whois), approver("b@example.jp", "example.jp", Source::Whois)];
+        let listings =
+            [listing("example.jp", both(), SourceStatus::Ok), listing("www.example.jp", both()[..1].to_vec(), SourceStatus::Ok)];
+        let assigned = assign(&listings, &Choice::All, &BTreeSet::new(), 2).unwrap();
+        assert_eq!((assigned.mails.len(), assigned.awaiting), (2, vec![1]), "whom one person alone could approve waits");
+        let refused = assign(&listings[..1], &these(&["a@example.jp"]), &BTreeSet::new(), 2).unwrap_err();
+        assert!(matches!(&refused[..], [ChoiceError::TooFew { name: 0, quorum: 2, allowed }] if allowed.len() == 2));
+        assert!(assign(&listings[..1], &these(&["a@example.jp", "b@example.jp"]), &BTreeSet::new(), 2).is_ok());
     }
 
     #[test]
@@ -497,7 +594,7 @@ mod tests {
                 SourceStatus::Empty,
             ),
         ];
-        let assigned = assign(&listings, &these(&["Admin@EXAMPLE.jp", "admin@b.example.jp"]), &BTreeSet::new()).unwrap();
+        let assigned = assign(&listings, &these(&["Admin@EXAMPLE.jp", "admin@b.example.jp"]), &BTreeSet::new(), 1).unwrap();
         let mails: Vec<_> = assigned
             .mails
             .iter()
@@ -514,7 +611,7 @@ mod tests {
             approver("admin@example.jp", "example.jp", Source::Constructed),
         ];
         let assigned =
-            assign(&[listing("example.jp", twice, SourceStatus::Empty)], &these(&["admin@example.jp"]), &BTreeSet::new())
+            assign(&[listing("example.jp", twice, SourceStatus::Empty)], &these(&["admin@example.jp"]), &BTreeSet::new(), 1)
                 .unwrap();
         assert_eq!((assigned.mails.len(), assigned.mails[0].approver.source), (1, Source::Constructed));
     }
@@ -522,8 +619,12 @@ mod tests {
     #[test]
     fn a_stranger_is_refused_only_when_every_source_answered() {
         let known = || vec![approver("admin@example.jp", "example.jp", Source::Constructed)];
-        let refused =
-            assign(&[listing("example.jp", known(), SourceStatus::Empty)], &these(&["ceo@elsewhere.example"]), &BTreeSet::new());
+        let refused = assign(
+            &[listing("example.jp", known(), SourceStatus::Empty)],
+            &these(&["ceo@elsewhere.example"]),
+            &BTreeSet::new(),
+            1,
+        );
         assert_eq!(
             refused,
             Err(vec![ChoiceError::NotAllowed {
@@ -535,7 +636,7 @@ mod tests {
             }])
         );
         let unsure =
-            assign(&[listing("example.jp", known(), SourceStatus::Failed)], &these(&["ceo@example.jp"]), &BTreeSet::new());
+            assign(&[listing("example.jp", known(), SourceStatus::Failed)], &these(&["ceo@example.jp"]), &BTreeSet::new(), 1);
         assert_eq!(unsure, Err(vec![ChoiceError::Unavailable { wanted: 0, source: Source::DnsTxt }]));
     }
 
@@ -545,12 +646,12 @@ mod tests {
             listing("example.jp", vec![approver("admin@example.jp", "example.jp", Source::Constructed)], SourceStatus::Empty),
             listing("example.com", vec![approver("admin@example.com", "example.com", Source::Constructed)], SourceStatus::Empty),
         ];
-        let error = assign(&listings, &these(&["admin@example.jp"]), &BTreeSet::new());
+        let error = assign(&listings, &these(&["admin@example.jp"]), &BTreeSet::new(), 1);
         assert_eq!(error, Err(vec![ChoiceError::NoApprover { name: 1, allowed: vec!["admin@example.com".to_owned()] }]));
         let nobody = [listing("example.jp", Vec::new(), SourceStatus::Failed)];
-        assert_eq!(assign(&nobody, &Choice::All, &BTreeSet::new()).unwrap().awaiting, [0]);
-        assert_eq!(assign(&nobody, &Choice::Unsaid, &BTreeSet::new()).unwrap().awaiting, [0]);
-        assert!(assign(&listings, &Choice::Unsaid, &BTreeSet::new()).is_err());
+        assert_eq!(assign(&nobody, &Choice::All, &BTreeSet::new(), 1).unwrap().awaiting, [0]);
+        assert_eq!(assign(&nobody, &Choice::Unsaid, &BTreeSet::new(), 1).unwrap().awaiting, [0]);
+        assert!(assign(&listings, &Choice::Unsaid, &BTreeSet::new(), 1).is_err());
     }
 
     #[test]
@@ -561,9 +662,9 @@ mod tests {
             listing("b.example.jp", vec![admin()], SourceStatus::Empty),
         ];
         let wanted = |adn: Option<&str>, names| Wanted { email: admin().email, adn: adn.map(str::to_owned), names };
-        let one = assign(&listings, &Choice::These(vec![wanted(None, Some(vec![0]))]), &BTreeSet::new());
+        let one = assign(&listings, &Choice::These(vec![wanted(None, Some(vec![0]))]), &BTreeSet::new(), 1);
         assert!(matches!(one.unwrap_err()[..], [ChoiceError::NoApprover { name: 1, .. }]));
-        let elsewhere = assign(&listings, &Choice::These(vec![wanted(Some("a.example.jp"), None)]), &BTreeSet::new());
+        let elsewhere = assign(&listings, &Choice::These(vec![wanted(Some("a.example.jp"), None)]), &BTreeSet::new(), 1);
         assert!(matches!(elsewhere.unwrap_err()[..], [ChoiceError::NotAllowed { wanted: 0, .. }]));
     }
 
@@ -579,7 +680,7 @@ mod tests {
                 listing(text, approvers.collect(), SourceStatus::Ok)
             }).collect();
             let choice = if all { Choice::All } else { these(&emails[..2]) };
-            if let Ok(assigned) = assign(&listings, &choice, &BTreeSet::new()) {
+            if let Ok(assigned) = assign(&listings, &choice, &BTreeSet::new(), 1) {
                 for mail in &assigned.mails {
                     for name in &mail.names {
                         prop_assert!(listings[*name].approvers.iter().any(|one| one.usable && one.email == mail.approver.email && one.adn == mail.approver.adn));

@@ -77,7 +77,11 @@ impl Renderer {
                     ca: "",
                     seller: "",
                     locale: lang,
+                    both: true,
                     url,
+                    token: "",
+                    pin: true,
+                    quorum: 2,
                     enter_url: "sample-enter".to_owned(),
                     about_url: "sample-about".to_owned(),
                     code: "sample-code".to_owned(),
@@ -126,6 +130,12 @@ impl Renderer {
                 authority_check: true,
                 confirm: "code",
                 may_approve: true,
+                one_language: false,
+                signer_label: "",
+                signer_hint: "",
+                pin: true,
+                quorum: 2,
+                reason: "optional",
                 scope_hint: "",
                 approve_label: "",
                 reject_label: "",
@@ -148,7 +158,20 @@ impl Renderer {
                 details: vec![("", String::new())],
                 enter_url: String::new(),
                 receipt: String::new(),
+                one_language: false,
             };
+            let review = ReviewPage {
+                facts: &facts,
+                service: &service,
+                lang,
+                one_language: true,
+                static_base: "",
+                nonce: "",
+                scope: String::new(),
+                approve_label: "",
+                entered: &Entered::default(),
+            };
+            self.render("approve/review.html", &review)?;
             self.render("approve/closed.html", &closed)?;
             self.render("approve/enter.html", &EnterPage { service: &service, lang, static_base: "", error: "cut" })?;
             let about = AboutMailPage {
@@ -175,6 +198,45 @@ impl Renderer {
             self.render("approve/dispute.html", &dispute)?;
         }
         Ok(())
+    }
+
+    /// Checks the mail whose page is entered by a code, which a profile may want: the code stands alone, and the link nowhere.
+    ///
+    /// # Errors
+    /// [`RenderError`] where the operator's own wording does not see to that.
+    pub fn check_code_entry(&self) -> Result<(), RenderError> {
+        let (service, facts) = (ServiceView::default(), FactsView::sample());
+        ["ja", "en"].into_iter().try_for_each(|lang| self.render_code_entry(&service, &facts, lang))
+    }
+
+    fn render_code_entry(&self, service: &ServiceView, facts: &FactsView, lang: &'static str) -> Result<(), RenderError> {
+        let (url, token) = ("https://dcv.example.net/approve/sample", "sample-token");
+        let mail = ApprovalMail {
+            facts,
+            service,
+            ca: "",
+            seller: "",
+            locale: lang,
+            both: false,
+            url,
+            token,
+            pin: false,
+            quorum: 1,
+            enter_url: "sample-enter".to_owned(),
+            about_url: "sample-about".to_owned(),
+            code: String::new(),
+            labels: Labels::default(),
+            others: Vec::new(),
+        };
+        let ApprovalParts { text, html, .. } = self.approval_mail(&mail)?;
+        let problem = if [&text, &html].iter().any(|part| part.contains(url)) {
+            "must not hold the link where the page is entered by a code"
+        } else if !text.lines().any(|line| line == token) || !html.contains(token) || !text.contains("sample-enter") {
+            "must tell the code, alone on a line, and where it is entered"
+        } else {
+            return Ok(());
+        };
+        Err(RenderError { name: format!("mail/approval.{lang}.txt"), problem: problem.to_owned() })
     }
 
     /// Renders one template.
@@ -303,6 +365,13 @@ mod tests {
     }
 
     #[test]
+    fn where_a_code_leads_to_the_page_the_mail_holds_no_link() {
+        assert!(Renderer::new(None).unwrap().check_code_entry().is_ok());
+        let own = with("mail/approval.en.txt", "Own words. {{ requested_en }}, {{ deadline_en }}\n\n{{ url }}\n").unwrap();
+        assert_eq!(own.check_code_entry().unwrap_err().name, "mail/approval.en.txt");
+    }
+
+    #[test]
     fn an_operators_own_wording_replaces_the_built_in_one() {
         let renderer = with("mail/approval.en.txt", "Own words. {{ requested_en }}, {{ deadline_en }}\n\n{{ url }}\n").unwrap();
         let facts = FactsView::sample();
@@ -312,6 +381,10 @@ mod tests {
             ca: "",
             seller: "",
             locale: "en",
+            both: true,
+            token: "",
+            pin: false,
+            quorum: 1,
             url: "https://dcv.example.net/approve/x",
             enter_url: String::new(),
             about_url: String::new(),

@@ -127,9 +127,17 @@ pub struct ApprovalMail<'a> {
     pub seller: &'a str,
     /// Which language stands first.
     pub locale: &'static str,
+    /// Whether the other language follows.
+    pub both: bool,
     /// The link.
     pub url: &'a str,
-    /// Where a broken link can be entered.
+    /// What is pasted at `enter_url` instead of following the link; empty where the mail holds the link.
+    pub token: &'a str,
+    /// Whether approving takes a PIN that the applicant has.
+    pub pin: bool,
+    /// How many people must approve.
+    pub quorum: u32,
+    /// Where a broken link can be entered; empty where mails do not tell.
     pub enter_url: String,
     /// Where it stands how to recognise our mails.
     pub about_url: String,
@@ -283,6 +291,7 @@ pub struct Entered {
     pub reason: String,
     pub authority: bool,
     pub code: String,
+    pub pin: String,
 }
 
 /// One scope on offer.
@@ -306,6 +315,7 @@ pub struct FormErrorView {
 /// `approve/form.html`
 #[derive(Debug, Clone, Serialize)]
 #[expect(missing_docs, reason = "each field is what the page shows under its name")]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that the page shows or does not")]
 pub struct ApproveForm<'a> {
     #[serde(flatten)]
     pub facts: &'a FactsView,
@@ -319,6 +329,12 @@ pub struct ApproveForm<'a> {
     pub authority_check: bool,
     pub confirm: &'static str,
     pub may_approve: bool,
+    pub one_language: bool,
+    pub signer_label: &'a str,
+    pub signer_hint: &'a str,
+    pub pin: bool,
+    pub quorum: u32,
+    pub reason: &'static str,
     pub scope_hint: &'a str,
     pub approve_label: &'a str,
     pub reject_label: &'a str,
@@ -328,6 +344,22 @@ pub struct ApproveForm<'a> {
     pub entered: &'a Entered,
     pub errors: Vec<FormErrorView>,
     pub wrong: Vec<String>,
+}
+
+/// `approve/review.html`
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "each field is what the page shows under its name")]
+pub struct ReviewPage<'a> {
+    #[serde(flatten)]
+    pub facts: &'a FactsView,
+    pub service: &'a ServiceView,
+    pub lang: &'static str,
+    pub one_language: bool,
+    pub static_base: &'a str,
+    pub nonce: &'a str,
+    pub scope: String,
+    pub approve_label: &'a str,
+    pub entered: &'a Entered,
 }
 
 /// `approve/closed.html`
@@ -353,6 +385,8 @@ pub struct ClosedPage<'a> {
     pub enter_url: String,
     /// What makes the address a receipt's; empty where it is none.
     pub receipt: String,
+    /// There is no other language to switch to.
+    pub one_language: bool,
 }
 
 /// `approve/enter.html`

@@ -30,12 +30,30 @@ pub struct AnswerRow {
     pub won: i64,
 }
 
+/// An approval that counted.
+#[derive(Clone, Debug, FromRow)]
+pub struct ApprovalRow {
+    /// The mail answered.
+    pub mail_id: Vec<u8>,
+    /// The scope chosen; none where there was no choice.
+    pub scope: Option<String>,
+    /// The name given.
+    pub signer: Option<String>,
+}
+
 impl Tx<'_> {
     /// Whether a mail was answered with a refusal or a report, in time or late.
     pub async fn has_refused(&mut self, mail: &[u8]) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT 1 FROM answers WHERE mail_id = $1 AND answer IN ('reject', 'report') LIMIT 1";
         let found: Option<i32> = in_tx!(self, |db| sqlx::query_scalar(SQL).bind(mail).fetch_optional(db).await?);
         Ok(found.is_some())
+    }
+
+    /// The approvals that counted in an order, by mail: the scope chosen and the name given.
+    pub async fn approvals(&mut self, order: OrderId) -> Result<Vec<ApprovalRow>, StoreError> {
+        const SQL: &str = "SELECT a.mail_id, a.scope, a.signer FROM answers a JOIN mails m ON m.id = a.mail_id
+            WHERE m.order_id = $1 AND a.won = 1 AND a.answer = 'approve' ORDER BY a.id";
+        Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
     /// Keeps an answer.

@@ -30,7 +30,10 @@ impl Sender {
         }
         builder = builder
             .date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-            .from(self.from.clone())
+            .from(match &letter.from_name {
+                Some(name) => Mailbox::new(Some(name.clone()), self.from.email.clone()),
+                None => self.from.clone(),
+            })
             .to(Mailbox::new(None, to))
             .subject(&letter.subject)
             .raw_header(header("Auto-Submitted", "auto-generated"))

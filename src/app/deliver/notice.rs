@@ -115,6 +115,7 @@ fn compose(
         Err(error) => return Ok(Err(error.to_string())),
     };
     let letter = Letter {
+        from_name: None,
         to: to.clone(),
         subject: parts.subject,
         text: parts.text,

@@ -26,7 +26,7 @@ use super::id::LookupId;
 use super::method::{self, Method, Rule, RuleStatus};
 use super::name::{Adn, DomainClass, Fqdn};
 use super::policy::Policy;
-use super::profile::{Compliance, Corroboration, Profile};
+use super::profile::{Compliance, Corroboration, PrivacyProxy, Profile};
 use super::timestamp::Timestamp;
 
 /// Where approver addresses come from.
@@ -253,14 +253,18 @@ pub struct Listing {
 #[must_use]
 pub fn offered_adns(name: &Fqdn, profile: &Profile) -> Vec<Adn> {
     use super::profile::AdnChoice;
-    let all = name.authorization_domains();
+    let mut all = name.authorization_domains();
+    let strips =
+        |adn: &Adn| adn.as_str().split('.').next().is_some_and(|label| profile.addresses.strip.iter().any(|one| one == label));
+    while all.len() > 1 && all.first().is_some_and(strips) {
+        all.remove(0);
+    }
     let last = all.len() - 1;
     match profile.addresses.adn {
         AdnChoice::Ancestors => all,
         AdnChoice::Fqdn => all.into_iter().take(1).collect(),
         AdnChoice::Registrable => all.into_iter().skip(last).collect(),
         AdnChoice::Both => {
-            let mut all = all;
             if last > 0 {
                 all.drain(1..last);
             }
@@ -383,14 +387,23 @@ fn believed<'l>(lookup: &'l Lookup, profile: &Profile) -> Cow<'l, Lookup> {
     Cow::Owned(Lookup { status: SourceStatus::Failed, contacts: Vec::new(), reasons: vec![reason.to_owned()], ..lookup.clone() })
 }
 
+/// The reason that says that an address belongs to a known privacy service.
+pub const PRIVACY_PROXY: &str = "privacy-proxy";
+
 /// The approvers one look-up yields under a profile's roles and rules.
 fn from_lookup(adn: &Adn, lookup: &Lookup, profile: &Profile, now: Timestamp) -> Vec<Approver> {
     let roles = profile.addresses.whois_roles.of(adn.fqdn().class());
     let mut found: Vec<Approver> = Vec::new();
     for contact in &lookup.contacts {
-        if contact.role.is_some_and(|role| !roles.contains(&role)) {
+        let excluded = |label: &String| profile.addresses.whois_exclude_fields.contains(label);
+        if contact.role.is_some_and(|role| !roles.contains(&role)) || contact.label.as_ref().is_some_and(excluded) {
             continue;
         }
+        let (usable, reason) = match (contact.reason.as_deref(), profile.addresses.privacy_proxy) {
+            (Some(PRIVACY_PROXY), PrivacyProxy::Allow) => (true, None),
+            (Some(PRIVACY_PROXY), PrivacyProxy::Warn) => (true, contact.reason.clone()),
+            _ => (contact.usable, contact.reason.clone()),
+        };
         if found.iter().any(|one| one.email == contact.email && one.role == contact.role) {
             continue;
         }
@@ -401,8 +414,8 @@ fn from_lookup(adn: &Adn, lookup: &Lookup, profile: &Profile, now: Timestamp) ->
             adn: adn.clone(),
             source: lookup.source,
             role: contact.role,
-            usable: contact.usable && refusal.is_none(),
-            reason: contact.reason.clone().or(refusal),
+            usable: usable && refusal.is_none(),
+            reason: if usable { refusal.or(reason) } else { reason.or(refusal) },
             rule,
             lookup: Some(lookup.id),
             looked_up_at: lookup.at,

@@ -428,7 +428,7 @@ pub(super) fn refused_address(email: &EmailAddress) -> Option<&'static str> {
         return Some("shared-redaction");
     }
     let under = |proxy: &&str| domain.strip_suffix(*proxy).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    PROXY_DOMAINS.iter().any(under).then_some("privacy-proxy")
+    PROXY_DOMAINS.iter().any(under).then_some(super::PRIVACY_PROXY)
 }
 
 /// Reads an address field's value: exactly one address, or a reason why there is none.

@@ -65,6 +65,8 @@ pub enum SelectedBy {
     Applicant,
     /// This service, as `addresses.dispatch` says; an order that names approvers is refused.
     System,
+    /// An operator, on the status page; an order that names approvers is refused.
+    Operator,
 }
 
 /// When whoever applies chooses.
@@ -76,6 +78,8 @@ pub enum SelectedAt {
     Application,
     /// With the order or after it: an order that names nobody waits for the choice.
     ApplicationData,
+    /// After it, from what the look-up found: an order that names somebody is refused.
+    AfterLookup,
 }
 
 /// Who is asked where nobody chooses.
@@ -91,6 +95,30 @@ pub enum Dispatch {
     AllCandidates,
 }
 
+/// What becomes of a registration contact at a known privacy service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrivacyProxy {
+    /// It is listed and cannot be chosen: nobody knows who reads it.
+    #[default]
+    Refuse,
+    /// It can be chosen, and the listing says what it is.
+    Warn,
+    /// It can be chosen as any other.
+    Allow,
+}
+
+/// Whether whoever applies may tell a registration contact that the look-up did not find.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ManualEntry {
+    /// Never.
+    #[default]
+    Never,
+    /// Where WHOIS yielded nobody. It is mailed once it was found in WHOIS all the same.
+    IfLookupEmpty,
+}
+
 /// Whose addresses may be asked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,8 +129,23 @@ pub struct Addresses {
     pub local_parts: Vec<LocalPart>,
     /// At which ADNs.
     pub adn: AdnChoice,
+    /// Labels that names are stripped of from the left before their ADNs are worked out, never beyond the Base Domain Name.
+    #[serde(default)]
+    pub strip: Vec<String>,
     /// Which registration contacts count.
     pub whois_roles: RoleMap,
+    /// Labels under which an address never counts, as WHOIS writes them.
+    #[serde(default = "notification")]
+    pub whois_exclude_fields: Vec<String>,
+    /// What becomes of contacts at known privacy services.
+    #[serde(default)]
+    pub privacy_proxy: PrivacyProxy,
+    /// Whether a contact may be told that the look-up did not find.
+    #[serde(default)]
+    pub manual_entry: ManualEntry,
+    /// Whether such an entry needs another approver beside it, who is asked where the entry comes to nothing.
+    #[serde(default = "yes")]
+    pub manual_requires_fallback: bool,
     /// How long a stored look-up serves listings, and how old a WHOIS or RDAP address may be when it is mailed.
     #[serde(with = "span")]
     pub candidate_ttl: Duration,
@@ -115,4 +158,13 @@ pub struct Addresses {
     /// Who is asked where nobody chooses.
     #[serde(default)]
     pub dispatch: Dispatch,
+}
+
+/// JPRS's address for notices of changes, which is nobody's contact.
+fn notification() -> Vec<String> {
+    vec!["通知アドレス".to_owned()]
+}
+
+const fn yes() -> bool {
+    true
 }

@@ -2,12 +2,34 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::LintError;
+use super::{Languages, LintError};
+
+/// How the approval mail leads to the page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailBody {
+    /// By a link.
+    #[default]
+    Standard,
+    /// By a page's address and a code to be pasted there: nothing in the mail can be followed by a machine.
+    CodeEntry,
+}
 
 /// The mails' wording, and which notices go.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct MailRules {
+    /// What the sender is called where Japanese stands first; empty = as `smtp.from` says. The address is always ours.
+    pub from_name_ja: String,
+    /// The same where English stands first.
+    pub from_name_en: String,
+    /// The languages of the approval mail; the order says which stands first where it is among them.
+    pub languages: Languages,
+    /// Whether the approval mail has an HTML part beside the text.
+    pub html: bool,
+    /// How the approval mail leads to the page.
+    pub body: MailBody,
     /// The approval mail's subject where Japanese stands first; empty = the template's.
     pub subject_ja: String,
     /// The same where English stands first.
@@ -29,6 +51,11 @@ impl Default for MailRules {
     fn default() -> Self {
         let subject = String::new;
         Self {
+            from_name_ja: String::new(),
+            from_name_en: String::new(),
+            languages: Languages::default(),
+            html: true,
+            body: MailBody::Standard,
             subject_ja: subject(),
             subject_en: subject(),
             subject_renewal_ja: subject(),
@@ -55,6 +82,13 @@ impl MailRules {
         (!wording.is_empty()).then(|| fields.fill(wording))
     }
 
+    /// The sender's name as the profile words it; `None` where it leaves that to the configuration.
+    #[must_use]
+    pub fn from_name(&self, japanese: bool) -> Option<&str> {
+        let name = if japanese { &self.from_name_ja } else { &self.from_name_en };
+        (!name.is_empty()).then_some(name)
+    }
+
     pub(super) fn lint(&self) -> Result<(), LintError> {
         let subjects = [
             ("mail.subject_ja", &self.subject_ja),
@@ -62,7 +96,7 @@ impl MailRules {
             ("mail.subject_renewal_ja", &self.subject_renewal_ja),
         ];
         for (key, wording) in subjects.into_iter().filter(|(_, wording)| !wording.is_empty()) {
-            let err = |problem| Err(LintError { key, problem });
+            let err = |problem| Err(LintError { rule: "L07", key, problem });
             if !wording.contains("{domain}") {
                 return err("must hold {domain}, so that the owner sees what is asked");
             }
@@ -76,9 +110,18 @@ impl MailRules {
                 return err("must be one line of 120 characters at most");
             }
         }
+        for (key, name) in [("mail.from_name_ja", &self.from_name_ja), ("mail.from_name_en", &self.from_name_en)] {
+            if !crate::dcv::field::is_one_line(name) || name.contains(['<', '>', '@']) || name.chars().count() > NAME_MAX_CHARS {
+                let problem = "must be a name of 60 characters at most, on one line and without an address";
+                return Err(LintError { rule: "L09", key, problem });
+            }
+        }
         Ok(())
     }
 }
+
+/// Longest name of a sender, in characters.
+const NAME_MAX_CHARS: usize = 60;
 
 /// What a subject may tell.
 #[derive(Clone, Copy, Debug, Default)]

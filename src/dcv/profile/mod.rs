@@ -5,24 +5,34 @@
 
 mod addresses;
 mod advice;
+mod decision_rules;
+mod languages;
+mod lint;
 mod mail_rules;
 mod order_rules;
+mod page;
+mod reminders;
+mod renewal_rules;
 mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::Date;
 
-pub use self::addresses::{Addresses, AdnChoice, Dispatch, RoleMap, SelectedAt, SelectedBy};
-pub use self::advice::{Advice, advice};
-pub use self::mail_rules::{MailRules, SubjectFields};
-pub use self::order_rules::{CancelField, CancelParty, CancelRules, Concurrency, Reuse, ReuseMode};
+pub use self::addresses::{Addresses, AdnChoice, Dispatch, ManualEntry, PrivacyProxy, RoleMap, SelectedAt, SelectedBy};
+pub use self::advice::{Advice, Level, advice, advised};
+pub use self::decision_rules::{DecisionPolicy, DecisionRules, RejectButton};
+pub use self::languages::Languages;
+pub use self::lint::LintError;
+pub use self::mail_rules::{MailBody, MailRules, SubjectFields};
+pub use self::order_rules::{CancelField, CancelParty, CancelRules, Concurrency, PolicyRules, Reuse, ReuseMode};
+pub use self::page::{AccessPin, Asked, AskedReason, Confirm, Page};
+pub use self::reminders::{ReminderMode, Reminders, Resends};
+pub use self::renewal_rules::{CreatedBy, RenewalRules, Revalidate, Silence};
 pub use self::window::{OnExpiry, Rounding, Window};
-use super::contact::Source;
 use super::decision::Scope;
 use super::timestamp::Timestamp;
 
@@ -85,184 +95,6 @@ impl ExternalCheck {
     }
 }
 
-/// The deliberate act that approving takes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Confirm {
-    /// The authority box, a scope, or a signer's name.
-    Check,
-    /// The confirmation code that stands in the mail and not in its link.
-    Code,
-    /// The address that the mail went to, typed again.
-    Address,
-}
-
-impl Confirm {
-    /// The value as profiles spell it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Check => "check",
-            Self::Code => "code",
-            Self::Address => "address",
-        }
-    }
-}
-
-/// Whether an input is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Asked {
-    /// Shown and needed to approve.
-    Required,
-    /// Shown.
-    Optional,
-    /// Not shown.
-    Hidden,
-}
-
-/// What the approve page asks.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Page {
-    /// The deliberate act.
-    pub confirm: Confirm,
-    /// Whether the box "I have authority over this domain" is shown and needed.
-    pub authority_check: bool,
-    /// The signer's name.
-    pub signer: Asked,
-    /// The scopes offered; a single one is not shown.
-    pub scope_options: Vec<Scope>,
-    /// The scope that is chosen when the page opens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope_default: Option<Scope>,
-    /// What stands beside the scopes, in Japanese; empty = nothing.
-    #[serde(default)]
-    pub scope_hint_ja: String,
-    /// What the buttons say; empty = the standard words.
-    #[serde(default)]
-    pub approve_label_ja: String,
-    /// The same in English.
-    #[serde(default)]
-    pub approve_label_en: String,
-    /// The button that refuses.
-    #[serde(default)]
-    pub reject_label_ja: String,
-    /// The same in English.
-    #[serde(default)]
-    pub reject_label_en: String,
-}
-
-/// Longest label of a button, in characters.
-const LABEL_MAX_CHARS: usize = 30;
-
-/// Whose answer counts where several people are asked for one name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DecisionPolicy {
-    /// The first.
-    FirstWins,
-    /// An approval waits for the others' refusal, for a while or until all have answered.
-    RejectVetoes,
-}
-
-/// Whether the page offers to refuse.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RejectButton {
-    /// It does; a refusal ends the names it was asked for.
-    #[default]
-    Record,
-    /// It does not: whoever does not approve says that they do not recognise the request, or leaves it.
-    Hidden,
-}
-
-/// How answers become decisions.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DecisionRules {
-    /// Whose answer counts.
-    pub policy: DecisionPolicy,
-    /// How long an approval waits for a refusal.
-    #[serde(with = "span")]
-    pub veto_for: Duration,
-    /// Whether the page offers to refuse.
-    pub reject: RejectButton,
-    /// Whether the page offers to say that the request is not recognised.
-    pub report: bool,
-}
-
-impl Default for DecisionRules {
-    fn default() -> Self {
-        Self {
-            policy: DecisionPolicy::FirstWins,
-            veto_for: Duration::from_secs(super::timestamp::DAY_SECS),
-            reject: RejectButton::Record,
-            report: true,
-        }
-    }
-}
-
-/// What a reminder is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReminderMode {
-    /// The same mail once more.
-    IdenticalResend,
-    /// A notice without a link.
-    NoticeOnly,
-    /// There is none.
-    Off,
-}
-
-/// When recipients who have not answered are reminded.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reminders {
-    /// How long before the deadline.
-    #[serde(with = "spans")]
-    pub at: Vec<Duration>,
-    /// What they get.
-    pub mode: ReminderMode,
-}
-
-impl Reminders {
-    /// How long before the deadline there is a reminder.
-    pub fn offsets(&self) -> impl Iterator<Item = Duration> {
-        self.at.iter().copied().filter(|_| self.mode != ReminderMode::Off)
-    }
-
-    /// Whether a reminder is the mail itself.
-    #[must_use]
-    pub fn is_identical(&self) -> bool {
-        self.mode == ReminderMode::IdenticalResend
-    }
-}
-
-impl Default for Reminders {
-    /// None, where a profile says nothing of them.
-    fn default() -> Self {
-        Self { at: Vec::new(), mode: ReminderMode::Off }
-    }
-}
-
-/// How often a mail may be sent once more on somebody's word.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Resends {
-    /// Time between one sending and the next.
-    #[serde(with = "span")]
-    pub min_interval: Duration,
-    /// How often.
-    pub max: u32,
-}
-
-impl Default for Resends {
-    fn default() -> Self {
-        Self { min_interval: Duration::ZERO, max: 5 }
-    }
-}
-
 /// The rules of one certificate service at one period.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -319,15 +151,18 @@ pub struct Profile {
     pub mail: MailRules,
     /// Reuse of approvals.
     pub reuse: Reuse,
+    /// What happens when a certificate draws near its end.
+    #[serde(default)]
+    pub renewal: RenewalRules,
+    /// What is demanded of names.
+    #[serde(default)]
+    pub policy: PolicyRules,
     /// What a second order for the same names does.
     pub concurrency: Concurrency,
     /// Who may cancel an order, and what that takes.
     #[serde(default)]
     pub cancel: CancelRules,
 }
-
-/// Longest reuse that any row of the table ever allowed, in days. Spec: BR v2.2.6 §4.2.1.
-const REUSE_MAX_DAYS: u32 = 398;
 
 /// A day as "2025-07-06".
 mod date {
@@ -431,114 +266,6 @@ impl Catalog {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Versioned>> {
         self.all.values()
     }
-}
-
-/// A profile that parses and still makes no sense.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{key}: {problem}")]
-pub struct LintError {
-    /// The key at fault.
-    pub key: &'static str,
-    /// What is wrong and what to do.
-    pub problem: &'static str,
-}
-
-/// Most reminders of one mail.
-const REMINDERS_MAX: usize = 10;
-
-/// Most resends of one mail.
-const RESENDS_MAX: u32 = 100;
-
-impl Profile {
-    /// Checks what types alone cannot.
-    ///
-    /// # Errors
-    /// [`LintError`] for the first key that cannot stand.
-    pub fn lint(&self) -> Result<(), LintError> {
-        if self.reuse.max_days.is_some_and(|days| days > REUSE_MAX_DAYS) {
-            return Err(LintError { key: "reuse.max_days", problem: "must be 398 at most (BR v2.2.6 section 4.2.1)" });
-        }
-        if self.cancel.by.is_empty() || has_repeats(&self.cancel.by) {
-            return Err(LintError { key: "cancel.by", problem: "name at least one party, each once" });
-        }
-        let err = |key, problem| Err(LintError { key, problem });
-        if self.addresses.sources.is_empty() {
-            return err("addresses.sources", "name at least one source");
-        }
-        if has_repeats(&self.addresses.sources) {
-            return err("addresses.sources", "name each source once");
-        }
-        if self.addresses.sources.contains(&Source::Constructed) && self.addresses.local_parts.is_empty() {
-            return err("addresses.local_parts", "name at least one local part, or leave `constructed` out of the sources");
-        }
-        if self.addresses.selected_by == SelectedBy::System && self.addresses.dispatch == Dispatch::Chosen {
-            return err("addresses.dispatch", "must say who is asked where this service chooses: all_of_role or all_candidates");
-        }
-        if has_repeats(&self.addresses.local_parts) {
-            return err("addresses.local_parts", "name each local part once");
-        }
-        if !(1..=WINDOW_MAX_DAYS).contains(&self.window.days) {
-            return err("window.days", "must be 1 to 30 (BR v2.2.6 section 3.2.2.4.4)");
-        }
-        if !(1..=365).contains(&self.window.selection_days) {
-            return err("window.selection_days", "must be 1 to 365");
-        }
-        if self.decision.reject == RejectButton::Hidden && !self.decision.report {
-            return err("decision.report", "the page must offer something besides approving");
-        }
-        if let (Some(from), Some(until)) = (self.valid_from, self.valid_until)
-            && until < from
-        {
-            return err("valid_until", "must not lie before valid_from");
-        }
-        let window = Duration::from_secs(u64::from(self.window.days) * super::timestamp::DAY_SECS);
-        if self.reminders.at.len() > REMINDERS_MAX || self.reminders.at.iter().any(|offset| offset.is_zero() || *offset >= window)
-        {
-            return err("reminders.at", "name 10 times at most, each within the window");
-        }
-        if self.decision.veto_for.is_zero() || self.decision.veto_for > window {
-            return err("decision.veto_for", "must be more than nothing, and no longer than the window");
-        }
-        if self.resend.max > RESENDS_MAX {
-            return err("resend.max", "must be 100 at most");
-        }
-        self.mail.lint()?;
-        if self.page.scope_options.is_empty() || has_repeats(&self.page.scope_options) {
-            return err("page.scope_options", "name at least one scope, each once");
-        }
-        if self.page.scope_default.is_some_and(|scope| !self.page.scope_options.contains(&scope)) {
-            return err("page.scope_default", "must be one of page.scope_options");
-        }
-        let labels =
-            [&self.page.approve_label_ja, &self.page.approve_label_en, &self.page.reject_label_ja, &self.page.reject_label_en];
-        if labels.iter().any(|label| label.chars().count() > LABEL_MAX_CHARS || !super::field::is_one_line(label)) {
-            return err("page.approve_label_ja", "labels of buttons must be one line of 30 characters at most");
-        }
-        // Which scopes are offered depends on the mail's ADN: a choice is one only where two are left for either kind.
-        let offered = |is_base| super::decision::offered_scopes(&self.page, is_base).len() > 1;
-        let scope_is_chosen = offered(true) && offered(false) && self.page.scope_default.is_none();
-        if self.page.confirm == Confirm::Address && !self.page.authority_check && self.page.signer != Asked::Required {
-            return err(
-                "page.confirm",
-                "an address can be guessed from the domain; ask for the authority box or a signer beside it",
-            );
-        }
-        if self.page.confirm == Confirm::Check
-            && !self.page.authority_check
-            && self.page.signer != Asked::Required
-            && !scope_is_chosen
-        {
-            return err(
-                "page.authority_check",
-                "posting the page as it opens would approve; ask for the authority box, a signer, or a scope without default",
-            );
-        }
-        Ok(())
-    }
-}
-
-fn has_repeats<T: PartialEq>(values: &[T]) -> bool {
-    values.iter().enumerate().any(|(at, value)| values[..at].contains(value))
 }
 
 /// Durations as configuration writes them: "26d", "10s", "1h30m".

@@ -51,6 +51,14 @@ mod max_days {
     }
 }
 
+/// What a profile demands of names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyRules {
+    /// Whether a name is ordered only where the client's allow-list holds it, or a domain above it.
+    pub require_domain_allowlist: bool,
+}
+
 /// What a second order for the same names does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::app::change_approver::{ChangeError, change_approver, open_names};
 use crate::dcv::field::FieldError;
 use crate::dcv::name::CertificateName;
-use crate::dcv::order::Choice;
+use crate::dcv::order::{Choice, Chooser};
 use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 use crate::store::ValidationRow;
@@ -59,7 +59,7 @@ pub(in crate::http) async fn post(
     };
     let asked: Vec<CertificateName> = open.iter().filter_map(|name| CertificateName::parse(name, &lists.suffixes).ok()).collect();
     let profile = state.app.profile_of(&record.order).await?;
-    let choice = under(&profile.profile, choice(&lists, &mut fields, &asked), &mut fields);
+    let choice = under(&profile.profile, choice(&lists, &mut fields, &asked), Chooser::AfterOrder, &mut fields);
     if matches!(choice, Choice::Unsaid | Choice::Later) && fields.errors.is_empty() {
         fields.error("approvers", "missing-field", "name at least one approver, or \"all\"");
     }

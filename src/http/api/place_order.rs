@@ -20,7 +20,7 @@ use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{Adn, CertificateName};
-use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Locale, MAILS_MAX, NAMES_MAX, OrderKind, Wanted};
+use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Chooser, Locale, MAILS_MAX, NAMES_MAX, OrderKind, Wanted};
 use crate::dcv::profile::{Compliance, Profile};
 use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
@@ -93,7 +93,7 @@ fn parse(app: &App, client: &Client, request: &Request, object: &Map<String, Val
     let names = names(&lists, &mut fields);
     let mut choice = choice(&lists, &mut fields, &names);
     if let Some(profile) = &profile {
-        choice = under(&profile.profile, choice, &mut fields);
+        choice = under(&profile.profile, choice, Chooser::WithOrder, &mut fields);
     }
     let locale = fields.word("locale", Locale::from_text, "ja, en").unwrap_or(Locale::Ja);
     let mut facts = facts(&mut fields);
@@ -182,8 +182,8 @@ pub(super) fn choice(lists: &Lists, fields: &mut Fields<'_>, names: &[Certificat
 }
 
 /// A choice of approvers under a profile; an error where the profile lets nobody choose.
-pub(super) fn under(profile: &Profile, choice: Choice, fields: &mut Fields<'_>) -> Choice {
-    choice.under(&profile.addresses).unwrap_or_else(|error| {
+pub(super) fn under(profile: &Profile, choice: Choice, chooser: Chooser, fields: &mut Fields<'_>) -> Choice {
+    choice.under(&profile.addresses, chooser).unwrap_or_else(|error| {
         fields.error("approvers", "address-not-selectable", error.to_string());
         Choice::Unsaid
     })
@@ -311,7 +311,9 @@ pub(super) fn not_asked(error: AskError, names: &[String]) -> Problem {
 
 fn offered(error: &ChoiceError) -> &[String] {
     match error {
-        ChoiceError::NotAllowed { allowed, .. } | ChoiceError::NoApprover { allowed, .. } => allowed,
+        ChoiceError::NotAllowed { allowed, .. }
+        | ChoiceError::NoApprover { allowed, .. }
+        | ChoiceError::TooFew { allowed, .. } => allowed,
         ChoiceError::TooManyMails | ChoiceError::Unavailable { .. } => &[],
     }
 }
@@ -332,6 +334,11 @@ fn choice_error(error: &ChoiceError, names: &[String]) -> FieldError {
                 "no-approver",
                 format!("no approver was chosen for {which}; choose one of `allowed`"),
             )
+        }
+        ChoiceError::TooFew { name, quorum, .. } => {
+            let which = names.get(*name).map_or("", String::as_str);
+            let detail = format!("{quorum} people must approve {which}; choose as many of `allowed`");
+            FieldError::new(format!("/names/{name}"), "too-few-approvers", detail)
         }
         ChoiceError::TooManyMails => FieldError::new(
             "/approvers",

@@ -8,12 +8,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::{language, not_opened, pages, unavailable};
+use super::{language, not_opened, pages, spoken, unavailable};
 use crate::app::answer::answer;
 use crate::app::open_link::{Opened, open_link};
 use crate::dcv::decision::{Answer, REASON_MAX_CHARS, Refusal, Scope};
 use crate::dcv::field::{FieldError, is_one_line};
-use crate::dcv::profile::{Confirm, RejectButton};
+use crate::dcv::profile::{AccessPin, Confirm};
 use crate::http::HttpState;
 use crate::http::caller::Peer;
 use crate::render::Entered;
@@ -32,7 +32,7 @@ pub(in crate::http) async fn post(
         Ok(None) => return not_opened(&state, &peer, language(&query, &headers, None)),
         Ok(Some(opened)) => opened,
     };
-    let lang = language(&query, &headers, Some(&opened.order.locale));
+    let lang = spoken(&opened, language(&query, &headers, Some(&opened.order.locale)));
     let form = match form {
         Err(rejection) => return pages::refused(&state.app, rejection.status(), lang),
         Ok(Form(form)) => form,
@@ -60,13 +60,14 @@ async fn answered(
         reason: reason(&given("reason")),
         authority: given("authority") == "yes",
         code: given("code"),
+        pin: given("pin"),
     };
     if let Some(refusal) = &opened.closed {
         // A refusal that comes after somebody else's approval is an objection, and goes on to be taken as one.
         let decision = given("decision");
         let fits = opened.nonce_fits(&state.app, &given("nonce"));
         let rules = &opened.profile.profile.decision;
-        let offered = (decision == "reject" && rules.reject == RejectButton::Record) || (decision == "report" && rules.report);
+        let offered = (decision == "reject" && rules.reject.is_offered()) || (decision == "report" && rules.report);
         let objects = *refusal == Refusal::Decided && offered && fits;
         if !objects {
             // What was not sent by the page is not told as taken.
@@ -85,16 +86,28 @@ async fn answered(
                 Ok(scope) => scope,
             };
             // Every try counts, the right one too: else whoever guesses would only have to go on.
-            let asks = opened.profile.profile.page.confirm != Confirm::Check && !entered.code.is_empty();
-            if asks && !state.may_confirm(peer, opened.limited_as()) {
-                return Ok(form_error(&[FieldError::new("code", "too-many", "wait two minutes before another try")]));
+            let page = &opened.profile.profile.page;
+            let tries_pin = page.access_pin == AccessPin::Required && !entered.pin.is_empty();
+            let tries = tries_pin || (page.confirm != Confirm::Check && !entered.code.is_empty());
+            if tries && !state.may_confirm(peer, opened.limited_as()) {
+                let field = if tries_pin { "pin" } else { "code" };
+                return Ok(form_error(&[FieldError::new(field, "too-many", "wait two minutes before another try")]));
             }
-            let confirmed = opened.confirmed(&state.app, &entered.code);
-            Answer::Approve { scope, signer: entered.signer.clone(), authority: entered.authority, confirmed }
+            let (confirmed, pin) = (opened.confirmed(&state.app, &entered.code), opened.pin_fits(&state.app, &entered.pin));
+            let approval =
+                Answer::Approve { scope, signer: entered.signer.clone(), authority: entered.authority, confirmed, pin };
+            if page.review_step && given("reviewed") != "yes" {
+                return Ok(match opened.would_be(&approval, state.app.now())? {
+                    Ok(_) => pages::review(&state.app, &opened, lang, &entered),
+                    Err(Refusal::Incomplete(errors)) => form_error(&errors),
+                    Err(refusal) => pages::closed(&state.app, &opened, &refusal, lang, Some("approve"), false),
+                });
+            }
+            approval
         }
-        "reject" if opened.profile.profile.decision.reject == RejectButton::Record => {
-            Answer::Reject { reason: entered.reason.clone() }
-        }
+        // Back from what was shown once more.
+        "edit" => return Ok(form_error(&[])),
+        "reject" if opened.profile.profile.decision.reject.is_offered() => Answer::Reject { reason: entered.reason.clone() },
         "report" if opened.profile.profile.decision.report => Answer::Report { reason: entered.reason.clone() },
         _ => return Ok(form_error(&[FieldError::new("decision", "missing", "press one of the buttons")])),
     };

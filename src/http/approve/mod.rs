@@ -19,12 +19,20 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::HttpState;
 use super::caller::Peer;
+use crate::app::open_link::Opened;
+use crate::dcv::order::Locale;
 use crate::store::StoreError;
 
 /// The language of a page: as switched to, else as the browser prefers, else as the order was placed.
 fn language(query: &HashMap<String, String>, headers: &HeaderMap, order: Option<&str>) -> &'static str {
     let preferred = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).and_then(preferred);
     query.get("lang").and_then(|text| known(text)).or(preferred).or_else(|| order.and_then(known)).unwrap_or("ja")
+}
+
+/// The language of an opened link's page: one that its profile's pages speak.
+fn spoken(opened: &Opened, lang: &'static str) -> &'static str {
+    let wanted = Locale::from_text(lang).unwrap_or(Locale::Ja);
+    opened.profile.profile.page.languages.pick(wanted).as_str()
 }
 
 /// One of our languages, by a tag's primary subtag (RFC 5646 §2.2.1).

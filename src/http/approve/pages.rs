@@ -11,11 +11,12 @@ use crate::dcv::decision::{Refusal, Scope};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::order::ValidationState;
-use crate::dcv::profile::{Asked, Confirm, OnExpiry, RejectButton};
+use crate::dcv::profile::{AccessPin, Asked, Confirm, OnExpiry};
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, Problem};
 use crate::render::{
-    AboutMailPage, ApproveForm, ClosedPage, DisputePage, EnterPage, Entered, FactsView, FormErrorView, NameView, ScopeView,
+    AboutMailPage, ApproveForm, ClosedPage, DisputePage, EnterPage, Entered, FactsView, FormErrorView, NameView, ReviewPage,
+    ScopeView,
 };
 use crate::store::ValidationRow;
 
@@ -38,6 +39,8 @@ struct Told {
     enter_url: String,
     /// What lets this page show the signer, kept when the language is switched.
     receipt: String,
+    /// Its profile's pages speak one language.
+    one_language: bool,
 }
 
 impl Closed {
@@ -212,11 +215,17 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
         authority_check: page.authority_check,
         confirm: page.confirm.as_str(),
         may_approve: !opened.is_forbidden(app.now()),
+        one_language: !page.languages.are_several(),
+        signer_label: if lang == "ja" { &page.signer_label_ja } else { &page.signer_label_en },
+        signer_hint: if lang == "ja" { &page.signer_hint_ja } else { &page.signer_hint_en },
+        pin: page.access_pin == AccessPin::Required,
+        quorum: opened.profile.profile.decision.quorum,
+        reason: page.reason.as_str(),
         scope_hint: if lang == "ja" { &page.scope_hint_ja } else { "" },
         approve_label: if lang == "ja" { &page.approve_label_ja } else { &page.approve_label_en },
         reject_label: if lang == "ja" { &page.reject_label_ja } else { &page.reject_label_en },
         offers: [
-            ("reject", opened.profile.profile.decision.reject == RejectButton::Record),
+            ("reject", opened.profile.profile.decision.reject.is_offered()),
             ("report", opened.profile.profile.decision.report),
         ]
         .into_iter()
@@ -236,6 +245,25 @@ pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Ent
     };
     let page = html(app, status, "approve/form.html", &context);
     if too_many { ([(header::RETRY_AFTER, "120")], page).into_response() } else { page }
+}
+
+/// What was entered to approve, once more, before it counts.
+pub(super) fn review(app: &App, opened: &Opened, lang: &'static str, entered: &Entered) -> Response {
+    let page = &opened.profile.profile.page;
+    let scopes = opened.scopes();
+    let scope = Scope::from_text(&entered.scope).or_else(|| scopes.first().copied()).unwrap_or(Scope::Order);
+    let context = ReviewPage {
+        facts: &opened.facts,
+        service: &app.settings.service,
+        lang,
+        one_language: !page.languages.are_several(),
+        static_base: &app.settings.public_base,
+        nonce: &opened.nonce,
+        scope: scope_text(scope, &opened.facts.adn.unicode, lang),
+        approve_label: if lang == "ja" { &page.approve_label_ja } else { &page.approve_label_en },
+        entered,
+    };
+    html(app, StatusCode::OK, "approve/review.html", &context)
 }
 
 /// A link that cannot be answered, and what became of it. `late` is the answer that came too late, where one was given; `receipt` says
@@ -315,7 +343,8 @@ pub(super) fn closed(
             )],
         ),
     };
-    let mut told = Told { request_id: opened.facts.request_id.clone(), ..Told::default() };
+    let one_language = !opened.profile.profile.page.languages.are_several();
+    let mut told = Told { request_id: opened.facts.request_id.clone(), one_language, ..Told::default() };
     if receipt {
         told.receipt = opened.receipt_tag(app);
     }
@@ -375,6 +404,20 @@ fn decided(opened: &Opened) -> ([&'static str; 2], [String; 2]) {
             ),
         );
     }
+    if opened.mail.link == "answered" && told.iter().any(|one| one.state == "pending") {
+        let quorum = opened.profile.profile.decision.quorum;
+        return (
+            ["承認を受け付けています", "Your approval has been received"],
+            pair(
+                &format!(
+                    "この申請には {quorum} 名の承認が必要です。ほかの方の承認を待っています。ほかに必要なお手続きはありません。"
+                ),
+                &format!(
+                    "This request takes {quorum} people's approval. We are waiting for the others. There is nothing more to do."
+                ),
+            ),
+        );
+    }
     let all = |state: &str| !told.is_empty() && told.iter().all(|one| one.state == state);
     let reported = told.iter().any(|one| one.answer.as_deref() == Some("report"));
     if all("rejected") && reported {
@@ -425,6 +468,7 @@ fn closed_context<'a>(app: &'a App, lang: &'static str, page: Closed) -> ClosedP
         details: page.told.details,
         enter_url: page.told.enter_url,
         receipt: page.told.receipt,
+        one_language: page.told.one_language,
     }
 }
 
@@ -465,12 +509,18 @@ fn error_text(error: &FieldError, lang: &str) -> &'static str {
         ("signer", _, _) => "The name must be one line of 100 characters at most.",
         ("authority", _, "ja") => "承認する権限があることを確認のうえ、チェックを入れてください。",
         ("authority", _, _) => "Tick the box to confirm that you have authority over this domain name.",
+        ("reason", "missing", "ja") => "承認されない理由をご記入ください。",
+        ("reason", "missing", _) => "Say why you do not approve.",
+        ("pin", "missing", "ja") => "アクセスPINをご入力ください。PINは申請組織が別の方法でお知らせします。",
+        ("pin", "missing", _) => "Enter the access PIN, which the applicant tells you by another way.",
+        ("pin", "wrong-pin", "ja") => "アクセスPINが違います。申請組織からお知らせした8桁の数字をご入力ください。",
+        ("pin", "wrong-pin", _) => "This is not the access PIN. Enter the eight digits that the applicant told you.",
         ("reason", _, "ja") => "理由は1000文字以内でご記入ください。",
         ("reason", _, _) => "The reason must hold 1000 characters at most.",
-        ("code", "too-many", "ja") => {
+        ("code" | "pin", "too-many", "ja") => {
             "しばらく待ってからお試しください。2分ほどで、もう一度ご入力いただけます。お手続きそのものには影響ありません。"
         }
-        ("code", "too-many", _) => {
+        ("code" | "pin", "too-many", _) => {
             "Please try again shortly: in two minutes you can enter it again. The request itself is not affected."
         }
         ("code", "missing", "ja") => "メールに書かれた確認コードをご入力ください。",

@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::{language, not_opened, pages, unavailable};
+use super::{language, not_opened, pages, spoken, unavailable};
 use crate::app::open_link::open_link;
 use crate::http::HttpState;
 use crate::http::caller::Peer;
@@ -35,7 +35,7 @@ pub(in crate::http) async fn get(
         Ok(Some(opened)) => opened,
     };
     state.readers.note(&peer, opened.limited_as());
-    let lang = language(&query, &headers, Some(&opened.order.locale));
+    let lang = spoken(&opened, language(&query, &headers, Some(&opened.order.locale)));
     match &opened.closed {
         Some(refusal) => {
             let receipt = query.get("receipt").is_some_and(|tag| opened.is_receipt(&state.app, tag));
