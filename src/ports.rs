@@ -107,6 +107,8 @@ pub struct Letter {
     pub to: EmailAddress,
     /// What the sender is called, where it is not as configured; the address is.
     pub from_name: Option<String>,
+    /// Where replies go, where the configuration does not say; else to the sender.
+    pub reply_to: Option<String>,
     /// One line.
     pub subject: String,
     /// The plain text.

@@ -151,7 +151,7 @@ pub(super) async fn commit(
             endpoint: mail.reference.clone(),
             seq: 0,
             // What a client under test would send counts against no recipient's cap.
-            recipient: (order.test == 0).then(|| mail.recipient.clone()),
+            recipient: (order.test == 0).then(|| mail.recipient.to_lowercase()),
             body: Some(letter.clone()),
             at: now,
             held: order.is_held(),
@@ -202,6 +202,8 @@ fn write_mail(
         link: LinkState::Queued.as_str().to_owned(),
         delivery: Delivery::Queued.as_str().to_owned(),
         failure: None,
+        failure_detail: None,
+        delivery_at: None,
         created_at: now.unix_micros(),
         expires_at: profile.window.ends(now).unix_micros(),
         sent_at: None,
@@ -251,6 +253,7 @@ fn write_mail(
     let renewal = new.facts.kind == Some(OrderKind::Renewal);
     let letter = Letter {
         to: approver.email.clone(),
+        reply_to: app.reply_address(id.as_bytes()),
         from_name: rules.from_name(ja_first).map(str::to_owned),
         subject: rules.subject(ja_first, renewal, &fields).unwrap_or(subject),
         text,

@@ -159,6 +159,11 @@ pub async fn change_approver(
                     tx.tie_lookup(order_id, lookup).await?;
                 }
                 ask::commit(tx, &order, &written, now, &mut ids).await?;
+                // Whoever ordered is told once whom the order asks, at its first mails.
+                if mails.is_empty() && question.profile.profile.mail.applicant_heads_up && !order.is_held() {
+                    let notices = notify::of_order(&order, &question.facts, &validations, &written.mails)?;
+                    notify::enqueue(tx, notices, now, &mut ids).await?;
+                }
                 let mails: Vec<MailId> = written.mails.iter().map(MailRow::id).collect::<Result<_, _>>()?;
                 let names: Vec<&str> = validations.iter().map(|one| one.name.as_str()).collect();
                 let data = json!({"names": names, "superseded": superseded, "mails": mails});
@@ -170,6 +175,7 @@ pub async fn change_approver(
         .await;
     done?;
     app.wake.mail.notify_one();
+    app.wake.notice.notify_one();
     let order = app.store.order(order_id).await?.ok_or(ChangeError::Missing)?;
     Ok(read(app, order).await?)
 }

@@ -11,6 +11,7 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{MailId, NoticeId, ReturnedId};
 use crate::dcv::notice::NoticeKind;
 use crate::dcv::order::{Delivery, Locale};
+use crate::dcv::return_path::Way;
 use crate::dcv::returned_mail::{self, Action, Kind, Returned, Written};
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::dcv::{redact, return_path};
@@ -54,12 +55,18 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     let Read { addresses, returned, clean, written } = read(app, raw).await;
     let addressed: Vec<String> = recipient.map(str::to_owned).into_iter().chain(addresses).collect();
     let referred = addressed.into_iter().find_map(|address| return_path::subject_of(&app.keys, &address));
+    let way = referred.map(|(_, way)| way);
     let (mut mail, mut notice) = (None, None);
-    if let Some(id) = referred {
+    if let Some((id, _)) = referred {
         mail = app.store.mail(MailId::from_bytes(id)).await?;
         if mail.is_none() {
             notice = app.store.notice(NoticeId::from_bytes(id)).await?;
         }
+    }
+    // People answer to the reply address; what answers a return path by itself is a machine, whatever it says.
+    let mut returned = returned;
+    if way == Some(Way::Returned) && returned.kind == Kind::Reply {
+        returned.kind = Kind::AutoReply;
     }
     let kept_octets = if mail.is_some() { KEPT_MAX_OCTETS } else { STRAY_MAX_OCTETS };
     let row = ReturnedRow {
@@ -100,7 +107,7 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
                     return Ok(false);
                 }
                 if let Some(fate) = fate
-                    && tx.returned_delivery(id, fate, &why).await?
+                    && tx.returned_delivery(id, fate, &why, now).await?
                     && let Some(event) = event
                 {
                     tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
@@ -238,15 +245,21 @@ async fn read(app: &App, raw: &[u8]) -> Read {
             written.text = String::from_utf8_lossy(&redact::without_tokens(&keys, written.text.as_bytes())).into_owned();
         }
         let clean = redact::without_tokens(&keys, &whole[..whole.len().min(returned_mail::MESSAGE_MAX_OCTETS)]);
-        Read { addresses: returned_mail::sent_to(&whole), returned, clean, written }
+        let addresses = [returned_mail::sent_to(&whole), returned_mail::envelopes(&whole)].concat();
+        Read { addresses, returned, clean, written }
     });
     let problem = match tokio::time::timeout(READING_TIMEOUT, reading).await {
         Ok(Ok(read)) => return read,
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it takes too long".to_owned(),
     };
-    tracing::error!(problem, "a returned message cannot be read; only that it came is kept");
-    let clean = format!("({} octets that could not be read)", raw.len()).into_bytes();
+    tracing::error!(problem, "a returned message cannot be read; it is kept as it came");
+    let (head, keys) = (raw[..raw.len().min(KEPT_MAX_OCTETS)].to_vec(), app.keys.clone());
+    let redacting = tokio::task::spawn_blocking(move || redact::without_tokens(&keys, &head));
+    let clean = match tokio::time::timeout(READING_TIMEOUT, redacting).await {
+        Ok(Ok(clean)) => clean,
+        _ => format!("({} octets that could not be read)", raw.len()).into_bytes(),
+    };
     Read { addresses: Vec::new(), returned: returned_mail::unreadable(), clean, written: Written::default() }
 }
 
@@ -263,7 +276,8 @@ fn fate(returned: &Returned) -> Option<Delivery> {
 
 /// Why, in a line: the code and the server's words.
 fn why(returned: &Returned) -> String {
-    let first = returned.recipients.first();
+    // What failed says why; one that was delivered beside it does not.
+    let first = returned.recipients.iter().min_by_key(|one| one.action);
     let code = first.and_then(|one| one.status.as_deref()).unwrap_or_default();
     let words = first.and_then(|one| one.diagnostic.as_deref()).unwrap_or_default();
     if words.contains(code) { words.to_owned() } else { format!("{code} {words}").trim().to_owned() }
@@ -273,6 +287,7 @@ fn event(fate: Delivery, mail: &MailRow, returned: &Returned, now: Timestamp) ->
     let kind = match fate {
         Delivery::Bounced => EventType::MailBounced,
         Delivery::Delayed => EventType::MailDelayed,
+        Delivery::Delivered => EventType::MailDelivered,
         _ => return None,
     };
     let data = super::deliver::mail_data(

@@ -47,6 +47,7 @@ use crate::dcv::name::SuffixList;
 use crate::dcv::order::OrderKind;
 use crate::dcv::policy::Policy;
 use crate::dcv::profile::{Catalog, Versioned};
+use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Ports;
 use crate::render::{FactsView, NameView, Renderer, ServiceView};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub bounce_address: String,
     /// What stands between the two.
     pub bounce_delimiter: char,
+    /// Replies are read as returned mail is: each mail has a reply address of its own.
+    pub reads_replies: bool,
     /// The sender of mails, as people see it.
     pub from: String,
     /// Who gets notices of trouble, people's replies and the digest.
@@ -181,6 +184,14 @@ impl App {
     pub fn turn<'a>(&'a self, domain: &'a str, effect: &[u8]) -> Result<Turn<'a>, Timestamp> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).begin(domain, effect, self.now())?;
         Ok(Turn { pace: &self.pace, domain })
+    }
+
+    /// The reply address of a mail or notice, where replies are read: what a person answers is shown with the order.
+    #[must_use]
+    pub fn reply_address(&self, id: &[u8; 16]) -> Option<String> {
+        let settings = &self.settings;
+        let reference = return_path::reply_reference(&self.keys, id);
+        settings.reads_replies.then(|| return_path::address(&settings.bounce_address, settings.bounce_delimiter, &reference))
     }
 
     /// Random bytes.

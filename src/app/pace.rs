@@ -24,7 +24,12 @@ pub struct Pace {
     domains: HashMap<String, Domain>,
     /// The instants that effects were told to come back at.
     booked: HashMap<Vec<u8>, Timestamp>,
+    /// When they were last looked through.
+    forgot_at: Timestamp,
 }
+
+/// How often what is kept is looked through: doing so at each mail would cost as much as there is, each time.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 struct Domain {
@@ -39,7 +44,14 @@ impl Pace {
     /// One mail every `period`, `burst` of them at once after a rest, and `at_once` under way.
     #[must_use]
     pub fn new(period: Duration, burst: u32, at_once: u32) -> Self {
-        Self { period, burst: burst.max(1), at_once: at_once.max(1), domains: HashMap::new(), booked: HashMap::new() }
+        Self {
+            period,
+            burst: burst.max(1),
+            at_once: at_once.max(1),
+            domains: HashMap::new(),
+            booked: HashMap::new(),
+            forgot_at: Timestamp::default(),
+        }
     }
 
     /// Begins a mail to `domain`; [`Pace::end`] must follow.
@@ -80,6 +92,10 @@ impl Pace {
     }
 
     fn forget(&mut self, now: Timestamp) {
+        if now < self.forgot_at + FORGET_EVERY {
+            return;
+        }
+        self.forgot_at = now;
         if self.domains.len() > KEPT_MAX {
             self.domains.retain(|_, one| one.under_way > 0 || one.full_until > now);
         }

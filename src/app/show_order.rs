@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::record_certificate::certificate_view;
 use crate::dcv::id::{EventId, MailId, OrderId};
+use crate::dcv::mail_cause::MailCause;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{CertificateRow, EventRow, MailRow, OrderFilter, OrderRow, StoreError, ValidationRow};
 
@@ -96,6 +97,12 @@ pub struct MailView {
     pub state: String,
     pub delivery: String,
     pub failure: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub delivery_at: Option<Timestamp>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -173,6 +180,9 @@ impl OrderRecord {
             state: mail.link.clone(),
             delivery: mail.delivery.clone(),
             failure: mail.failure.clone(),
+            failure_detail: mail.failure_detail.clone().filter(|detail| mail.failure.as_ref() != Some(detail)),
+            cause: cause(mail).map(MailCause::as_str),
+            delivery_at: mail.delivery_at.map(Timestamp::from_unix_micros),
             created_at: Timestamp::from_unix_micros(mail.created_at),
             sent_at: mail.sent_at.map(Timestamp::from_unix_micros),
             answered_at: mail.answered_at.map(Timestamp::from_unix_micros),
@@ -184,6 +194,13 @@ impl OrderRecord {
             mail_host: mail.mail_host.clone(),
         })
     }
+}
+
+/// Why a mail did not arrive, as far as the servers' words tell.
+pub fn cause(mail: &MailRow) -> Option<MailCause> {
+    let lost = matches!(mail.delivery.as_str(), "delayed" | "bounced" | "failed");
+    let words = mail.failure_detail.as_deref().or(mail.failure.as_deref()).filter(|_| lost)?;
+    MailCause::of(words)
 }
 
 impl ValidationView {

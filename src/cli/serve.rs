@@ -281,12 +281,15 @@ pub(super) fn webhooks(config: &Config) -> anyhow::Result<StandardWebhooks> {
     StandardWebhooks::new(endpoints, config.webhook.timeout).context("webhooks")
 }
 
+/// Said for `smtp.reply_to`: each mail has a reply address of its own.
+const TRACKED: &str = "tracked";
+
 /// The way out for mail.
 pub(super) fn smtp(config: &Config) -> anyhow::Result<Smtp> {
     Ok(Smtp::new(&SmtpSettings {
         urls: std::iter::once(&config.smtp.url).chain(&config.smtp.fallback_urls).cloned().collect(),
         from: config.smtp.from.clone(),
-        reply_to: config.smtp.reply_to.clone(),
+        reply_to: if config.smtp.reply_to == TRACKED { String::new() } else { config.smtp.reply_to.clone() },
         password: config.smtp.password().context("smtp.password_file")?,
         ca_file: config.smtp.ca_file.clone(),
         timeout: config.smtp.timeout,
@@ -326,6 +329,8 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         public_base: config.server.public_base().to_owned(),
         bounce_address: bounce.to_string(),
         bounce_delimiter: config.smtp.bounce_delimiter,
+        reads_replies: config.smtp.reply_to == TRACKED
+            || (config.smtp.reply_to.is_empty() && !config.inbound.maildir.as_os_str().is_empty()),
         message_id_host: bounce.ascii_domain().to_owned(),
         service: ServiceView {
             name_ja: service.name_ja.clone(),

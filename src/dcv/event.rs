@@ -36,6 +36,8 @@ event_types! {
     MailSent = "mail.sent",
     /// A relay reports that a mail is late.
     MailDelayed = "mail.delayed",
+    /// A relay reports that a mail reached the recipient's server.
+    MailDelivered = "mail.delivered",
     /// A mail came back.
     MailBounced = "mail.bounced",
     /// A mail could not be handed over.
@@ -85,6 +87,7 @@ impl EventType {
         !matches!(
             self,
             Self::OrderHeld
+                | Self::MailDelivered
                 | Self::OrderExtended
                 | Self::CertificateRecorded
                 | Self::LookedAgain

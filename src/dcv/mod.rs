@@ -15,6 +15,7 @@ pub mod extend;
 pub mod field;
 pub mod id;
 pub mod link;
+pub mod mail_cause;
 pub mod mail_host;
 pub mod method;
 pub mod name;

@@ -43,6 +43,14 @@ impl Arrived {
             .unwrap_or_default()
     }
 
+    /// Where replies go; empty where it does not say.
+    #[must_use]
+    pub fn reply_to(&self) -> String {
+        let message = MessageParser::new().parse(&self.raw);
+        let address = message.as_ref().and_then(|message| message.reply_to()?.first()?.address());
+        address.map(str::to_owned).unwrap_or_default()
+    }
+
     /// The link that stands alone on its line.
     #[must_use]
     pub fn link(&self) -> Option<String> {
@@ -56,6 +64,8 @@ pub enum Reply {
     /// It takes the message.
     #[default]
     Take,
+    /// It answers this line to MAIL and takes nothing.
+    RefuseMail(String),
     /// It answers this line to RCPT and takes nothing.
     RefuseRcpt(String),
     /// It answers this line after the body and takes nothing.
@@ -158,6 +168,10 @@ impl Inbox {
                     to.clear();
                     "250 OK".to_owned()
                 }
+                "MAIL" if matches!(reply, Reply::RefuseMail(_)) => match reply {
+                    Reply::RefuseMail(words) => words,
+                    _ => "250 OK".to_owned(),
+                },
                 "MAIL" => {
                     from = path(&line);
                     to.clear();

@@ -38,6 +38,21 @@ pub struct ServiceView {
     pub contact_hours_en: String,
 }
 
+impl ServiceView {
+    /// Values as a service might have them, each its own.
+    pub(super) fn sample() -> Self {
+        let text = |field: &str| format!("sample-service-{field}");
+        Self {
+            name_ja: text("name-ja"),
+            name_en: text("name-en"),
+            contact_email: text("contact-email"),
+            contact_phone: text("contact-phone"),
+            contact_hours_ja: text("hours-ja"),
+            contact_hours_en: text("hours-en"),
+        }
+    }
+}
+
 /// What mail and page tell of an order.
 #[derive(Debug, Clone, Serialize)]
 pub struct FactsView {

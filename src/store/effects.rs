@@ -361,7 +361,7 @@ impl Store {
             "SELECT ended_at FROM effects WHERE recipient = $1 AND kind = 'mail' AND state = 'done' AND ended_at > $2
             ORDER BY ended_at DESC LIMIT $3";
         Ok(on_pool!(self, |db| sqlx::query_scalar(SQL)
-            .bind(recipient)
+            .bind(recipient.to_lowercase())
             .bind(since.unix_micros())
             .bind(i64::from(limit))
             .fetch_all(db)

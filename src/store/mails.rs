@@ -45,8 +45,12 @@ pub struct MailRow {
     pub link: String,
     /// A [`Delivery`].
     pub delivery: String,
-    /// Why it failed.
+    /// Why it failed: a stable code, or a server's words.
     pub failure: Option<String>,
+    /// The relay's own words beside the code.
+    pub failure_detail: Option<String>,
+    /// Unix microseconds; when its fate was last learnt.
+    pub delivery_at: Option<i64>,
     /// Unix microseconds.
     pub created_at: i64,
     /// Unix microseconds; the deadline that counts.
@@ -128,7 +132,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
-            content_hash, link, delivery, failure, created_at, expires_at, sent_at, answered_at, resends, reminders, resent_at, remind_at, mail_host FROM mails ",
+            content_hash, link, delivery, failure, failure_detail, delivery_at, created_at, expires_at, sent_at, answered_at, resends, reminders, resent_at, remind_at, mail_host FROM mails ",
             $rest
         )
     };
@@ -227,18 +231,28 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
-    /// Records what became of a mail on its way; what came back for it meanwhile says more.
-    pub async fn set_delivery(&mut self, id: MailId, delivery: Delivery, failure: Option<&str>) -> Result<(), StoreError> {
-        const SQL: &str =
-            "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1 AND delivery NOT IN ('delayed', 'delivered', 'bounced')";
-        exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(delivery.as_str()).bind(failure));
-        Ok(())
+    /// Records what became of a mail on its way; `false` where what came back for it meanwhile says more.
+    pub async fn set_delivery(
+        &mut self,
+        id: MailId,
+        delivery: Delivery,
+        failure: Option<&str>,
+        detail: Option<&str>,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE mails SET delivery = $2, failure = $3, failure_detail = $4, delivery_at = $5
+            WHERE id = $1 AND delivery NOT IN ('delayed', 'delivered', 'bounced')";
+        let rows = exec!(
+            self,
+            sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(delivery.as_str()).bind(failure).bind(detail).bind(at.unix_micros())
+        );
+        Ok(rows == 1)
     }
 
     /// Puts an open mail back into the state of one that waits, since it is sent once more; the place of that sending, or `None`
     /// where the link has ended or another sending still waits.
     pub async fn resend(&mut self, id: MailId, reminder: bool, at: Timestamp) -> Result<Option<i64>, StoreError> {
-        const SQL: &str = "UPDATE mails SET resends = resends + 1 - $3, reminders = reminders + $3, resent_at = $2, delivery = 'queued', failure = NULL
+        const SQL: &str = "UPDATE mails SET resends = resends + 1 - $3, reminders = reminders + $3, resent_at = $2, delivery = 'queued', failure = NULL, failure_detail = NULL, delivery_at = $2
             WHERE id = $1 AND link IN ('queued', 'sent') AND NOT EXISTS (SELECT 1 FROM effects WHERE subject_id = $1 AND kind = 'mail' AND state = 'due') RETURNING resends + reminders";
         Ok(in_tx!(self, |db| sqlx::query_scalar(SQL)
             .bind(&id.as_bytes()[..])
@@ -250,7 +264,7 @@ impl Tx<'_> {
 
     /// Records that what was given up waits to be sent again: a mail or a notice, by its effect's kind.
     pub async fn waits_again(&mut self, kind: &str, subject: &[u8]) -> Result<(), StoreError> {
-        const MAIL: &str = "UPDATE mails SET delivery = 'queued', failure = NULL WHERE id = $1";
+        const MAIL: &str = "UPDATE mails SET delivery = 'queued', failure = NULL, failure_detail = NULL WHERE id = $1";
         const NOTICE: &str = "UPDATE notices SET delivery = 'queued', failure = NULL WHERE id = $1";
         match kind {
             "mail" => exec!(self, sqlx::query(MAIL).bind(subject)),
@@ -284,6 +298,8 @@ impl Tx<'_> {
     pub async fn mail_accepted(&mut self, id: MailId, at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE mails SET sent_at = $2,
             failure = CASE WHEN delivery IN ('delayed', 'delivered', 'bounced') THEN failure ELSE NULL END,
+            failure_detail = CASE WHEN delivery IN ('delayed', 'delivered', 'bounced') THEN failure_detail ELSE NULL END,
+            delivery_at = CASE WHEN delivery IN ('delayed', 'delivered', 'bounced') THEN delivery_at ELSE $2 END,
             delivery = CASE WHEN delivery IN ('delayed', 'delivered', 'bounced') THEN delivery ELSE 'accepted' END,
             link = CASE WHEN link = 'queued' THEN 'sent' ELSE link END WHERE id = $1";
         exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(at.unix_micros()));

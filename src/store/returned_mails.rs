@@ -54,24 +54,40 @@ impl Tx<'_> {
         Ok(in_tx!(self, |db| sqlx::query_scalar(SQL).bind(&mail.as_bytes()[..]).fetch_one(db).await?))
     }
 
-    /// Drops the oldest of the messages that belong to no mail, beyond `kept`.
+    /// Drops the oldest of the messages that belong to no mail, beyond `kept` of those of notices and as many of nobody's.
     pub async fn drop_old_strays(&mut self, kept: u32) -> Result<(), StoreError> {
-        const SQL: &str = "DELETE FROM returned_mails WHERE mail_id IS NULL AND at <=
-            (SELECT at FROM returned_mails WHERE mail_id IS NULL ORDER BY at DESC LIMIT 1 OFFSET $1)";
-        exec!(self, sqlx::query(SQL).bind(i64::from(kept)));
+        const STRAYS: &str = "DELETE FROM returned_mails WHERE mail_id IS NULL AND notice_id IS NULL AND at <=
+            (SELECT at FROM returned_mails WHERE mail_id IS NULL AND notice_id IS NULL ORDER BY at DESC LIMIT 1 OFFSET $1)";
+        // What strangers send pushes out nothing that came back for a notice, and the other way round.
+        const OF_NOTICES: &str = "DELETE FROM returned_mails WHERE notice_id IS NOT NULL AND at <=
+            (SELECT at FROM returned_mails WHERE notice_id IS NOT NULL ORDER BY at DESC LIMIT 1 OFFSET $1)";
+        exec!(self, sqlx::query(STRAYS).bind(i64::from(kept)));
+        exec!(self, sqlx::query(OF_NOTICES).bind(i64::from(kept)));
         Ok(())
     }
 
     /// Records what a returned message says of a mail's fate; `false` when its fate is another already.
     ///
-    /// A bounce stands against everything but a mail that was never handed over; a delay only while nothing else is known.
-    pub async fn returned_delivery(&mut self, id: MailId, delivery: Delivery, why: &str) -> Result<bool, StoreError> {
+    /// A bounce stands against everything but a mail that was never handed over; a delay only while nothing else is known. Where we
+    /// gave a mail up although a relay had seen it, its report shows that it was taken all the same.
+    pub async fn returned_delivery(
+        &mut self,
+        id: MailId,
+        delivery: Delivery,
+        why: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
         const BOUNCED: &str =
-            "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1 AND delivery NOT IN ('bounced', 'failed')";
-        const OTHERS: &str = "UPDATE mails SET delivery = $2, failure = $3 WHERE id = $1 AND delivery NOT IN ('bounced', 'failed', 'delivered', $2)";
+            "UPDATE mails SET delivery = $2, failure = $3, failure_detail = NULL, delivery_at = $4 WHERE id = $1
+            AND delivery <> 'bounced' AND NOT (delivery = 'failed' AND failure NOT IN ('unknown', 'refused', 'gave-up'))";
+        const OTHERS: &str = "UPDATE mails SET delivery = $2, failure = $3, failure_detail = NULL, delivery_at = $4 WHERE id = $1
+            AND delivery NOT IN ('bounced', 'delivered', $2)
+            AND NOT (delivery = 'failed' AND ($2 <> 'delivered' OR failure NOT IN ('unknown', 'refused', 'gave-up')))";
         let sql = if delivery == Delivery::Bounced { BOUNCED } else { OTHERS };
         let failure = (delivery != Delivery::Delivered).then_some(why);
-        Ok(exec!(self, sqlx::query(sql).bind(&id.as_bytes()[..]).bind(delivery.as_str()).bind(failure)) == 1)
+        let rows =
+            exec!(self, sqlx::query(sql).bind(&id.as_bytes()[..]).bind(delivery.as_str()).bind(failure).bind(at.unix_micros()));
+        Ok(rows == 1)
     }
 }
 

@@ -225,7 +225,7 @@ async fn under_enforce_a_mail_is_not_sent_on_the_day_its_method_ends() {
         .await;
     app.clock.advance(Duration::from_secs(3600));
     app.run_jobs().await;
-    assert!(app.inbox.arrived().is_empty());
+    assert!(app.approval_mails().is_empty());
     assert_eq!(app.order(&order).await["mails"][0]["failure"], "method-must-not");
     let refused = json!({"order_ref": "A-2", "profile": "public", "names": ["example.jp"], "approvers": ["admin@example.jp"]});
     assert_eq!(app.post("/v1/orders", &refused).await.1["code"], "approver-not-allowed");
@@ -373,6 +373,47 @@ async fn a_relay_that_is_not_at_work_hands_over_to_the_next() {
     let mail = app.order(&waiting).await["mails"][0].clone();
     assert_eq!(mail["delivery"], "sending");
     assert!(mail["failure"].as_str().unwrap().matches("421").count() == 2, "{mail}");
+}
+
+#[tokio::test]
+async fn a_relay_that_refuses_our_sender_hands_over_to_the_next() {
+    let second = Inbox::start().await.unwrap();
+    let app = TestApp::tuned(&[], |_, smtp| smtp.urls.push(format!("smtp://{}", second.address).into())).await;
+    app.inbox.answer_with(Reply::RefuseMail("550 5.7.1 sender domain not allowed".to_owned()));
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    assert_eq!((app.order(&order).await["mails"][0]["delivery"].as_str(), second.arrived().len()), (Some("accepted"), 1));
+}
+
+#[tokio::test]
+async fn a_password_never_goes_in_clear() {
+    let settings = |url: &str| SmtpSettings::new(url, "dcvd <dcv@dcv.example.net>");
+    let refused = Smtp::new(&settings("smtp://user:secret@relay.example.net?tls=none"));
+    assert!(refused.err().unwrap().to_string().contains("in clear"));
+    assert!(Smtp::new(&settings("smtp://user:secret@127.0.0.1:25")).is_ok(), "this host hears itself");
+}
+
+#[tokio::test]
+async fn the_headers_say_what_it_is_near_the_top() {
+    let app = TestApp::sqlite().await;
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    let mail = app.last_mail();
+    let raw = String::from_utf8(mail.raw.clone()).unwrap();
+    let head: Vec<&str> = raw.split("\r\n\r\n").next().unwrap().split("\r\n").collect();
+    let place = |name: &str| head.iter().position(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {head:?}"));
+    assert!(place("Message-ID: ") < 2 && place("X-Approval-Id: ") < 2, "what servers cut off last");
+    assert!(head[place("X-Approval-Id: ")].ends_with(order["mails"][0]["id"].as_str().unwrap()));
+    assert_eq!(head[place("X-Auto-Response-Suppress")], "X-Auto-Response-Suppress: OOF, AutoReply");
+    assert_eq!(head[place("Auto-Submitted")], "Auto-Submitted: auto-generated");
+    assert_eq!(head[place("Content-Language")], "Content-Language: ja, en");
+    place("Feedback-ID: approval:");
+    assert!(raw.find("Content-Type: text/plain").unwrap() < raw.find("Content-Type: text/html").unwrap(), "text first");
+    // A terminal shows a wide character in two columns.
+    let columns = |line: &str| line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>();
+    let wide: Vec<String> =
+        mail.text().lines().filter(|line| columns(line) > 76 && !line.contains("://")).map(str::to_owned).collect();
+    assert!(wide.is_empty(), "{wide:?}");
 }
 
 #[tokio::test]

@@ -118,8 +118,9 @@ async fn what_a_person_writes_reaches_the_operators_without_the_link(app: TestAp
     let reply = format!(
         "From: \"山田\" <yamada@example.jp>\nTo: {}\nSubject: Re: question\nIn-Reply-To: <x@dcv.example.net>\n\
          Content-Type: text/plain; charset=utf-8\n\nこれは本物ですか。\n{quoted}",
-        mail.mail_from
+        mail.reply_to()
     );
+    assert_ne!(mail.reply_to(), mail.mail_from);
     ingest(&app.app, reply.as_bytes(), None).await.unwrap();
     let stray = "From: someone@example.com\nTo: bounce@dcv.example.net\nSubject: Re: hello\nIn-Reply-To: <y@x>\n\nIs this you?\n";
     assert!(matches!(ingest(&app.app, stray.as_bytes(), None).await.unwrap(), Ingested::Stray(_)));

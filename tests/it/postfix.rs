@@ -166,6 +166,7 @@ async fn an_address_beyond_ascii_is_mailed_where_the_relay_can() {
     let to = EmailAddress::parse(mailbox).unwrap();
     let letter = Letter {
         from_name: None,
+        reply_to: None,
         to: to.clone(),
         subject: "ドメイン名使用権の確認: 日本語ドメイン名例.jp(受付番号 ord_06h013bm02qnaw7nm60gpyqqhg)".to_owned(),
         text: "本文\n".to_owned(),

@@ -137,7 +137,7 @@ async fn a_mail_that_kills_its_worker_each_time_is_given_up_and_told(app: TestAp
         (Some("failed"), Some("gave-up"))
     );
     assert_eq!(app.hooks.taken("mail.failed").len(), 1);
-    assert!(app.inbox.arrived().is_empty(), "not tried once more");
+    assert!(app.approval_mails().is_empty(), "not tried once more");
 }
 
 async fn an_effect_waits_for_those_before_it_in_its_line(app: TestApp) {

@@ -43,6 +43,9 @@ impl Sender {
             .raw_header(header("Content-Language", letter.languages));
         if let Some(reply_to) = &self.reply_to {
             builder = builder.reply_to(reply_to.clone());
+        } else if let Some(reply_to) = &letter.reply_to {
+            let address: Address = reply_to.parse().map_err(|error| ComposeError(format!("{error}")))?;
+            builder = builder.reply_to(Mailbox::new(None, address));
         }
         let message = match &letter.html {
             // The boundary comes from the Message-ID: the same letter gives the same bytes.

@@ -176,13 +176,16 @@ fn relay(url: &SecretString, roots: &Roots, settings: &SmtpSettings) -> Result<R
         Some(given.expose_secret().to_owned())
     });
     let credentials = password.map(|password| Credentials::new(user, password));
+    if credentials.is_some() && !loopback && matches!(security, Security::Plain) {
+        return Err(bad("url", "has a password, which would go in clear: leave out tls=none"));
+    }
     let limits = Limits {
         timeout: settings.timeout,
         data_timeout: settings.data_timeout,
         mails_per_connection: settings.mails_per_connection.max(1),
         connection_age: settings.connection_age,
     };
-    Ok(Relay::new(host, url.port().unwrap_or(default_port), security, credentials, ClientId::default(), limits))
+    Ok(Relay::new(host, url.port().unwrap_or(default_port), security, (credentials, loopback), ClientId::default(), limits))
 }
 
 fn percent_decode(text: &str) -> String {

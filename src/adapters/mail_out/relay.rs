@@ -58,6 +58,8 @@ pub(super) struct Relay {
     pub(super) port: u16,
     pub(super) security: Security,
     pub(super) credentials: Option<Credentials>,
+    /// On this host: what is said in clear leaves it not.
+    pub(super) is_loopback: bool,
     pub(super) hello: ClientId,
     pub(super) limits: Limits,
     idle: Mutex<Vec<Connection>>,
@@ -105,11 +107,11 @@ impl Relay {
         host: String,
         port: u16,
         security: Security,
-        credentials: Option<Credentials>,
+        (credentials, is_loopback): (Option<Credentials>, bool),
         hello: ClientId,
         limits: Limits,
     ) -> Self {
-        Self { host, port, security, credentials, hello, limits, idle: Mutex::default(), troubled: Mutex::default() }
+        Self { host, port, security, credentials, is_loopback, hello, limits, idle: Mutex::default(), troubled: Mutex::default() }
     }
 
     fn name(&self) -> String {
@@ -133,6 +135,7 @@ impl Relay {
             if connection.since.elapsed() < self.limits.connection_age {
                 return Some(connection);
             }
+            self.leave(connection);
         }
         None
     }
@@ -141,7 +144,15 @@ impl Relay {
         connection.mails += 1;
         if connection.mails < self.limits.mails_per_connection {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        } else {
+            self.leave(connection);
         }
+    }
+
+    /// Says good-bye, as relays like it; nobody waits for the answer.
+    fn leave(&self, mut connection: Connection) {
+        let limit = self.limits.timeout;
+        tokio::spawn(async move { timeout(limit, connection.smtp.quit()).await });
     }
 
     async fn dial(&self) -> Result<Connection, String> {
@@ -172,6 +183,9 @@ impl Relay {
             let offered = smtp.command(Ehlo::new(self.hello.clone())).await.map_err(|error| words(&error))?;
             let dsn = offered.message().any(|line| line.trim().eq_ignore_ascii_case("DSN"));
             if let Some(credentials) = &self.credentials {
+                if !tls && !self.is_loopback {
+                    return Err("AUTH: the connection has no TLS, and the password does not go in clear".to_owned());
+                }
                 // A refused log-in is trouble with our own account, not with the mail.
                 smtp.auth(DEFAULT_MECHANISMS, credentials).await.map_err(|error| format!("AUTH: {}", words(&error)))?;
             }
@@ -361,8 +375,8 @@ impl Step<'_> {
             Answer::No(421, words) => Err((Stop::Gone(format!("421 {words}")), false)),
             Answer::No(code, words) => {
                 let trouble = self.trouble(&format!("{code} {words}"));
-                // A relay that will not even begin for now is not at work; the recipient has not been named yet.
-                let refusal = if first && code < 500 { Refusal::Elsewhere(trouble) } else { refusal(code, trouble) };
+                // A relay that will not even begin objects to us and not to the recipient, who has not been named yet.
+                let refusal = if first { Refusal::Elsewhere(trouble) } else { refusal(code, trouble) };
                 Err((Stop::Refusal(refusal), true))
             }
         }

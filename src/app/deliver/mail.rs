@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, without_link};
 use crate::app::lookups::{self, Freshness};
-use crate::app::{App, preflight};
+use crate::app::{App, notify, preflight};
 use crate::dcv::contact::constructed::ADN_REFUSED;
 use crate::dcv::contact::{self, Approver, Source, SourceStatus, refusal};
 use crate::dcv::email::EmailAddress;
@@ -45,9 +45,10 @@ pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> R
     let id = MailId::from_bytes(subject(&effect)?);
     let mail = app.store.mail(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
     let attempt = attempt(app, &effect, &mail).await?;
-    let accepted = attempt.outcome == Outcome::Done;
+    // What went somewhere, or was refused: a domain that takes no mail explains either.
+    let offered = !attempt.dialogue.is_empty() && matches!(attempt.outcome, Outcome::Done | Outcome::Dead);
     record(app, effect, lease, attempt, &mail).await?;
-    if accepted && mail.mail_host.is_none() {
+    if offered && mail.mail_host.is_none() {
         advise(app, &mail).await?;
     }
     Ok(())
@@ -79,6 +80,13 @@ async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<At
     }
     if effect.tried > ATTEMPTS_MAX {
         return Ok(failed("gave-up", NEVER_ENDED.to_owned()));
+    }
+    // A relay took it and its word was lost: the report came first. Once is enough.
+    if effect.tried > 1 && mail.delivery == Delivery::Delivered.as_str() {
+        let reply = "a report says that it was delivered";
+        let told = json!({"reply": reply, "sending": effect.seq + 1});
+        let event = Event::new(EventType::MailSent, app.now(), "system", mail_data(mail, told));
+        return Ok(Attempt { news: Some((Delivery::Accepted, event)), ..Attempt::quiet(Outcome::Done, reply.to_owned()) });
     }
     if app.now().unix_micros() >= mail.expires_at {
         return Ok(failed("expired", "the deadline passed before the relay took the mail".to_owned()));
@@ -246,15 +254,18 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
 }
 
 /// Writes down what came of an attempt, fenced by the lease: a worker whose lease was taken writes nothing.
-async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt, mail: &MailRow) -> Result<(), StoreError> {
+async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt, row: &MailRow) -> Result<(), StoreError> {
     let now = app.now();
-    let (order_id, mail): (OrderId, MailId) = (mail.order_id()?, mail.id()?);
+    let (order_id, mail): (OrderId, MailId) = (row.order_id()?, row.id()?);
     let news = match attempt.news {
         None => None,
         Some((delivery, event)) => {
             let missing = || StoreError::inconsistent("effects", "order_id", &effect.id);
             let order = app.store.order(order_id).await?.ok_or_else(missing)?;
-            Some((delivery, event, order.order_ref, app.routes(&order.client)))
+            // A recipient who cannot be reached is the ordering side's and the operators' affair, however that was learnt.
+            let lost = delivery == Delivery::Failed && row.link()?.is_open();
+            let told = if lost { notify::of_bounce(app, &order, row, &attempt.detail, now)? } else { Vec::new() };
+            Some((delivery, event, told, order.order_ref, app.routes(&order.client)))
         }
     };
     let (wakes, mut ids) = (news.is_some(), app.id_source());
@@ -279,22 +290,27 @@ async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt
                     }
                     return Ok(());
                 }
-                match &news {
-                    Some((Delivery::Accepted, ..)) => tx.mail_accepted(mail, now).await?,
+                let stands = match &news {
+                    Some((Delivery::Accepted, ..)) => {
+                        tx.mail_accepted(mail, now).await?;
+                        true
+                    }
                     Some((delivery, event, ..)) => {
                         let reason = event.data.get("reason").and_then(Value::as_str);
-                        tx.set_delivery(mail, *delivery, reason).await?;
+                        tx.set_delivery(mail, *delivery, reason, Some(&detail), now).await?
                     }
                     None if matches!(outcome, Outcome::Later(_)) => {
-                        tx.set_delivery(mail, Delivery::Sending, Some(&detail)).await?;
+                        tx.set_delivery(mail, Delivery::Sending, Some(&detail), None, now).await?
                     }
                     // Why it waits, where there is more to tell than that others go first.
                     None if matches!(outcome, Outcome::Postponed(_)) && !detail.is_empty() => {
-                        tx.set_delivery(mail, Delivery::Queued, Some(&detail)).await?;
+                        tx.set_delivery(mail, Delivery::Queued, Some(&detail), None, now).await?
                     }
-                    None => {}
-                }
-                if let Some((_, event, order_ref, routes)) = news {
+                    None => false,
+                };
+                // A report that came meanwhile has told what became of it.
+                if let (Some((_, event, told, order_ref, routes)), true) = (news, stands) {
+                    notify::enqueue(tx, told, now, &mut ids).await?;
                     tx.record_events(order_id, &order_ref, &[event], &routes, &mut ids).await?;
                 }
                 Ok::<(), StoreError>(())
@@ -303,6 +319,7 @@ async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt
         .await?;
     if wakes {
         app.wake.webhook.notify_one();
+        app.wake.notice.notify_one();
     }
     Ok(())
 }

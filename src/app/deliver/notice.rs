@@ -116,6 +116,8 @@ fn compose(
     };
     let letter = Letter {
         from_name: None,
+        // The canary comes back by itself.
+        reply_to: app.reply_address(id.as_bytes()).filter(|_| kind != NoticeKind::Canary),
         to: to.clone(),
         subject: parts.subject,
         text: parts.text,

@@ -223,12 +223,30 @@ pub fn sent_to(raw: &[u8]) -> Vec<String> {
 /// Most addresses looked at for whose a message is.
 const ADDRESSES_MAX: usize = 50;
 
+/// Where reports repeat the envelope of what they are about. Spec: RFC 3464 §2.2.1, RFC 5965 §3.2, RFC 5321 §4.4.
+const ENVELOPE_FIELDS: [&str; 3] = ["Original-Envelope-Id:", "Original-Mail-From:", "Return-Path:"];
+
+/// The return paths and envelope ids that a report repeats of the mail that it is about, for one that was sent to another address than
+/// its return path: a feedback loop's above all.
+#[must_use]
+pub fn envelopes(raw: &[u8]) -> Vec<String> {
+    let raw = &raw[..raw.len().min(MESSAGE_MAX_OCTETS)];
+    let field = |line: &[u8]| {
+        let line = std::str::from_utf8(line.get(..line.len().min(LINE_MAX_CHARS))?).ok()?.trim();
+        let name = ENVELOPE_FIELDS
+            .into_iter()
+            .find(|name| line.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name)))?;
+        Some(line[name.len()..].trim().trim_matches(['<', '>']).to_owned())
+    };
+    raw.split(|byte| *byte == b'\n').filter_map(field).take(ADDRESSES_MAX).collect()
+}
+
 impl<'m> Material<'m> {
     fn of(message: &'m Message<'m>) -> Self {
         let mut material = Self {
             subject: text::header(message, "Subject"),
             from: first_address(message.from()).or_else(|| first_address(message.sender())).unwrap_or_default(),
-            to: addresses(message.to()),
+            to: addresses(message.to()).into_iter().take(ADDRESSES_MAX).collect(),
             message,
             text: String::new(),
             reports: Vec::new(),

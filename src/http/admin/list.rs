@@ -12,6 +12,7 @@ use crate::app::canary;
 use crate::app::show_order::{OrderRecord, list_orders};
 use crate::dcv::field::is_one_line;
 use crate::dcv::id::OrderId;
+use crate::dcv::mail_cause::MailCause;
 use crate::dcv::order::OrderState;
 use crate::dcv::policy::Listed;
 use crate::dcv::timestamp::Timestamp;
@@ -86,6 +87,10 @@ struct MailLine {
     state: String,
     delivery: String,
     failure: Option<String>,
+    failure_detail: Option<String>,
+    /// What it means and what to do, in Japanese and in English.
+    cause: Option<(&'static str, &'static str)>,
+    delivery_at: String,
     deadline: String,
 }
 
@@ -132,6 +137,9 @@ impl OrderLine {
                     state: mail.state,
                     delivery: mail.delivery,
                     failure: mail.failure,
+                    failure_detail: mail.failure_detail,
+                    cause: MailCause::ALL.into_iter().find(|one| Some(one.as_str()) == mail.cause).map(MailCause::in_words),
+                    delivery_at: mail.delivery_at.map(jst).unwrap_or_default(),
                     deadline: jst(mail.expires_at),
                 })
                 .collect(),

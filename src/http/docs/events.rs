@@ -81,7 +81,7 @@ fn members(kind: EventType) -> Vec<Member> {
             all.push(("reply", text(), json!("250 2.0.0 Ok: queued as 4XyZ")));
             all
         }
-        EventType::MailDelayed | EventType::MailBounced => {
+        EventType::MailDelayed | EventType::MailBounced | EventType::MailDelivered => {
             let mut all = mail();
             all.push(("permanent", json!({"type": ["boolean", "null"]}), json!(kind == EventType::MailBounced)));
             all.push(("reason", maybe(), json!("550 5.1.1 no such user")));

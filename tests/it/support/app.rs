@@ -121,6 +121,7 @@ impl TestApp {
             public_base: base.clone(),
             bounce_address: "bounce@dcv.example.net".to_owned(),
             bounce_delimiter: '+',
+            reads_replies: true,
             message_id_host: "dcv.example.net".to_owned(),
             service: ServiceView {
                 name_ja: "審査サービス".to_owned(),
