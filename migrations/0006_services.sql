@@ -2,3 +2,27 @@
 ALTER TABLE mails ADD COLUMN delivery_at BIGINT;
 ALTER TABLE mails ADD COLUMN failure_detail TEXT;
 CREATE INDEX returned_mails_of_notices ON returned_mails (at) WHERE notice_id IS NOT NULL;
+
+-- Which domains an ordering system may order, and whom it wants asked there: the domain itself and all below.
+CREATE TABLE allowlist (
+    client     TEXT   NOT NULL,
+    domain     TEXT   NOT NULL,                -- A-labels
+    approver   TEXT,                           -- whom to ask where an order names nobody
+    profiles   TEXT   NOT NULL,                -- JSON: the profiles it may be ordered under; [] for all
+    note       TEXT   NOT NULL,
+    changed_at BIGINT NOT NULL,
+    PRIMARY KEY (client, domain)
+);
+
+-- A registration contact that the ordering system told where the look-up found none, while it is held against WHOIS: JSON.
+ALTER TABLE validations ADD COLUMN entry TEXT;
+
+-- Orders whose certificates draw near their end: whom to tell, and the order that this service places where its profile says so.
+CREATE TABLE renewals (
+    order_id   BYTEA  NOT NULL PRIMARY KEY REFERENCES orders (id),
+    not_after  BIGINT NOT NULL,                -- the latest end among its certificates
+    done_until BIGINT NOT NULL,                -- what was due until then was done
+    next_at    BIGINT,                         -- when there is something to do; NULL = nothing more
+    renewed_by BYTEA                           -- the order that renews it
+);
+CREATE INDEX renewals_due ON renewals (next_at) WHERE next_at IS NOT NULL;

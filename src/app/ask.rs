@@ -6,13 +6,16 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::lookups::{self, Freshness};
-use super::{App, Lists, OrderFacts, facts_view};
+use super::show_order::show_order;
+use super::{App, Lists, OrderFacts, english_time, facts_view, japanese_time};
+use crate::dcv::contact::entry::{Entry, Verdict, judge};
 use crate::dcv::contact::{self, Listing, Source, SourceReport, SourceStatus};
+use crate::dcv::email::EmailAddress;
 use crate::dcv::evidence::Lookup;
 use crate::dcv::id::{EffectId, LookupId, MailId};
 use crate::dcv::link::{self, RandomValue};
 use crate::dcv::name::{CertificateName, Fqdn};
-use crate::dcv::order::{self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderKind, PlannedMail};
+use crate::dcv::order::{self, Assignment, Choice, ChoiceError, Delivery, LinkState, Locale, OrderKind, PlannedMail, Wanted};
 use crate::dcv::profile::{AccessPin, Confirm, MailBody, Profile, SubjectFields, Versioned};
 use crate::dcv::resend::next_reminder;
 use crate::dcv::return_path;
@@ -36,6 +39,22 @@ pub struct Question {
     pub facts: OrderFacts,
     /// The lists that the names were read with.
     pub lists: Arc<Lists>,
+    /// When what this order renews was approved, where it renews anything.
+    pub previous: Option<Timestamp>,
+    /// A registration contact that an operator found in a WHOIS answer which could not be read.
+    pub vouched: Option<(EmailAddress, Box<Lookup>)>,
+}
+
+/// When the order that another renews was last approved; `None` where it renews none of the same ordering system.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub(super) async fn previous(app: &App, client: &str, facts: &OrderFacts) -> Result<Option<Timestamp>, StoreError> {
+    let Some(earlier) = facts.renews() else { return Ok(None) };
+    let record = show_order(app, earlier, Some(client)).await?;
+    let approved = |one: &ValidationRow| (one.state == "approved").then_some(one.ended_at).flatten();
+    let last = record.and_then(|record| record.validations.iter().filter_map(approved).max());
+    Ok(last.map(Timestamp::from_unix_micros))
 }
 
 /// Why nothing was asked; nothing was stored but look-ups.
@@ -60,18 +79,22 @@ pub(super) struct Chosen {
     pub(super) missing: Vec<SourceReport>,
     /// Who may be chosen for the names whose choice comes later, by the names' places.
     pub(super) allowed: BTreeMap<usize, Vec<String>>,
+    /// What became of an entered contact: by the names' places, the look-up in whose answer it stands unread.
+    pub(super) seen: BTreeMap<usize, LookupId>,
 }
 
 /// Works out whom to ask, from constructed addresses alone where that is enough: they take no network and never wait.
 /// Names that are `settled` already, by their place, are asked of nobody.
 pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>) -> Result<Chosen, AskError> {
+    let by_itself = |assignment| Chosen {
+        assignment,
+        lookups: Vec::new(),
+        missing: Vec::new(),
+        allowed: BTreeMap::new(),
+        seen: BTreeMap::new(),
+    };
     if settled.len() == new.names.len() {
-        return Ok(Chosen {
-            assignment: Assignment::default(),
-            lookups: Vec::new(),
-            missing: Vec::new(),
-            allowed: BTreeMap::new(),
-        });
+        return Ok(by_itself(Assignment::default()));
     }
     let profile = &new.profile.profile;
     let names: Vec<&Fqdn> = new.names.iter().map(CertificateName::fqdn).collect();
@@ -79,17 +102,27 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
         names.iter().map(|name| contact::list(name, profile, &new.lists.policy, lookups, now)).collect()
     };
     let quick = listings(&[], app.now());
-    if !new.choice.asks_whoever_is_found() {
+    if !new.choice.asks_whoever_is_found() && new.vouched.is_none() && !matches!(new.choice, Choice::Entered(_)) {
         match order::assign(&quick, &new.choice, settled, profile.decision.quorum) {
             Ok(assignment) if assignment.awaiting.is_empty() => {
-                return Ok(Chosen { assignment, lookups: Vec::new(), missing: Vec::new(), allowed: BTreeMap::new() });
+                return Ok(by_itself(assignment));
             }
             Err(errors) if new.choice == Choice::Unsaid => return Err(AskError::Choice(errors)),
             _ => {}
         }
     }
-    let gathered = lookups::gather(app, &names, profile, Freshness::Mailing).await?;
-    let full = listings(&gathered, app.now());
+    let mut gathered = lookups::gather(app, &names, profile, Freshness::Mailing).await?;
+    let mut full = listings(&gathered, app.now());
+    let mut seen = BTreeMap::new();
+    if let Choice::Entered(entry) = &new.choice {
+        seen = held_against(entry, &full, &gathered, settled, profile.decision.quorum).map_err(AskError::Choice)?;
+    }
+    if let Some((email, lookup)) = &new.vouched {
+        for listing in &mut full {
+            listing.approvers.extend(contact::vouched(&listing.name, email, lookup, profile, app.now()));
+        }
+        gathered.push(Lookup::clone(lookup));
+    }
     let assignment = order::assign(&full, &new.choice, settled, profile.decision.quorum).map_err(AskError::Choice)?;
     let awaiting = assignment.awaiting.iter().filter_map(|at| full.get(*at));
     let fruitless = |report: &&SourceReport| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed);
@@ -101,7 +134,33 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
             allowed.insert(*at, addresses);
         }
     }
-    Ok(Chosen { assignment, lookups: gathered.iter().map(|lookup| lookup.id).collect(), missing, allowed })
+    Ok(Chosen { assignment, lookups: gathered.iter().map(|lookup| lookup.id).collect(), missing, allowed, seen })
+}
+
+/// Holds an entered contact against what was found for each name; where it stands unread.
+fn held_against(
+    entry: &Entry,
+    listings: &[Listing],
+    lookups: &[Lookup],
+    settled: &BTreeSet<usize>,
+    quorum: u32,
+) -> Result<BTreeMap<usize, LookupId>, Vec<ChoiceError>> {
+    let (mut seen, mut errors) = (BTreeMap::new(), Vec::new());
+    for (name, listing) in listings.iter().enumerate().filter(|(name, _)| !settled.contains(name)) {
+        match judge(&entry.email, listing, lookups) {
+            Verdict::Listed => errors.push(ChoiceError::EntryListed { name }),
+            Verdict::Refuted => errors.push(ChoiceError::EntryNotFound { name }),
+            Verdict::Seen(lookup) => {
+                seen.insert(name, lookup);
+            }
+            Verdict::Unknown => {}
+        }
+    }
+    if let (Some(email), true) = (&entry.fallback, errors.is_empty()) {
+        let fallback = Choice::These(vec![Wanted { email: email.clone(), adn: None, names: None }]);
+        order::assign(listings, &fallback, settled, quorum)?;
+    }
+    if errors.is_empty() { Ok(seen) } else { Err(errors) }
 }
 
 /// The mails of a question, with the bytes of each and which names it asks for.
@@ -231,6 +290,8 @@ fn write_mail(
         url: &url,
         // Where the mail holds no link, the code leads to the page.
         token: if rules.body == MailBody::CodeEntry { &token } else { "" },
+        previous_ja: new.previous.map(japanese_time).unwrap_or_default(),
+        previous_en: new.previous.map(english_time).unwrap_or_default(),
         pin: profile.page.access_pin == AccessPin::Required,
         quorum: profile.decision.quorum,
         enter_url: if profile.page.enter_code || rules.body == MailBody::CodeEntry {

@@ -9,7 +9,9 @@ use serde_json::json;
 use super::ask::{self, AskError, Chosen, Question, choose};
 use super::show_order::{OrderRecord, read};
 use super::{App, Cause, notify};
+use crate::dcv::email::EmailAddress;
 use crate::dcv::event::{Event, EventType};
+use crate::dcv::evidence::Lookup;
 use crate::dcv::id::MailId;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::{Choice, ChoiceError, LinkState, MAILS_MAX, OrderState, ValidationState};
@@ -93,14 +95,32 @@ pub async fn change_approver(
     choice: Choice,
     cause: &Cause,
 ) -> Result<OrderRecord, ChangeError> {
+    change_to(app, record, names, choice, None, cause).await
+}
+
+/// As [`change_approver`], with a registration contact that an operator vouches for.
+///
+/// # Errors
+/// As [`change_approver`].
+pub(super) async fn change_to(
+    app: &App,
+    record: &OrderRecord,
+    names: Vec<CertificateName>,
+    choice: Choice,
+    vouched: Option<(EmailAddress, Box<Lookup>)>,
+    cause: &Cause,
+) -> Result<OrderRecord, ChangeError> {
     let order_id = record.order.id()?;
+    let facts = record.order.facts()?;
     let question = Question {
+        previous: ask::previous(app, &record.order.client, &facts).await?,
         profile: app.profile_of(&record.order).await?,
         names,
         choice,
         locale: notify::locale(&record.order),
-        facts: record.order.facts()?,
+        facts,
         lists: app.lists(),
+        vouched,
     };
     let Chosen { assignment, lookups, .. } = choose(app, &question, &BTreeSet::new()).await?;
     if let Some(name) = assignment.awaiting.first() {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::change_approver::{ChangeError, change_approver};
+use super::entered::{self, Found};
 use super::lookups::{self, Freshness};
 use super::show_order::{OrderRecord, read};
 use super::{App, Cause};
@@ -13,7 +14,7 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{CertificateName, Fqdn};
 use crate::dcv::order::{self, Choice, Chooser, OrderState};
-use crate::dcv::profile::Profile;
+use crate::dcv::profile::{Profile, SelectedBy};
 use crate::dcv::remedy::{look_again_at, remedies};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{StoreError, ValidationRow};
@@ -65,6 +66,10 @@ async fn look_again(app: &App, id: OrderId) -> Result<(), StoreError> {
     let gathered = lookups::gather(app, &names, profile, Freshness::Asked).await?;
     let listings: Vec<_> = names.iter().map(|name| contact::list(name, profile, &lists.policy, &gathered, app.now())).collect();
     let reports: Vec<SourceReport> = listings.iter().flat_map(|listing| listing.sources.iter()).cloned().collect();
+    let found = Found { waiting: &waiting, names: &parsed, listings: &listings, lookups: &gathered };
+    if entered::hold_against(app, &record, &found).await? {
+        return Ok(());
+    }
     let mut allowed = Vec::new();
     if record.order.asks_all == 1 {
         // As the order asked: everybody, or everybody of the role.
@@ -186,7 +191,10 @@ pub(super) fn needed(
     let remedy = if allowed.is_empty() {
         ways.iter().map(|way| way.en.as_str()).collect::<Vec<_>>().join(" ")
     } else {
-        "choose from `allowed`: POST /v1/orders/{id}/approvers".to_owned()
+        match profile.addresses.selected_by {
+            SelectedBy::Operator => "an operator chooses on the status page".to_owned(),
+            _ => "choose from `allowed`: POST /v1/orders/{id}/approvers".to_owned(),
+        }
     };
     let data = json!({
         "names": names,

@@ -1,14 +1,17 @@
 //! The use cases, one file each, named for what they do: gather, decide, commit.
 
+pub mod allowlist;
 pub mod answer;
 pub mod ask;
 pub mod canary;
 pub mod cancel;
 mod cause;
 pub mod change_approver;
+pub mod choose_approver;
 pub mod deliver;
 pub mod digest;
 pub mod dispute;
+mod entered;
 pub mod expire;
 pub mod extend;
 pub mod ingest;
@@ -23,6 +26,7 @@ pub mod place_order;
 pub mod preflight;
 pub mod record_certificate;
 pub mod release;
+pub mod renew;
 pub mod replay;
 pub mod resend;
 mod reuse;
@@ -41,7 +45,7 @@ pub use self::cause::Cause;
 
 use self::pace::Pace;
 use crate::dcv::event::{Event, Subscription};
-use crate::dcv::id::ID_RANDOM_BYTES;
+use crate::dcv::id::{ID_RANDOM_BYTES, OrderId};
 use crate::dcv::link::KeyRing;
 use crate::dcv::name::SuffixList;
 use crate::dcv::order::OrderKind;
@@ -287,6 +291,15 @@ pub struct OrderFacts {
     /// Whatever the ordering system wants back.
     #[schema(value_type = Object)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+impl OrderFacts {
+    /// The order that this one renews.
+    #[must_use]
+    pub fn renews(&self) -> Option<OrderId> {
+        let earlier = self.previous_order_id.as_deref().filter(|_| self.kind == Some(OrderKind::Renewal))?;
+        OrderId::parse(earlier).ok()
+    }
 }
 
 impl OrderRow {

@@ -190,6 +190,17 @@ pub(super) fn of_bounce(
     to_each(NoticeKind::Bounced, order, facts.notify.iter().chain(&app.settings.operators), &data)
 }
 
+/// What the ordering side is told of a certificate that draws near its end; `opens` is when this service asks again by itself.
+pub(super) fn of_renewal(
+    order: &OrderRow,
+    names: &[&str],
+    not_after: Timestamp,
+    opens: Option<Timestamp>,
+) -> Result<Vec<NewNotice>, StoreError> {
+    let data = json!({"names": names, "at": not_after, "deadline": opens});
+    to_each(NoticeKind::Renewal, order, &order.facts()?.notify, &data)
+}
+
 /// The reminder without a link.
 pub(super) fn of_reminder(order: &OrderRow, mail: &MailRow) -> Result<Vec<NewNotice>, StoreError> {
     let data = json!({"adn": mail.adn, "sent_at": Timestamp::from_unix_micros(mail.created_at), "deadline": Timestamp::from_unix_micros(mail.expires_at)});

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use super::ask::{self, AskError, Chosen, Question, Written, choose};
 use super::cancel::{self, Cancellation};
 use super::show_order::OrderRecord;
-use super::{App, OrderFacts, look_again, notify, reuse};
+use super::{App, OrderFacts, allowlist, look_again, notify, reuse};
 use crate::dcv::contact::SourceReport;
+use crate::dcv::contact::entry::Entry;
 use crate::dcv::event::{Event, EventType};
-use crate::dcv::id::{OrderId, ValidationId};
+use crate::dcv::id::{LookupId, OrderId, ValidationId};
 use crate::dcv::name::CertificateName;
-use crate::dcv::order::{Assignment, OrderState, ValidationState};
+use crate::dcv::order::{Assignment, Choice, OrderState, ValidationState};
 use crate::dcv::profile::Concurrency;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{LiveRow, OrderRow, Repeatable, StoreError, Tx, ValidationRow};
@@ -22,6 +23,8 @@ use crate::store::{LiveRow, OrderRow, Repeatable, StoreError, Tx, ValidationRow}
 pub struct NewOrder {
     /// The ordering system.
     pub client: String,
+    /// Who places it, as the timeline tells.
+    pub actor: String,
     /// Its reference.
     pub order_ref: String,
     /// What is asked of whom.
@@ -44,6 +47,12 @@ pub enum PlaceError {
     /// An approval that the order was to rest on ended meanwhile, again and again.
     #[error("an approval that was to be reused ended meanwhile")]
     ReuseGone,
+    /// The profile holds clients to a list of domains, and these names, by their places, are not on this one's.
+    #[error("a name is not on the client's allow-list")]
+    NotAllowlisted(Vec<usize>),
+    /// The profile is gone, or takes no orders on this day.
+    #[error("the profile takes no orders on this day")]
+    NotInForce,
     /// Nothing could be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -74,17 +83,19 @@ pub async fn place_order(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceE
 /// How often an order is placed whose reused approvals end meanwhile.
 const PLACE_TRIES: u32 = 3;
 
-async fn place(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceError> {
+async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> {
     if app.store.order_ref_taken(&new.client, &new.order_ref).await? {
         return Err(PlaceError::DuplicateOrderRef);
     }
+    allowlist::apply(app, &mut new).await?;
+    new.question.previous = ask::previous(app, &new.client, &new.question.facts).await?;
     let held = held(&new);
     // What waits for a person rests on nothing.
     let reused = if held.is_some() { BTreeMap::new() } else { reuse::find(app, &new, app.now()).await? };
     let settled = reused.keys().copied().collect();
-    let Chosen { assignment, lookups, missing, allowed } = choose(app, &new.question, &settled).await?;
+    let Chosen { assignment, lookups, missing, allowed, seen } = choose(app, &new.question, &settled).await?;
     let now = app.now();
-    let draft = draft(app, &new, held, &assignment, (&missing, &allowed), &reused, now)?;
+    let draft = draft(app, &new, held, &assignment, (&missing, &allowed, &seen), &reused, now)?;
     let record = draft.record.clone();
     let complete = settled.len() == new.question.names.len();
     let (concurrency, request) = (new.question.profile.profile.concurrency, new.request.clone());
@@ -92,6 +103,7 @@ async fn place(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceError> {
     // What policy holds must not be announced.
     let heads_up = new.question.profile.profile.mail.applicant_heads_up && record.order.held.is_none();
     let facts = new.question.facts;
+    let renews = facts.renews();
     app.store
         .write("place_order", move |tx| {
             Box::pin(async move {
@@ -102,6 +114,9 @@ async fn place(app: &App, new: NewOrder) -> Result<OrderRecord, PlaceError> {
                     return Err(PlaceError::DuplicateOrderRef);
                 }
                 tx.remember(request.as_ref(), order, now).await?;
+                if let Some(earlier) = renews {
+                    tx.renewed(earlier, &record.order.id, &record.order.client).await?;
+                }
                 for earlier in record.validations.iter().filter_map(|one| one.reused_id.as_ref()) {
                     if !tx.is_live(earlier, now).await? {
                         return Err(PlaceError::ReuseGone);
@@ -206,7 +221,7 @@ fn draft(
     new: &NewOrder,
     held: Option<String>,
     assignment: &Assignment,
-    (missing, allowed): (&[SourceReport], &BTreeMap<usize, Vec<String>>),
+    (missing, allowed, seen): (&[SourceReport], &BTreeMap<usize, Vec<String>>, &BTreeMap<usize, LookupId>),
     reused: &BTreeMap<usize, LiveRow>,
     now: Timestamp,
 ) -> Result<Draft, PlaceError> {
@@ -260,6 +275,12 @@ fn draft(
                 // Where somebody may be chosen it is the ordering system's turn.
                 look_again_at: (awaiting && !allowed.contains_key(&at)).then(|| look_again::first(now).unix_micros()),
                 looks: 0,
+                entry: match &new.question.choice {
+                    Choice::Entered(entry) if awaiting => {
+                        Some(json!(Entry { seen: seen.get(&at).copied(), ..entry.clone() }).to_string())
+                    }
+                    _ => None,
+                },
             };
             match reused.get(&at) {
                 Some(earlier) => reuse::rest_on(earlier, fresh, profile, now),
@@ -270,9 +291,8 @@ fn draft(
     let written = ask::write(app, &new.question, &order, assignment, &validations, now)?;
     let record =
         OrderRecord { order, validations, mails: written.mails.clone(), pairs: written.pairs.clone(), certificates: Vec::new() };
-    let actor = format!("client:{}", new.client);
     let names: Vec<&str> = record.validations.iter().map(|validation| validation.name.as_str()).collect();
-    let mut events = vec![Event::new(EventType::OrderCreated, now, &actor, created(&names, &profile.id, new.test))];
+    let mut events = vec![Event::new(EventType::OrderCreated, now, &new.actor, created(&names, &profile.id, new.test))];
     for (at, earlier) in reused {
         if let Some(validation) = record.validations.get(*at) {
             events.push(reuse::event(earlier, validation, profile, now)?);

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{App, Cause};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
+use crate::dcv::renewal;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{CertificateRow, StoreError};
 
@@ -50,6 +51,7 @@ pub const CERTIFICATES_MAX: usize = 1000;
 /// [`CertificateError`]; then nothing is noted.
 pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cause: &Cause) -> Result<bool, CertificateError> {
     let order = app.store.order(id).await?.ok_or(CertificateError::Missing)?;
+    let profile = app.profile_of(&order).await?;
     let (now, mut ids, routes, cause) = (app.now(), app.id_source(), app.routes(&order.client), cause.clone());
     app.store
         .write("record_certificate", move |tx| {
@@ -74,6 +76,14 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
                 }
                 if tx.count_certificates(id).await? > CERTIFICATES_MAX {
                     return Err(CertificateError::TooMany);
+                }
+                let next = renewal::next_after(&profile.profile.renewal, new.not_after, now);
+                // What a client under test brought about is nobody's certificate.
+                if order.test == 0
+                    && now < new.not_after
+                    && !renewal::schedule(&profile.profile.renewal, new.not_after).is_empty()
+                {
+                    tx.expect_end(id, new.not_after, next, now).await?;
                 }
                 let data = json!({
                     "serial": new.serial, "names": new.names, "not_before": new.not_before, "not_after": new.not_after,

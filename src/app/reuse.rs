@@ -14,9 +14,9 @@ use crate::dcv::evidence::Lookup;
 use crate::dcv::id::OrderId;
 use crate::dcv::method::Method;
 use crate::dcv::name::Fqdn;
-use crate::dcv::order::ValidationState;
+use crate::dcv::order::{OrderKind, ValidationState};
 use crate::dcv::policy::Policy;
-use crate::dcv::profile::{Corroboration, Profile, ReuseMode};
+use crate::dcv::profile::{Corroboration, Profile, ReuseMode, Revalidate};
 use crate::dcv::reuse::{Approval, may_reuse};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{LiveRow, StoreError, ValidationRow};
@@ -28,7 +28,8 @@ use crate::store::{LiveRow, StoreError, ValidationRow};
 pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BTreeMap<usize, LiveRow>, StoreError> {
     let profile = &new.question.profile.profile;
     // An approval by a client under test proves nothing, and needs none.
-    if profile.reuse.mode != ReuseMode::PerDomain || new.test {
+    let asks_anew = new.question.facts.kind == Some(OrderKind::Renewal) && profile.renewal.revalidate == Revalidate::Always;
+    if profile.reuse.mode != ReuseMode::PerDomain || new.test || asks_anew {
         return Ok(BTreeMap::new());
     }
     let mut adns: Vec<String> =

@@ -165,7 +165,7 @@ fn read_names(file: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// A bar on standard error where a person watches a file being worked through.
-fn progress(names: usize, many: bool) -> ProgressBar {
+pub(super) fn progress(names: usize, many: bool) -> ProgressBar {
     let bar = ProgressBar::new(names as u64);
     let watched = many && std::io::stderr().is_terminal();
     bar.set_draw_target(if watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() });

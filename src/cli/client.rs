@@ -31,7 +31,7 @@ pub(super) enum What {
     Add {
         /// The ordering system's name, as timelines tell it.
         name: String,
-        /// A part of the API it may use: orders:read, orders:write, events:read. All, unless given.
+        /// A part of the API it may use: orders:read, orders:write, events:read, allowlist:write. All, unless given.
         #[arg(long = "scope", value_parser = scope)]
         scopes: Vec<ApiScope>,
         /// A profile it may order under. All, unless given.
@@ -61,7 +61,7 @@ pub(super) enum What {
 }
 
 fn scope(text: &str) -> Result<ApiScope, String> {
-    ApiScope::from_text(text).ok_or_else(|| "must be orders:read, orders:write or events:read".to_owned())
+    ApiScope::from_text(text).ok_or_else(|| "must be orders:read, orders:write, events:read or allowlist:write".to_owned())
 }
 
 fn rate(text: &str) -> Result<RequestRate, String> {
@@ -85,7 +85,7 @@ pub(super) async fn run(what: What) -> anyhow::Result<()> {
     }
 }
 
-async fn open(config: &Config) -> anyhow::Result<Store> {
+pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
     let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };
     Store::open(config.database.url.expose_secret(), migrate).await.context("database")
 }

@@ -1,6 +1,7 @@
 //! The command line, one file per subcommand. Standard output is data, standard error is talk; exit 0 done, 1 refused or
 //! failed, 2 wrong usage.
 
+mod allowlist;
 mod approvers;
 mod check;
 mod client;
@@ -90,6 +91,11 @@ enum Command {
         #[command(subcommand)]
         what: profile::What,
     },
+    /// Handles the lists of domains that ordering systems may order.
+    Allowlist {
+        #[command(subcommand)]
+        what: allowlist::What,
+    },
     /// Handles ordering systems and their tokens.
     Client {
         #[command(subcommand)]
@@ -171,6 +177,7 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Allowlist { what } => runtime().and_then(|runtime| runtime.block_on(allowlist::run(what))),
         Command::Client { what } => runtime().and_then(|runtime| runtime.block_on(client::run(what))),
         Command::Webhook { what } => runtime().and_then(|runtime| runtime.block_on(webhook::run(what))),
         Command::Key { what } => {

@@ -14,11 +14,14 @@ pub enum ApiScope {
     /// Read timelines and evidence, and have webhooks sent again.
     #[serde(rename = "events:read")]
     EventsRead,
+    /// Change the allow-list.
+    #[serde(rename = "allowlist:write")]
+    AllowlistWrite,
 }
 
 impl ApiScope {
     /// Every scope.
-    pub const ALL: [Self; 3] = [Self::OrdersRead, Self::OrdersWrite, Self::EventsRead];
+    pub const ALL: [Self; 4] = [Self::OrdersRead, Self::OrdersWrite, Self::EventsRead, Self::AllowlistWrite];
 
     /// The scope as the contract spells it.
     #[must_use]
@@ -27,6 +30,7 @@ impl ApiScope {
             Self::OrdersRead => "orders:read",
             Self::OrdersWrite => "orders:write",
             Self::EventsRead => "events:read",
+            Self::AllowlistWrite => "allowlist:write",
         }
     }
 

@@ -58,6 +58,12 @@ event_types! {
     OrderCancelled = "order.cancelled",
     /// The deadline of its mails was moved.
     OrderExtended = "order.extended",
+    /// The ordering side was told that a certificate draws near its end.
+    RenewalNoticed = "renewal.noticed",
+    /// This service placed the order that renews.
+    RenewalPlaced = "renewal.placed",
+    /// It could not, and tries again.
+    RenewalFailed = "renewal.failed",
     /// The ordering system reported a certificate.
     CertificateRecorded = "certificate.recorded",
     /// The sources were asked again for a name that awaits an approver, in vain.
@@ -90,6 +96,9 @@ impl EventType {
                 | Self::MailDelivered
                 | Self::OrderExtended
                 | Self::CertificateRecorded
+                | Self::RenewalNoticed
+                | Self::RenewalPlaced
+                | Self::RenewalFailed
                 | Self::LookedAgain
                 | Self::OrderReleased
                 | Self::ApproverChanged

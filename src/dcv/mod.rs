@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, draws a random number, opens a socket or logs; time and randomness arrive as arguments.
 //! `tests/tidy.rs` holds this room to it.
 
+pub mod allowlist;
 pub mod certificate;
 pub mod client;
 pub mod contact;
@@ -26,6 +27,7 @@ pub mod profile;
 pub mod quorum;
 pub mod redact;
 pub mod remedy;
+pub mod renewal;
 pub mod resend;
 pub mod retry;
 pub mod return_path;

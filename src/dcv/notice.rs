@@ -40,6 +40,8 @@ kinds! {
     Disputed = "disputed",
     /// To the ordering side: nobody answered in time.
     Expired = "expired",
+    /// To the ordering side: a certificate that was issued on the order draws near its end.
+    Renewal = "renewal",
     /// To the ordering side: the order was withdrawn.
     Cancelled = "cancelled",
     /// To the ordering side and the operators: an approval mail came back for good.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::contact::entry::Entry;
 use super::contact::{Approver, Listing, Source, SourceStatus};
 use super::email::EmailAddress;
-use super::profile::{Addresses, Dispatch, SelectedAt, SelectedBy};
+use super::profile::{Addresses, Dispatch, ManualEntry, SelectedAt, SelectedBy};
 
 /// Most names in one order.
 pub const NAMES_MAX: usize = 250;
@@ -174,6 +175,8 @@ pub enum Choice {
     AllOfRole,
     /// Nobody yet: the choice comes later.
     Later,
+    /// A registration contact that the look-up may not find: nobody, until it was found.
+    Entered(Entry),
 }
 
 /// Nobody may be named now.
@@ -185,6 +188,9 @@ pub enum NotSelectable {
     /// An operator chooses.
     #[error("under this profile an operator chooses the approvers; leave them out")]
     Operator,
+    /// What the look-up does not find cannot be told.
+    #[error("under this profile no address can be entered: choose one of those listed")]
+    Entry,
     /// The choice comes after the look-up.
     #[error("under this profile the approvers are chosen after the look-up: POST /v1/orders/{{id}}/approvers")]
     NotYet,
@@ -208,6 +214,9 @@ impl Choice {
     /// [`NotSelectable`] where it names somebody and may not.
     pub fn under(self, addresses: &Addresses, chooser: Chooser) -> Result<Self, NotSelectable> {
         let names_somebody = !matches!(self, Self::Unsaid | Self::AllOfRole | Self::Later);
+        if matches!(self, Self::Entered(_)) && addresses.manual_entry == ManualEntry::Never {
+            return Err(NotSelectable::Entry);
+        }
         match (addresses.selected_by, chooser) {
             (SelectedBy::System, _) if names_somebody => Err(NotSelectable::Service),
             (SelectedBy::System, _) => Ok(match addresses.dispatch {
@@ -273,6 +282,16 @@ pub enum ChoiceError {
         /// The source that did not answer.
         source: Source,
     },
+    /// WHOIS lists the address that was entered for this name: it is chosen from the list.
+    EntryListed {
+        /// The name's place in the order.
+        name: usize,
+    },
+    /// WHOIS answered for this name, and the address that was entered is no contact in it.
+    EntryNotFound {
+        /// The name's place in the order.
+        name: usize,
+    },
     /// The order would send more than [`MAILS_MAX`] mails.
     TooManyMails,
     /// This name was given fewer approvers than the profile demands.
@@ -322,7 +341,7 @@ pub fn assign(
     let mut assignment = Assignment::default();
     let mut errors = Vec::new();
     match choice {
-        Choice::Unsaid | Choice::Later => {}
+        Choice::Unsaid | Choice::Later | Choice::Entered(_) => {}
         Choice::All | Choice::AllOfRole => {
             for (at, listing) in listings.iter().enumerate() {
                 // A contact's mailbox may be one of the constructed ones as well, and stand under that.
@@ -352,7 +371,7 @@ pub fn assign(
         }
         let allowed = allowed(listing);
         // Where the service chooses by role and nobody has one, it is the operators' affair.
-        if allowed.is_empty() || matches!(choice, Choice::AllOfRole | Choice::Later) {
+        if allowed.is_empty() || matches!(choice, Choice::AllOfRole | Choice::Later | Choice::Entered(_)) {
             assignment.awaiting.push(at);
         } else if errors.iter().all(|error| matches!(error, ChoiceError::NoApprover { .. })) {
             errors.push(ChoiceError::NoApprover { name: at, allowed });

@@ -21,7 +21,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use futures_util::FutureExt as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
@@ -167,8 +167,11 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/orders/{id}/extend", post(api::extend::post))
             .route("/v1/orders/{id}/certificates", post(api::certificates::post))
             .route("/v1/orders/{id}/mails/{mail}/message", get(api::message::get))
+            .route("/v1/orders/{id}/mails/{mail}/pin", get(api::pin::get))
             .route("/v1/orders/bulk", post(api::bulk::post).layer(DefaultBodyLimit::max(api::bulk::BODY_MAX_BYTES)))
             .route("/v1/validations", get(api::validations::get))
+            .route("/v1/allowlist", get(api::allowlist::get))
+            .route("/v1/allowlist/{domain}", put(api::allowlist::put).delete(api::allowlist::delete))
             .route("/v1/webhooks/replay", post(api::replay::post))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
         let docs = Router::new()
@@ -198,6 +201,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         let admin = Router::new()
             .route("/admin", get(admin::list::get))
             .route("/admin/orders/{id}", get(admin::order::get))
+            .route("/admin/orders/{id}/approvers", post(admin::choose::post))
             .route("/admin/orders/{id}/release", post(admin::release::post))
             .route("/admin/orders/{id}/mails/{mail}/resend", post(admin::resend::post))
             .route("/admin/returned", get(admin::returned::get))

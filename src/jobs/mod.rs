@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::deliver::{Lease, deliver, give_back};
 use crate::app::expire::expire_due;
 use crate::app::look_again::look_again_due;
+use crate::app::renew::renew_due;
 use crate::app::resend::remind_due;
 use crate::app::{App, canary, digest};
 use crate::store::{ClaimedEffect, EffectKind, StoreError};
@@ -211,6 +212,15 @@ async fn looker(app: Arc<App>, stop: CancellationToken) {
                 Ok(0) => {}
                 Ok(orders) => tracing::info!(orders, "sources were asked again"),
                 Err(error) => tracing::error!(%error, "sources cannot be asked again; trying again"),
+            },
+        }
+        // Placing an order asks servers too; what is cut short here is looked at again in an hour.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            renewed = renew_due(&app) => match renewed {
+                Ok(0) => {}
+                Ok(orders) => tracing::info!(orders, "renewals were due"),
+                Err(error) => tracing::error!(%error, "renewals cannot be looked at; trying again"),
             },
         }
         tokio::select! {

@@ -148,6 +148,10 @@ pub struct ApprovalMail<'a> {
     pub url: &'a str,
     /// What is pasted at `enter_url` instead of following the link; empty where the mail holds the link.
     pub token: &'a str,
+    /// When the order that this one renews was approved, in Japanese; empty where it renews none.
+    pub previous_ja: String,
+    /// The same in English.
+    pub previous_en: String,
     /// Whether approving takes a PIN that the applicant has.
     pub pin: bool,
     /// How many people must approve.

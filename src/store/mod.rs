@@ -4,6 +4,7 @@
 //! owns the only writing connection and commits many closures together, each in a savepoint of its own; on PostgreSQL each
 //! closure has its own transaction. Reads go to a pool and see committed state.
 
+mod allowlist;
 mod answers;
 mod certificates;
 mod clients;
@@ -16,6 +17,7 @@ mod mails;
 mod notices;
 mod orders;
 mod profiles;
+mod renewals;
 mod returned_mails;
 mod secrets;
 mod sqlite_writer;
@@ -30,6 +32,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
 
+pub use allowlist::AllowRow;
 pub use answers::{AnswerRow, ApprovalRow};
 pub use certificates::CertificateRow;
 pub use clients::ClientRow;
@@ -39,6 +42,7 @@ pub use idempotency::{RepeatRow, Repeatable};
 pub use mails::{Asked, MailRow, MailValidation};
 pub use notices::NoticeRow;
 pub use orders::{OrderFilter, OrderRow};
+pub use renewals::RenewalRow;
 pub use returned_mails::ReturnedRow;
 pub use validations::{LiveRow, ValidationRow};
 

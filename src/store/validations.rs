@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use crate::dcv::contact::entry::Entry;
 use crate::dcv::decision::Decision;
 use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::method::Method;
@@ -54,6 +55,8 @@ pub struct ValidationRow {
     pub look_again_at: Option<i64>,
     /// How often they were.
     pub looks: i64,
+    /// While awaiting an approver: the registration contact that was entered, JSON.
+    pub entry: Option<String>,
 }
 
 /// An approval that later orders may rest on, with what that takes to know.
@@ -91,6 +94,16 @@ impl LiveRow {
 }
 
 impl ValidationRow {
+    /// The registration contact that was entered, read back.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] when the column holds something else.
+    pub fn entry(&self) -> Result<Option<Entry>, StoreError> {
+        let read =
+            |text: &String| serde_json::from_str(text).map_err(|_| StoreError::inconsistent("validations", "entry", &self.id));
+        self.entry.as_ref().map(read).transpose()
+    }
+
     /// The state, typed.
     ///
     /// # Errors
@@ -105,7 +118,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT v.id, v.order_id, v.position, v.name, v.state, v.selection_ends_at, v.mail_id, v.answer, v.method, v.scope, v.signer, v.reason,
-            v.ended_at, v.reusable_until, v.veto_ends_at, v.adn, v.disputed_at, v.reused_from, v.reused_id, v.look_again_at, v.looks",
+            v.ended_at, v.reusable_until, v.veto_ends_at, v.adn, v.disputed_at, v.reused_from, v.reused_id, v.look_again_at, v.looks, v.entry",
             $rest
         )
     };
@@ -116,7 +129,7 @@ impl Tx<'_> {
     pub async fn insert_validation(&mut self, row: &ValidationRow) -> Result<(), StoreError> {
         const SQL: &str =
             "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at, look_again_at, reused_from, adn, method, scope, signer,
-            ended_at, reusable_until, answer, reused_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+            ended_at, reusable_until, answer, reused_id, entry) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
         exec!(
             self,
             sqlx::query(SQL)
@@ -136,6 +149,7 @@ impl Tx<'_> {
                 .bind(row.reusable_until)
                 .bind(&row.answer)
                 .bind(&row.reused_id)
+                .bind(&row.entry)
         );
         Ok(())
     }
@@ -163,6 +177,12 @@ impl Tx<'_> {
         const SQL: &str = "UPDATE validations SET looks = looks + 1, look_again_at = $3
             WHERE id = $1 AND state = 'awaiting_approver' AND look_again_at = $2";
         Ok(exec!(self, sqlx::query(SQL).bind(&row.id).bind(row.look_again_at).bind(next.unix_micros())) == 1)
+    }
+
+    /// Writes what is known of the contact that was entered for a name; `false` where it awaits nobody any more.
+    pub async fn set_entry(&mut self, id: &[u8], entry: Option<&str>) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE validations SET entry = $2 WHERE id = $1 AND state = 'awaiting_approver'";
+        Ok(exec!(self, sqlx::query(SQL).bind(id).bind(entry)) == 1)
     }
 
     /// Looks at a name's sources no more, since it is the ordering system's turn; `false` where somebody is asked by now.
@@ -271,7 +291,7 @@ impl Tx<'_> {
 
     /// Records that somebody is asked for a name that awaited an approver, or still asked for one that was asked for before.
     pub async fn asked(&mut self, id: &[u8]) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE validations SET state = 'pending', selection_ends_at = NULL, look_again_at = NULL WHERE id = $1 AND state = 'awaiting_approver'";
+        const SQL: &str = "UPDATE validations SET state = 'pending', selection_ends_at = NULL, look_again_at = NULL, entry = NULL WHERE id = $1 AND state = 'awaiting_approver'";
         exec!(self, sqlx::query(SQL).bind(id));
         Ok(())
     }

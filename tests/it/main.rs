@@ -16,6 +16,7 @@ mod postfix;
 mod process;
 mod resend;
 mod returned;
+mod seeds;
 mod services;
 mod store;
 mod support;

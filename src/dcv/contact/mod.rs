@@ -6,6 +6,7 @@
 pub mod constructed;
 pub mod dns_caa;
 pub mod dns_txt;
+pub mod entry;
 pub mod rdap;
 pub mod reason;
 pub mod whois;
@@ -424,6 +425,27 @@ fn from_lookup(adn: &Adn, lookup: &Lookup, profile: &Profile, now: Timestamp) ->
         });
     }
     found
+}
+
+/// A contact that an operator found in a WHOIS answer for `name` which could not be read: the answer is the evidence.
+#[must_use]
+pub fn vouched(name: &Fqdn, email: &EmailAddress, lookup: &Lookup, profile: &Profile, now: Timestamp) -> Option<Approver> {
+    let adn = Adn::base_of(name);
+    let rule = method::rule(lookup.source.method(), now);
+    let reason = refusal(lookup.source, rule, profile).map(str::to_owned);
+    (adn.as_str() == lookup.adn).then(|| Approver {
+        email: email.clone(),
+        adn,
+        source: lookup.source,
+        role: None,
+        usable: reason.is_none(),
+        reason,
+        rule,
+        lookup: Some(lookup.id),
+        looked_up_at: lookup.at,
+        valid_until: lookup.valid_until,
+        also: Vec::new(),
+    })
 }
 
 /// What a profile's compliance forbids of a source on a day, as a stable code.

@@ -164,7 +164,7 @@ pub struct Profile {
     pub cancel: CancelRules,
 }
 
-/// A day as "2025-07-06".
+/// A day as "2025-07-06", or "none".
 mod date {
     use serde::{Deserialize, Deserializer, Serializer};
     use time::Date;
@@ -175,9 +175,10 @@ mod date {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        let read =
-            |text: String| Date::parse(&text, FORMAT).map_err(|_| serde::de::Error::custom("must be a day such as 2025-07-06"));
-        text.map(read).transpose()
+        let read = |text: String| {
+            Date::parse(&text, FORMAT).map_err(|_| serde::de::Error::custom("must be a day such as 2025-07-06, or \"none\""))
+        };
+        text.filter(|text| text != "none").map(read).transpose()
     }
 
     #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over by reference")]

@@ -1,5 +1,6 @@
 //! `/admin`: the status page. Until it has a sign-in it serves this host alone.
 
+pub(super) mod choose;
 pub(super) mod list;
 pub(super) mod order;
 pub(super) mod release;

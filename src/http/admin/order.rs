@@ -9,10 +9,14 @@ use serde_json::Value;
 
 use super::list::OrderLine;
 use super::{html, jst, lang, utc};
-use crate::app::show_order::{show_order, timeline};
+use crate::app::show_order::{OrderRecord, show_order, timeline};
 use crate::dcv::certificate::not_after_of;
+use crate::dcv::contact;
 use crate::dcv::evidence::{Exchange, Lookup};
 use crate::dcv::id::{EffectId, OrderId};
+use crate::dcv::name::CertificateName;
+use crate::dcv::order;
+use crate::dcv::profile::{Profile, SelectedBy};
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, HttpState, Problem};
 use crate::store::{NoticeRow, ReturnedRow};
@@ -33,6 +37,48 @@ struct OrderPage<'a> {
     certificate_ends: String,
     known_by: &'static str,
     external_checks: Vec<&'static str>,
+    /// Names that await an approver, and whom an operator may choose.
+    awaiting: Option<Awaiting>,
+}
+
+#[derive(Serialize)]
+struct Awaiting {
+    names: Vec<String>,
+    /// Those listed by what was last found.
+    choices: Vec<String>,
+    /// The contact that was entered; empty where none was.
+    entry: String,
+    /// It stands in a WHOIS answer that could not be read.
+    entry_seen: bool,
+    fallback: String,
+}
+
+/// What an operator may choose for the names that await an approver; `None` where none does, or the service chooses.
+fn awaiting(state: &HttpState, record: &OrderRecord, profile: &Profile, lookups: &[Lookup]) -> Result<Option<Awaiting>, Problem> {
+    let rows: Vec<_> = record.validations.iter().filter(|row| row.state == "awaiting_approver").collect();
+    if rows.is_empty() || profile.addresses.selected_by == SelectedBy::System {
+        return Ok(None);
+    }
+    let lists = state.app.lists();
+    let mut all =
+        Awaiting { names: Vec::new(), choices: Vec::new(), entry: String::new(), entry_seen: false, fallback: String::new() };
+    for row in rows {
+        all.names.push(row.name.clone());
+        if let Ok(name) = CertificateName::parse(&row.name, &lists.suffixes) {
+            let listing = contact::list(name.fqdn(), profile, &lists.policy, lookups, state.app.now());
+            for address in order::allowed(&listing) {
+                if !all.choices.contains(&address) {
+                    all.choices.push(address);
+                }
+            }
+        }
+        if let Some(entry) = row.entry()? {
+            all.entry_seen |= entry.seen.is_some();
+            all.entry = entry.email.to_string();
+            all.fallback = entry.fallback.map(|fallback| fallback.to_string()).unwrap_or_default();
+        }
+    }
+    Ok(Some(all))
 }
 
 #[derive(Serialize)]
@@ -106,7 +152,10 @@ pub(in crate::http) async fn get(
         (None, Some(told)) => (Some(told), "metadata"),
         (None, None) => (None, ""),
     };
+    let profile = state.app.profile_of(&record.order).await?;
+    let lookups = state.app.store.order_lookups(id).await?;
     let page = OrderPage {
+        awaiting: awaiting(&state, &record, &profile.profile, &lookups)?,
         lang: lang(&query),
         static_base: "",
         order: OrderLine::new(&record)?,
@@ -156,17 +205,9 @@ pub(in crate::http) async fn get(
         returned: state.app.store.returned_mails(id).await?.into_iter().map(returned_line).collect(),
         certificate_ends: ends.map(utc).unwrap_or_default(),
         known_by,
-        external_checks: state
-            .app
-            .profile_of(&record.order)
-            .await?
-            .profile
-            .external_checks
-            .iter()
-            .map(|check| check.as_str())
-            .collect(),
+        external_checks: profile.profile.external_checks.iter().map(|check| check.as_str()).collect(),
         notices: state.app.store.notices(id).await?.into_iter().map(notice_line).collect(),
-        lookups: state.app.store.order_lookups(id).await?.into_iter().map(lookup_line).collect(),
+        lookups: lookups.into_iter().map(lookup_line).collect(),
     };
     html(&state, "admin/order.html", &page)
 }

@@ -63,6 +63,9 @@ pub(in crate::http) async fn post(
     if matches!(choice, Choice::Unsaid | Choice::Later) && fields.errors.is_empty() {
         fields.error("approvers", "missing-field", "name at least one approver, or \"all\"");
     }
+    if matches!(choice, Choice::Entered(_)) {
+        fields.error("approvers", "bad-value", "an address is entered with the order; choose one of those listed");
+    }
     let errors = fields.finish();
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
@@ -73,7 +76,7 @@ pub(in crate::http) async fn post(
     Ok((StatusCode::ACCEPTED, json_answer(changed.view()?)).into_response())
 }
 
-fn refused(app: &App, error: ChangeError, names: &[String]) -> Problem {
+pub(in crate::http) fn refused(app: &App, error: ChangeError, names: &[String]) -> Problem {
     match error {
         ChangeError::Missing => Problem::new(Code::NotFound),
         ChangeError::Ended(detail) => Problem::new(Code::NameEnded).detail(detail),

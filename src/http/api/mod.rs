@@ -1,5 +1,6 @@
 //! `/v1`: what ordering systems call.
 
+pub(super) mod allowlist;
 pub(super) mod approvers;
 mod body;
 pub(super) mod bulk;
@@ -14,6 +15,7 @@ pub(super) mod fields;
 mod idempotency;
 pub(super) mod list_orders;
 pub(super) mod message;
+pub(super) mod pin;
 pub(super) mod place_order;
 pub(super) mod replay;
 pub(super) mod resend;
@@ -78,6 +80,12 @@ pub(super) async fn authenticate(State(state): State<HttpState>, mut request: Ht
 /// The scope that a request takes.
 fn needed(method: &Method, path: &str) -> ApiScope {
     let of_events = ["/events", "/evidence"].iter().any(|end| path.ends_with(end)) || path.starts_with("/v1/webhooks/");
+    if path.starts_with("/v1/allowlist") {
+        return if method == Method::GET { ApiScope::OrdersRead } else { ApiScope::AllowlistWrite };
+    }
+    if path.ends_with("/pin") {
+        return ApiScope::OrdersWrite;
+    }
     match (of_events, method == Method::POST) {
         (true, _) => ApiScope::EventsRead,
         (false, true) => ApiScope::OrdersWrite,

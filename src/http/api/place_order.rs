@@ -16,17 +16,18 @@ use crate::app::ask::{AskError, Question};
 use crate::app::place_order::{NewOrder, PlaceError, place_order};
 use crate::app::show_order::OrderView;
 use crate::app::{App, Lists, OrderFacts};
+use crate::dcv::contact::entry::Entry;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{Adn, CertificateName};
 use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Chooser, Locale, MAILS_MAX, NAMES_MAX, OrderKind, Wanted};
-use crate::dcv::profile::{Compliance, Profile};
+use crate::dcv::profile::{Compliance, ManualEntry, Profile};
+use crate::dcv::renewal::ORDER_REF_MAX_CHARS;
 use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest texts, in characters.
-const ORDER_REF_MAX_CHARS: usize = 128;
 const TEXT_MAX_CHARS: usize = 200;
 
 /// Most addresses for notices.
@@ -103,9 +104,9 @@ fn parse(app: &App, client: &Client, request: &Request, object: &Map<String, Val
     let errors = fields.finish();
     match (order_ref, profile, errors.is_empty()) {
         (Some(order_ref), Some(profile), true) => {
-            let question = Question { profile, names, choice, locale, facts, lists };
+            let question = Question { profile, names, choice, locale, facts, lists, previous: None, vouched: None };
             let (test, request) = (client.rights.test, request.repeatable(client, 201));
-            Ok(NewOrder { client: client.name.clone(), order_ref, question, test, request })
+            Ok(NewOrder { client: client.name.clone(), actor: client.actor(), order_ref, question, test, request })
         }
         _ => Err(errors),
     }
@@ -165,6 +166,15 @@ pub(super) fn choice(lists: &Lists, fields: &mut Fields<'_>, names: &[Certificat
                 Ok(email) => wanted.push(Wanted { email, adn: None, names: None }),
                 Err(error) => fields.errors.push(FieldError::new(pointer, "bad-email", error.to_string())),
             },
+            Value::Object(object) if object.contains_key("manual") => {
+                let mut inner = Fields::new(&pointer, object);
+                let entry = entered(&mut inner);
+                fields.errors.extend(inner.finish());
+                if list.len() > 1 {
+                    fields.errors.push(FieldError::new("/approvers", "bad-value", "an entered address stands alone"));
+                }
+                return entry.map_or(Choice::Unsaid, Choice::Entered);
+            }
             Value::Object(object) => {
                 let mut inner = Fields::new(&pointer, object);
                 let one = wanted_object(lists, &mut inner, names);
@@ -181,8 +191,40 @@ pub(super) fn choice(lists: &Lists, fields: &mut Fields<'_>, names: &[Certificat
     Choice::These(wanted)
 }
 
+/// A registration contact that the look-up may not find: `{"email", "manual": true, "fallback"}`.
+fn entered(fields: &mut Fields<'_>) -> Option<Entry> {
+    let mut address = |field: &'static str| {
+        let text = fields.line(field, TEXT_MAX_CHARS + 100)?;
+        match EmailAddress::parse(&text) {
+            Ok(email) => Some(email),
+            Err(error) => {
+                fields.error(field, "bad-email", error.to_string());
+                None
+            }
+        }
+    };
+    let (email, fallback) = (address("email"), address("fallback"));
+    if fields.value("manual") != Some(&Value::Bool(true)) {
+        fields.error("manual", "bad-value", "must be true, or absent");
+    }
+    if email.is_none() && fields.errors.is_empty() {
+        fields.error("email", "missing-field", "is required");
+    }
+    email.map(|email| Entry { email, fallback, seen: None })
+}
+
 /// A choice of approvers under a profile; an error where the profile lets nobody choose.
 pub(super) fn under(profile: &Profile, choice: Choice, chooser: Chooser, fields: &mut Fields<'_>) -> Choice {
+    if let Choice::Entered(Entry { fallback: None, .. }) = &choice
+        && profile.addresses.manual_entry == ManualEntry::IfLookupEmpty
+        && profile.addresses.manual_requires_fallback
+    {
+        fields.errors.push(FieldError::new(
+            "/approvers/0/fallback",
+            "fallback-required",
+            "name another approver too, who is asked where the entered address comes to nothing",
+        ));
+    }
     choice.under(&profile.addresses, chooser).unwrap_or_else(|error| {
         fields.error("approvers", "address-not-selectable", error.to_string());
         Choice::Unsaid
@@ -273,6 +315,12 @@ fn refused(error: PlaceError, names: &[String]) -> Problem {
         PlaceError::OpenOrderExists(open) => {
             Problem::new(Code::OpenOrderExists).detail(error.to_string()).member("order_id", json!(open))
         }
+        PlaceError::NotAllowlisted(places) => {
+            let detail = "the profile holds orders to your allow-list, and neither this name nor a domain above it is on it";
+            let error = |at| FieldError::new(format!("/names/{at}"), "domain-not-allowlisted", detail);
+            Problem::invalid(places.into_iter().map(error).collect())
+        }
+        PlaceError::NotInForce => Problem::invalid(vec![FieldError::new("/profile", "profile-not-in-force", error.to_string())]),
         PlaceError::ReuseGone => Problem::new(Code::Unavailable).retry_after(1),
         PlaceError::Ask(error) => not_asked(error, names),
     }
@@ -314,7 +362,10 @@ fn offered(error: &ChoiceError) -> &[String] {
         ChoiceError::NotAllowed { allowed, .. }
         | ChoiceError::NoApprover { allowed, .. }
         | ChoiceError::TooFew { allowed, .. } => allowed,
-        ChoiceError::TooManyMails | ChoiceError::Unavailable { .. } => &[],
+        ChoiceError::TooManyMails
+        | ChoiceError::Unavailable { .. }
+        | ChoiceError::EntryListed { .. }
+        | ChoiceError::EntryNotFound { .. } => &[],
     }
 }
 
@@ -334,6 +385,16 @@ fn choice_error(error: &ChoiceError, names: &[String]) -> FieldError {
                 "no-approver",
                 format!("no approver was chosen for {which}; choose one of `allowed`"),
             )
+        }
+        ChoiceError::EntryListed { name } => {
+            let which = names.get(*name).map_or("", String::as_str);
+            let detail = format!("WHOIS lists this address for {which}: choose it as any other");
+            FieldError::new("/approvers/0/email", "manual-entry-not-needed", detail)
+        }
+        ChoiceError::EntryNotFound { name } => {
+            let which = names.get(*name).map_or("", String::as_str);
+            let detail = format!("WHOIS answers for {which}, and this address is no contact in it");
+            FieldError::new("/approvers/0/email", "address-not-in-whois", detail)
         }
         ChoiceError::TooFew { name, quorum, .. } => {
             let which = names.get(*name).map_or("", String::as_str);

@@ -34,8 +34,12 @@ use crate::dcv::order::{Delivery, LinkState, OrderKind, OrderState, ValidationSt
         api::extend::post,
         api::certificates::post,
         api::message::get,
+        api::pin::get,
         api::validations::get,
         api::replay::post,
+        api::allowlist::get,
+        api::allowlist::put,
+        api::allowlist::delete,
     ),
     components(schemas(schema::ProblemDocument))
 )]

@@ -52,6 +52,20 @@ pub(in crate::http) struct NewOrderBody {
     metadata: Option<Map<String, Value>>,
 }
 
+/// A domain of the allow-list, as it is written.
+#[derive(ToSchema)]
+#[schema(example = json!({"approver": "admin@example.ac.jp", "profiles": ["standard"], "note": "情報基盤センター"}))]
+pub(in crate::http) struct AllowedBody {
+    /// Whom to ask where an order names nobody; must be one who may approve the name then.
+    approver: Option<String>,
+    /// The profiles it may be ordered under; all, unless given.
+    #[schema(max_items = 50)]
+    profiles: Option<Vec<String>>,
+    /// For people.
+    #[schema(max_length = 200)]
+    note: Option<String>,
+}
+
 /// Whom to ask.
 #[derive(ToSchema, Serialize)]
 #[serde(untagged)]
@@ -77,6 +91,10 @@ pub(in crate::http) enum ApproverChoice {
 pub(in crate::http) struct AssignedApprover {
     /// The address.
     email: String,
+    /// true: a registration contact that the look-up does not find, under profiles that take one; it is mailed once WHOIS shows it.
+    manual: Option<bool>,
+    /// With `manual`: who is asked where the address comes to nothing.
+    fallback: Option<String>,
     /// At which Authorization Domain Name; the widest it is listed for, unless given.
     adn: Option<String>,
     /// For which of the order's names; all it is allowed for, unless given.

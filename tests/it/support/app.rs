@@ -13,6 +13,7 @@ use dcvd::adapters::rdap::HttpRdap;
 use dcvd::adapters::webhook::{Endpoint, StandardWebhooks};
 use dcvd::app::expire::expire_due;
 use dcvd::app::pace::Pace;
+use dcvd::app::renew::renew_due;
 use dcvd::app::resend::remind_due;
 use dcvd::app::{App, Lists, Settings, Wake, canary, digest, preflight};
 use dcvd::config::load_profiles;
@@ -251,6 +252,7 @@ impl TestApp {
         loop {
             let mut round = jobs::drain(&self.app, EffectKind::Mail, LEASE).await.unwrap();
             expire_due(&self.app).await.unwrap();
+            renew_due(&self.app).await.unwrap();
             round += remind_due(&self.app).await.unwrap();
             canary::send_if_due(&self.app).await.unwrap();
             digest::send_if_due(&self.app).await.unwrap();

@@ -169,7 +169,8 @@ impl Whois for FakeWhois {
         let key = (question.server.clone(), question.query.clone());
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let result = answers.get(&key).cloned().unwrap_or_else(|| Err(HopError::Broken(format!("nobody answers {key:?}"))));
-        let exchange = Exchange::answered(&question.server, None, &question.query, START, b"");
+        let raw = result.as_deref().unwrap_or_default().as_bytes();
+        let exchange = Exchange::answered(&question.server, None, &question.query, START, raw);
         WhoisAnswer { result: result.map(String::into_bytes), exchange }
     }
 }
