@@ -8,12 +8,11 @@ use super::ask::{self, AskError, Chosen, Question, Written, choose};
 use super::cancel::{self, Cancellation};
 use super::show_order::OrderRecord;
 use super::{App, OrderFacts, allowlist, look_again, notify, reuse};
-use crate::dcv::contact::SourceReport;
 use crate::dcv::contact::entry::Entry;
 use crate::dcv::event::{Event, EventType};
-use crate::dcv::id::{LookupId, OrderId, ValidationId};
+use crate::dcv::id::{OrderId, ValidationId};
 use crate::dcv::name::CertificateName;
-use crate::dcv::order::{Assignment, Choice, OrderState, ValidationState};
+use crate::dcv::order::{Choice, OrderState, ValidationState};
 use crate::dcv::profile::Concurrency;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{LiveRow, OrderRow, Repeatable, StoreError, Tx, ValidationRow};
@@ -93,9 +92,9 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
     // What waits for a person rests on nothing.
     let reused = if held.is_some() { BTreeMap::new() } else { reuse::find(app, &new, app.now()).await? };
     let settled = reused.keys().copied().collect();
-    let Chosen { assignment, lookups, missing, allowed, seen } = choose(app, &new.question, &settled).await?;
+    let chosen = choose(app, &new.question, &settled).await?;
     let now = app.now();
-    let draft = draft(app, &new, held, &assignment, (&missing, &allowed, &seen), &reused, now)?;
+    let draft = draft(app, &new, held, &chosen, &reused, now)?;
     let record = draft.record.clone();
     let complete = settled.len() == new.question.names.len();
     let (concurrency, request) = (new.question.profile.profile.concurrency, new.request.clone());
@@ -125,7 +124,7 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
                 for validation in &record.validations {
                     tx.insert_validation(validation).await?;
                 }
-                for lookup in lookups {
+                for lookup in chosen.lookups {
                     tx.tie_lookup(order, lookup).await?;
                 }
                 ask::commit(tx, &record.order, &written, now, &mut ids).await?;
@@ -220,8 +219,7 @@ fn draft(
     app: &App,
     new: &NewOrder,
     held: Option<String>,
-    assignment: &Assignment,
-    (missing, allowed, seen): (&[SourceReport], &BTreeMap<usize, Vec<String>>, &BTreeMap<usize, LookupId>),
+    Chosen { assignment, missing, allowed, seen, .. }: &Chosen,
     reused: &BTreeMap<usize, LiveRow>,
     now: Timestamp,
 ) -> Result<Draft, PlaceError> {

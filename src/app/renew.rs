@@ -138,7 +138,7 @@ fn last_choice(record: &OrderRecord, addresses: &Addresses) -> Choice {
     for (at, one) in record.validations.iter().enumerate() {
         let asked = |mail: &&crate::store::MailRow| record.pairs.iter().any(|(by, of)| *by == mail.id && *of == one.id);
         let by = record.mails.iter().find(|mail| one.mail_id.as_ref() == Some(&mail.id));
-        let by = by.or_else(|| record.mails.iter().filter(asked).next_back());
+        let by = by.or_else(|| record.mails.iter().rfind(asked));
         let Some((mail, email)) = by.and_then(|mail| Some((mail, EmailAddress::parse(&mail.recipient).ok()?))) else {
             return Choice::Later;
         };

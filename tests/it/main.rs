@@ -7,6 +7,7 @@ mod browser;
 mod change;
 mod clients;
 mod dns;
+mod keys;
 mod listing;
 mod mail;
 mod notices;
