@@ -183,6 +183,22 @@ fn the_core_cites_the_section_of_every_rule_it_fixes() {
 }
 
 #[test]
+fn every_test_that_the_seeds_page_names_is_there() {
+    let page = std::fs::read_to_string(root().join("docs/seeds.md")).unwrap();
+    let named = page.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::"));
+    let mut count = 0;
+    for (module, test) in named {
+        let text = std::fs::read_to_string(root().join(format!("tests/it/{module}.rs"))).unwrap();
+        assert!(text.contains(&format!("fn {test}(")), "{module}::{test}");
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+    for id in (1..=16).chain(20..=31).chain(40..=55).chain(60..=73).chain(80..=90) {
+        assert!(page.contains(&format!("| R-{id:02} |")), "R-{id:02}");
+    }
+}
+
+#[test]
 fn files_stay_short_enough_to_read() {
     let long: Vec<_> = files(&root().join("src"), "rs")
         .into_iter()

@@ -44,6 +44,16 @@ pub async fn look_again_due(app: &App) -> Result<usize, StoreError> {
     Ok(due.len())
 }
 
+/// Has the sources asked again at once, for whoever has just lifted a protection or published a record; `false` where no name awaits an
+/// approver. A worker does it within a second.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn look_now(app: &App, id: OrderId) -> Result<bool, StoreError> {
+    let now = app.now();
+    app.store.write("look_now", move |tx| Box::pin(async move { tx.look_at(id, now).await })).await
+}
+
 async fn look_again(app: &App, id: OrderId) -> Result<(), StoreError> {
     let Some(order) = app.store.order(id).await? else { return Ok(()) };
     let record = read(app, order).await?;

@@ -202,6 +202,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/admin", get(admin::list::get))
             .route("/admin/orders/{id}", get(admin::order::get))
             .route("/admin/orders/{id}/approvers", post(admin::choose::post))
+            .route("/admin/orders/{id}/look", post(admin::look::post))
             .route("/admin/orders/{id}/release", post(admin::release::post))
             .route("/admin/orders/{id}/mails/{mail}/resend", post(admin::resend::post))
             .route("/admin/returned", get(admin::returned::get))

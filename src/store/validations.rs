@@ -185,6 +185,12 @@ impl Tx<'_> {
         Ok(exec!(self, sqlx::query(SQL).bind(id).bind(entry)) == 1)
     }
 
+    /// Has the sources of an order's names asked again from an instant on; `false` where no name awaits an approver.
+    pub async fn look_at(&mut self, order: OrderId, at: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE validations SET look_again_at = $2 WHERE order_id = $1 AND state = 'awaiting_approver'";
+        Ok(exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(at.unix_micros())) > 0)
+    }
+
     /// Looks at a name's sources no more, since it is the ordering system's turn; `false` where somebody is asked by now.
     pub async fn look_no_more(&mut self, id: &[u8]) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE validations SET look_again_at = NULL WHERE id = $1 AND state = 'awaiting_approver'";

@@ -218,6 +218,26 @@ async fn an_operator_chooses_where_the_profile_says_so() {
 }
 
 #[tokio::test]
+async fn an_operator_has_the_sources_asked_again_at_once() {
+    let app = TestApp::with_profiles(PROFILES).await;
+    let order = app.place(&json!({"order_ref": "A-1", "profile": "proxies", "names": ["example.org"], "approvers": "all"})).await;
+    assert_eq!(order["validations"][0]["state"], "awaiting_approver");
+    app.whois.answers("whois.iana.org", "org", "refer: whois.registry.example\n\ndomain: ORG\n");
+    app.whois.answers("whois.registry.example", "example.org", "Domain Name: EXAMPLE.ORG\r\nAdmin Email: d@owner.example\r\n");
+    let id = order["id"].as_str().unwrap();
+    let page = app.page(&format!("{}/admin/orders/{id}?lang=en", app.base)).await.1;
+    assert!(page.contains("Look again now"), "{page}");
+    let press = async || {
+        let request = app.client.post(format!("{}/admin/orders/{id}/look", app.base)).header("origin", &app.base);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(press().await, 303);
+    dcvd::app::look_again::look_again_due(&app.app).await.unwrap();
+    assert_eq!(app.order(&order).await["mails"][0]["to"], "d@owner.example");
+    assert_eq!(press().await, 409);
+}
+
+#[tokio::test]
 async fn the_choice_may_have_to_wait_for_the_look_up() {
     let app = TestApp::with_profiles(PROFILES).await;
     let refused = app.post("/v1/orders", &body("after", &json!(["admin@example.jp"]))).await;

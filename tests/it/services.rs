@@ -171,6 +171,44 @@ async fn profiles_are_listed_shown_and_linted_and_nobody_is_impersonated() {
     std::fs::write(profiles.join("bad.toml"), "extends = \"standard\"\naddresses.local_parts = [\"webmasuter\"]\n").unwrap();
     let (done, linted, _) = run(&["profile", "lint"], us);
     assert!(!done && linted.contains("bad.toml: error: addresses.local_parts"), "{linted}");
+    assert!(linted.contains("did you mean `webmaster`?"), "{linted}");
+    for (text, rule) in [
+        ("addresses.local_parts = []", "[L01]"),
+        ("window.days = 31", "[L02]"),
+        ("page.authority_check = false", "[L06]"),
+        ("mail.subject_ja = \"no domain\"", "[L07]"),
+        ("mail.from_name_ja = \"x <a@b.jp>\"", "[L09]"),
+        ("decision.quorum = 9", "[L10]"),
+        ("addresses.adn = \"fqdn\"\npage.scope_options = [\"base\"]", "[L11]"),
+        ("addresses.manual_entry = \"if_lookup_empty\"\naddresses.sources = [\"constructed\"]", "[L12]"),
+        ("addresses.selected_by = \"system\"", "[L14]"),
+        ("title_en = \"\"", "[L15]"),
+        ("reminders.at = [\"26d\"]", "[L19]"),
+        ("reuse.max_days = 399", "[L05]"),
+        ("renewal.notices = [\"1y\"]", "[L23]"),
+        ("addresses.strip = [\"WWW\"]", "[L25]"),
+        ("window.on_expiry = \"self_reissue\"", "window.on_expiry"),
+        ("mail.languages = []", "name at least one language"),
+        ("decision.revocable = \"until_ack\"", "unknown field `revocable`"),
+    ] {
+        std::fs::write(profiles.join("bad.toml"), format!("extends = \"standard\"\n{text}\n")).unwrap();
+        let (done, linted, _) = run(&["profile", "lint"], us);
+        let line = linted.lines().find(|line| line.contains("bad.toml: error")).unwrap_or_default();
+        assert!(!done && linted.contains(rule), "{text}: {line}");
+    }
+    for (text, rule) in [
+        ("compliance = \"enforce\"", "[L03]"),
+        ("compliance = \"enforce\"", "[L04]"),
+        ("reuse.mode = \"per_domain\"\nreuse.max_days = 300", "error: reuse.max_days"),
+        ("decision.quorum = 2\naddresses.sources = [\"whois\"]", "[L10]"),
+        ("valid_until = 2020-01-01", "[L17]"),
+        ("page.signer = \"required\"\npage.access_pin = \"required\"", "[L18]"),
+        ("evidence = []", "[L20]"),
+    ] {
+        std::fs::write(profiles.join("bad.toml"), format!("extends = \"standard\"\n{text}\n")).unwrap();
+        let linted = run(&["profile", "lint"], us).1;
+        assert!(linted.lines().any(|line| line.contains("bad.toml") && line.contains(rule)), "{text}: {linted}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The five addresses put together from an ADN. Spec: BR v2.2.6 §3.2.2.4.4.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Approver, Source, refusal};
 use crate::dcv::email::{ADDRESS_MAX_OCTETS, EmailAddress};
@@ -11,7 +11,7 @@ use crate::dcv::profile::Profile;
 use crate::dcv::timestamp::Timestamp;
 
 /// The five local parts; configuration can take some away and never add one. Spec: BR v2.2.6 §3.2.2.4.4.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LocalPart {
     /// `admin`
@@ -26,7 +26,28 @@ pub enum LocalPart {
     Postmaster,
 }
 
+impl<'de> Deserialize<'de> for LocalPart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        if let Some(part) = Self::ALL.into_iter().find(|part| part.as_str() == text) {
+            return Ok(part);
+        }
+        let nearest = Self::ALL.into_iter().map(Self::as_str).min_by_key(|part| strsim::damerau_levenshtein(part, &text));
+        let nearest = nearest.filter(|part| strsim::damerau_levenshtein(part, &text) <= SLIP_MAX);
+        let hint = nearest.map_or_else(String::new, |part| format!("; did you mean `{part}`?"));
+        let five = Self::ALL.map(Self::as_str).join(", ");
+        let problem = format!("`{text}` is none of the five, {five} (BR v2.2.6 section 3.2.2.4.4){hint}");
+        Err(serde::de::Error::custom(problem))
+    }
+}
+
+/// Most letters that a local part may differ in to be taken for a slip of the keyboard.
+const SLIP_MAX: usize = 2;
+
 impl LocalPart {
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Admin, Self::Administrator, Self::Webmaster, Self::Hostmaster, Self::Postmaster];
+
     /// The local part as text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

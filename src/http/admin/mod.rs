@@ -2,6 +2,7 @@
 
 pub(super) mod choose;
 pub(super) mod list;
+pub(super) mod look;
 pub(super) mod order;
 pub(super) mod release;
 pub(super) mod replay;

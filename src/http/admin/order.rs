@@ -51,17 +51,26 @@ struct Awaiting {
     /// It stands in a WHOIS answer that could not be read.
     entry_seen: bool,
     fallback: String,
+    /// An operator chooses, and not the service.
+    selectable: bool,
 }
 
-/// What an operator may choose for the names that await an approver; `None` where none does, or the service chooses.
+/// What an operator may choose for the names that await an approver; `None` where none does.
 fn awaiting(state: &HttpState, record: &OrderRecord, profile: &Profile, lookups: &[Lookup]) -> Result<Option<Awaiting>, Problem> {
     let rows: Vec<_> = record.validations.iter().filter(|row| row.state == "awaiting_approver").collect();
-    if rows.is_empty() || profile.addresses.selected_by == SelectedBy::System {
+    if rows.is_empty() {
         return Ok(None);
     }
     let lists = state.app.lists();
-    let mut all =
-        Awaiting { names: Vec::new(), choices: Vec::new(), entry: String::new(), entry_seen: false, fallback: String::new() };
+    let selectable = profile.addresses.selected_by != SelectedBy::System;
+    let mut all = Awaiting {
+        names: Vec::new(),
+        choices: Vec::new(),
+        entry: String::new(),
+        entry_seen: false,
+        fallback: String::new(),
+        selectable,
+    };
     for row in rows {
         all.names.push(row.name.clone());
         if let Ok(name) = CertificateName::parse(&row.name, &lists.suffixes) {
