@@ -191,3 +191,56 @@ async fn the_rarer_states_are_accessible_too() {
     browser.open(&to("admin@example.jp")).await;
     is_fine(&browser, "Remaining names to confirm").await;
 }
+
+const CAREFUL: &str = "extends = \"standard\"\naddresses.sources = [\"constructed\"]\npage.access_pin = \"required\"\npage.review_step = true\n\
+                       page.reason = \"required_on_reject\"\ndecision.quorum = 2\n";
+
+#[tokio::test]
+async fn a_careful_services_pages_are_accessible_too() {
+    let app = TestApp::with_profiles(&[("careful", CAREFUL)]).await;
+    let two = ["admin@example.jp", "webmaster@example.jp"];
+    let body = json!({"order_ref": "A-1", "profile": "careful", "names": ["www.example.jp"], "approvers": two});
+    let order = app.place(&body).await;
+    app.run_jobs().await;
+    let mail = &order["mails"][0];
+    let path = format!("/v1/orders/{}/mails/{}/pin", order["id"].as_str().unwrap(), mail["id"].as_str().unwrap());
+    let pin = app.get(&path).await.1["pin"].as_str().unwrap().to_owned();
+    let to = mail["to"].as_str().unwrap();
+    let link = app.approval_mails().into_iter().find(|mail| mail.rcpt_to == [to]).unwrap().link().unwrap();
+    let browser = Browser::start(360, "ja").await;
+    browser.open(&link).await;
+    browser.press("button[value=reject]").await;
+    is_fine(&browser, "このドメイン名の使用を承認しますか").await;
+    assert!(browser.client.source().await.unwrap().contains("承認されない理由をご記入ください"));
+    browser.tick("#authority").await;
+    browser.enter("#signer", "山田 太郎").await;
+    browser.enter("#pin", &pin).await;
+    browser.press("button[value=approve]").await;
+    is_fine(&browser, "次の内容で承認します。よろしいですか").await;
+    browser.press("button[value=edit]").await;
+    is_fine(&browser, "このドメイン名の使用を承認しますか").await;
+    browser.enter("#pin", &pin).await;
+    browser.press("button[value=approve]").await;
+    browser.press("button[value=approve]").await;
+    is_fine(&browser, "承認を受け付けています").await;
+    assert!(browser.client.source().await.unwrap().contains("2 名の承認が必要です"));
+}
+
+#[tokio::test]
+async fn the_mail_is_readable_on_a_phone_and_on_a_desk() {
+    let app = TestApp::sqlite().await;
+    link(&app, "A-1", "standard").await;
+    let raw = app.last_mail().raw;
+    let html = mail_parser::MessageParser::new().parse(&raw).unwrap().body_html(0).unwrap().into_owned();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mail.html");
+    std::fs::write(&file, html).unwrap();
+    for width in [360, 1200] {
+        let browser = Browser::start(width, "ja").await;
+        browser.open(&format!("file://{}", file.display())).await;
+        let fits = browser.client.execute("return document.documentElement.scrollWidth <= window.innerWidth", Vec::new()).await;
+        assert_eq!(fits.unwrap(), json!(true), "nobody scrolls sideways at {width}");
+        let complaints = browser.complaints().await;
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+}
