@@ -9,12 +9,13 @@ use super::place_order::{NewOrder, PlaceError};
 use crate::dcv::allowlist::{Entry, above};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::order::{Choice, Wanted};
+use crate::dcv::profile::{SelectedAt, SelectedBy};
 use crate::store::{AllowRow, StoreError};
 
 impl AllowRow {
     /// An entry of an ordering system, to be stored.
     #[must_use]
-    pub fn new(client: &str, entry: &Entry, changed_at: i64) -> Self {
+    pub fn new(client: &str, entry: &Entry, changed_at: i64, changed_by: &str) -> Self {
         Self {
             client: client.to_owned(),
             domain: entry.domain.to_string(),
@@ -22,6 +23,7 @@ impl AllowRow {
             profiles: json!(entry.profiles).to_string(),
             note: entry.note.clone(),
             changed_at,
+            changed_by: changed_by.to_owned(),
         }
     }
 
@@ -43,7 +45,11 @@ impl AllowRow {
 pub(super) async fn apply(app: &App, new: &mut NewOrder) -> Result<(), PlaceError> {
     let profile = &new.question.profile.profile;
     let required = profile.policy.require_domain_allowlist;
-    let chooses = matches!(new.question.choice, Choice::Unsaid | Choice::Later);
+    let addresses = &profile.addresses;
+    // Where the applicant's side chooses, and may with the order, its list speaks for it.
+    let chooses = matches!(new.question.choice, Choice::Unsaid | Choice::Later)
+        && addresses.selected_by == SelectedBy::Applicant
+        && addresses.selected_at != SelectedAt::AfterLookup;
     if !required && !chooses {
         return Ok(());
     }
@@ -79,7 +85,10 @@ pub(super) async fn apply(app: &App, new: &mut NewOrder) -> Result<(), PlaceErro
         return Err(PlaceError::NotAllowlisted(strangers));
     }
     if chooses && !wanted.is_empty() {
-        new.question.choice = Choice::These(wanted);
+        new.question.choice = match new.question.choice {
+            Choice::Later => Choice::Partly(wanted),
+            _ => Choice::These(wanted),
+        };
     }
     Ok(())
 }
@@ -89,7 +98,8 @@ pub(super) async fn apply(app: &App, new: &mut NewOrder) -> Result<(), PlaceErro
 /// # Errors
 /// [`StoreError`] when it cannot be written.
 pub async fn put(app: &App, client: &str, entry: &Entry) -> Result<AllowRow, StoreError> {
-    let row = AllowRow::new(client, entry, app.now().unix_micros());
+    let row = AllowRow::new(client, entry, app.now().unix_micros(), &format!("client:{client}"));
+    tracing::info!(client, domain = row.domain, "a domain was put on the allow-list");
     let stored = row.clone();
     app.store.write("put_allowed", move |tx| Box::pin(async move { tx.put_allowed(&stored).await })).await?;
     Ok(row)
@@ -100,6 +110,7 @@ pub async fn put(app: &App, client: &str, entry: &Entry) -> Result<AllowRow, Sto
 /// # Errors
 /// [`StoreError`] when it cannot be written.
 pub async fn remove(app: &App, client: &str, domain: &str) -> Result<bool, StoreError> {
+    tracing::info!(client, domain, "a domain is taken from the allow-list");
     let (client, domain) = (client.to_owned(), domain.to_owned());
     app.store.write("drop_allowed", move |tx| Box::pin(async move { tx.drop_allowed(&client, &domain).await })).await
 }

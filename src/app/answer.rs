@@ -104,43 +104,40 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 };
                 let mut ruled = Vec::new();
                 for one in &open {
-                    let asks_for = |mail: &MailRow| asks(mail, one);
-                    ruled.push((*one, rule(&profile, &mails, &approvals, mail, &decision, one, &asks_for, now)?));
+                    ruled.push((*one, rule(&profile, &mails, &approvals, mail, &decision, one, now)?));
                 }
-                let stands = ruled.iter().filter_map(|(one, ruled)| match ruled {
-                    Ruled::Stands(_, decision) => Some(EndedName::new(&one.name, decision)),
-                    Ruled::Waits { .. } => None,
-                });
-                let names: Vec<EndedName<'_>> = stands.collect();
                 // Whoever was asked hears of it, save where no mail goes or it came back.
                 let heard = |one: &MailRow| {
                     one.id == mail.id
                         || !(one.delivery == "failed" || (one.delivery == "bounced" && one.resends + one.reminders == 0))
                 };
-                let names_of = |by: &MailRow| -> Vec<&str> {
-                    open.iter()
-                        .filter(|one| asks(by, one) && names.iter().any(|told| told.name == one.name))
-                        .map(|one| one.name.as_str())
-                        .collect()
-                };
-                let asked: Vec<(&MailRow, Vec<&str>)> = mails
-                    .iter()
-                    .filter(|one| heard(one))
-                    .map(|one| (one, names_of(one)))
-                    .filter(|(_, names)| !names.is_empty())
-                    .collect();
-                if !names.is_empty() {
-                    let answered = Answered::new(decision.state, decision.reported);
-                    let receipts = profile.profile.mail.decision_receipt;
-                    let notices = notify::of_answer(&order, receipts, answered, mail, &names, &asked, now)?;
-                    notify::enqueue(tx, notices, now, &mut ids).await?;
+                let answered = Answered::new(decision.state, decision.reported);
+                let receipts = profile.profile.mail.decision_receipt;
+                // Told by whose approval counts, which where several must approve need not be this one.
+                for by in &mails {
+                    let names = names_by(&ruled, by);
+                    let names_of = |asked: &MailRow| -> Vec<&str> {
+                        let of = |one: &&ValidationRow| asks(asked, one) && names.iter().any(|told| told.name == one.name);
+                        open.iter().copied().filter(of).map(|one| one.name.as_str()).collect()
+                    };
+                    let asked: Vec<(&MailRow, Vec<&str>)> = mails
+                        .iter()
+                        .filter(|one| heard(one))
+                        .map(|one| (one, names_of(one)))
+                        .filter(|(_, names)| !names.is_empty())
+                        .collect();
+                    if !names.is_empty() {
+                        let notices = notify::of_answer(&order, receipts, answered, by, &names, &asked, now)?;
+                        notify::enqueue(tx, notices, now, &mut ids).await?;
+                    }
                 }
+                let mut unreachable = Vec::new();
                 let mut waiting = Vec::new();
-                for (one, ruled) in &ruled {
+                for (one, of_this) in &ruled {
                     let approves = decision.state == ValidationState::Approved;
                     let others_may_answer = || may_answer(&mails, mail, now, |other| asks(other, one));
-                    let (by, decision) = match ruled {
-                        Ruled::Stands(by, decision) => (*by, decision),
+                    let (by, decision, people) = match of_this {
+                        Ruled::Stands { by, decision, people } => (*by, decision, people),
                         Ruled::Waits { have, need } => {
                             let data = json!({"name": one.name, "mail_id": mail.id()?, "have": have, "need": need});
                             events.push(Event::new(EventType::ApprovalCounted, now, "approver", data));
@@ -150,6 +147,7 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                                 // Whoever else was asked can answer no more.
                                 let data = json!({"name": one.name, "state": ValidationState::Expired});
                                 events.push(Event::new(EventType::ValidationExpired, now, "system", data));
+                                unreachable.push(one.name.as_str());
                             }
                             continue;
                         }
@@ -174,7 +172,14 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     if !tx.decide_validation(&one.id, by.id()?, answer.as_str(), by.source()?.method(), decision, now).await? {
                         return Err(StoreError::inconsistent("validations", "state", &one.id));
                     }
-                    events.push(decided_event(&profile, by, one, &names, decision, now)?);
+                    let mut event = decided_event(&profile, by, one, &names_by(&ruled, by), decision, now)?;
+                    if people.len() > 1 {
+                        event.data.insert("approvers".to_owned(), json!(people));
+                    }
+                    events.push(event);
+                }
+                if profile.profile.mail.expiry_notice {
+                    notify::enqueue(tx, notify::of_expiry(&order, &unreachable, true, now)?, now, &mut ids).await?;
                 }
                 let ended = |one: &ValidationRow| {
                     one.state != "pending" || (open.iter().any(|now_ended| now_ended.id == one.id) && !waiting.contains(&one.id))
@@ -210,14 +215,13 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
 
 /// What an answer does to one name.
 enum Ruled<'m> {
-    /// It is decided so, by the answer to this mail.
-    Stands(&'m MailRow, Decision),
+    /// It is decided so, by the answer to this mail; these people approved where several must.
+    Stands { by: &'m MailRow, decision: Decision, people: Vec<String> },
     /// More people must approve it.
     Waits { have: u32, need: u32 },
 }
 
 /// Rules on one name: as the answer says or, where several people must approve, as all that was answered comes to.
-#[expect(clippy::too_many_arguments, reason = "everything that the order holds of one name")]
 fn rule<'m>(
     profile: &Versioned,
     mails: &'m [MailRow],
@@ -225,16 +229,15 @@ fn rule<'m>(
     answered: &'m MailRow,
     decision: &Decision,
     one: &ValidationRow,
-    asks: &dyn Fn(&MailRow) -> bool,
     now: Timestamp,
 ) -> Result<Ruled<'m>, StoreError> {
     let quorum = profile.profile.decision.quorum;
     if quorum <= 1 || decision.state != ValidationState::Approved || one.veto_ends_at.is_some() {
-        return Ok(Ruled::Stands(answered, decision.clone()));
+        return Ok(Ruled::Stands { by: answered, decision: decision.clone(), people: Vec::new() });
     }
     let mut given = Vec::new();
-    for row in approvals {
-        let Some(mail) = mails.iter().find(|mail| mail.id == row.mail_id && asks(mail)) else { continue };
+    for row in approvals.iter().filter(|row| row.validation_id == one.id) {
+        let Some(mail) = mails.iter().find(|mail| mail.id == row.mail_id) else { continue };
         let scope = row.scope.as_deref().and_then(Scope::from_text);
         // Where there was no choice it is the one that the page offered.
         let offered = || decision::offered_scopes(&profile.profile.page, mail.adn_is_base == 1).first().copied();
@@ -248,13 +251,28 @@ fn rule<'m>(
     Ok(match quorum::tally(&tallied, quorum) {
         Tally::Waits { have, need } => Ruled::Waits { have, need },
         Tally::Reached { by, reusable_until } => match given.get(by) {
-            Some((mail, row, narrowest)) => Ruled::Stands(
-                mail,
-                Decision { scope: Some(narrowest.scope), signer: row.signer.clone(), reusable_until, ..decision.clone() },
-            ),
-            None => Ruled::Stands(answered, decision.clone()),
+            Some((mail, row, narrowest)) => Ruled::Stands {
+                by: mail,
+                decision: Decision {
+                    scope: Some(narrowest.scope),
+                    signer: row.signer.clone(),
+                    reusable_until,
+                    ..decision.clone()
+                },
+                people: given.iter().map(|(mail, ..)| mail.recipient.clone()).collect(),
+            },
+            None => Ruled::Stands { by: answered, decision: decision.clone(), people: Vec::new() },
         },
     })
+}
+
+/// The names that a mail's answer decides.
+fn names_by<'r>(ruled: &'r [(&ValidationRow, Ruled<'_>)], mail: &MailRow) -> Vec<EndedName<'r>> {
+    let of = |(one, ruled): &'r (&ValidationRow, Ruled<'_>)| match ruled {
+        Ruled::Stands { by, decision, .. } if by.id == mail.id => Some(EndedName::new(&one.name, decision)),
+        _ => None,
+    };
+    ruled.iter().filter_map(of).collect()
 }
 
 /// Whether somebody else who was asked may still answer.

@@ -9,7 +9,7 @@ use super::lookups::{self, Freshness};
 use super::show_order::show_order;
 use super::{App, Lists, OrderFacts, english_time, facts_view, japanese_time};
 use crate::dcv::contact::entry::{Entry, Verdict, judge};
-use crate::dcv::contact::{self, Listing, Source, SourceReport, SourceStatus};
+use crate::dcv::contact::{self, Approver, Listing, Source, SourceReport, SourceStatus};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::evidence::Lookup;
 use crate::dcv::id::{EffectId, LookupId, MailId};
@@ -128,7 +128,7 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
     let fruitless = |report: &&SourceReport| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed);
     let missing = awaiting.flat_map(|listing| listing.sources.iter().filter(fruitless)).cloned().collect();
     let mut allowed = BTreeMap::new();
-    for at in assignment.awaiting.iter().filter(|_| new.choice == Choice::Later) {
+    for at in assignment.awaiting.iter().filter(|_| matches!(new.choice, Choice::Later | Choice::Partly(_))) {
         let addresses = full.get(*at).map(order::allowed).unwrap_or_default();
         if !addresses.is_empty() {
             allowed.insert(*at, addresses);
@@ -272,6 +272,8 @@ fn write_mail(
         resent_at: None,
         remind_at: next_reminder(&profile.reminders, profile.window.ends(now), now).map(Timestamp::unix_micros),
         mail_host: None,
+        vouched: i64::from(new.vouched.as_ref().is_some_and(|(email, _)| *email == approver.email)),
+        also_roles: also_roles(approver),
     };
     let names = asked.iter().map(|validation| NameView::new(&validation.name)).collect();
     let facts = facts_view(order, &new.facts, &row, names);
@@ -333,6 +335,17 @@ fn write_mail(
     let bytes = app.ports.mail_out.compose(&letter).map_err(|error| AskError::Mail(error.to_string()))?;
     row.content_hash = Sha256::digest(&bytes).to_vec();
     Ok((row, bytes))
+}
+
+/// The other roles that the registration names an approver in.
+fn also_roles(approver: &Approver) -> Option<String> {
+    let mut roles: Vec<&str> = Vec::new();
+    for role in approver.also.iter().filter(|also| also.usable).filter_map(|also| also.role) {
+        if Some(role) != approver.role && !roles.contains(&role.as_str()) {
+            roles.push(role.as_str());
+        }
+    }
+    (!roles.is_empty()).then(|| roles.join(","))
 }
 
 /// What the page's buttons say under a profile.

@@ -1,20 +1,22 @@
 //! An operator chooses for names that await an approver: one that is listed, or what becomes of a contact that was entered.
 
+use super::ask::AskError;
 use super::change_approver::{ChangeError, change_to};
 use super::show_order::show_order;
 use super::{App, Cause};
+use crate::dcv::contact;
 use crate::dcv::contact::entry::Entry;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::CertificateName;
-use crate::dcv::order::{Choice, Chooser, Wanted};
+use crate::dcv::order::{self, Choice, ChoiceError, Chooser, NotSelectable, Wanted};
 use crate::store::StoreError;
 
 /// What an operator chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperatorsChoice {
-    /// One of those listed.
-    Listed(EmailAddress),
+    /// Some of those listed: each name is asked of those who may approve it.
+    Listed(Vec<EmailAddress>),
     /// The entered contact: it stands in the WHOIS answer as the domain's own.
     Entered,
     /// The one who was named beside it.
@@ -24,12 +26,15 @@ pub enum OperatorsChoice {
 /// Why nobody was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ChooseError {
-    /// No name of such an order awaits this.
+    /// There is no such order.
+    #[error("there is no such order")]
+    Missing,
+    /// No name of the order awaits this: somebody chose before, perhaps the same press twice.
     #[error("no name of the order awaits this choice")]
     Nothing,
     /// The profile's service chooses by itself.
     #[error(transparent)]
-    NotSelectable(#[from] crate::dcv::order::NotSelectable),
+    NotSelectable(#[from] NotSelectable),
     /// Nobody could be asked.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -46,40 +51,58 @@ impl From<StoreError> for ChooseError {
 /// # Errors
 /// [`ChooseError`]; then everything stays as it was.
 pub async fn choose_approver(app: &App, id: OrderId, choice: &OperatorsChoice, actor: &str) -> Result<(), ChooseError> {
-    let record = show_order(app, id, None).await?.ok_or(ChooseError::Nothing)?;
-    let lists = app.lists();
+    let record = show_order(app, id, None).await?.ok_or(ChooseError::Missing)?;
+    let (profile, lists) = (app.profile_of(&record.order).await?, app.lists());
+    let rules = &profile.profile;
+    let lookups = app.store.order_lookups(id).await?;
     let (mut names, mut entry): (Vec<CertificateName>, Option<Entry>) = (Vec::new(), None);
+    let mut waiting = 0;
     for row in record.validations.iter().filter(|row| row.state == "awaiting_approver") {
+        let Ok(name) = CertificateName::parse(&row.name, &lists.suffixes) else { continue };
+        waiting += 1;
         let told = row.entry()?;
         let fits = match choice {
-            OperatorsChoice::Listed(_) => true,
+            OperatorsChoice::Listed(emails) => {
+                let allowed = order::allowed(&contact::list(name.fqdn(), rules, &lists.policy, &lookups, app.now()));
+                let asked = emails.iter().filter(|email| allowed.contains(&email.to_string())).count();
+                asked >= rules.decision.quorum as usize
+            }
             OperatorsChoice::Entered => told.as_ref().is_some_and(|entry| entry.seen.is_some()),
             OperatorsChoice::Fallback => told.as_ref().is_some_and(|entry| entry.fallback.is_some()),
         };
-        if let (true, Ok(name)) = (fits, CertificateName::parse(&row.name, &lists.suffixes)) {
+        if fits {
             names.push(name);
             entry = entry.or(told);
         }
     }
-    let (email, seen) = match (choice, entry) {
-        (OperatorsChoice::Listed(email), _) => (email.clone(), None),
-        (OperatorsChoice::Entered, Some(entry)) => (entry.email, entry.seen),
-        (OperatorsChoice::Fallback, Some(Entry { fallback: Some(fallback), .. })) => (fallback, None),
+    if waiting == 0 {
+        return Err(ChooseError::Nothing);
+    }
+    let (emails, seen) = match (choice, entry) {
+        (OperatorsChoice::Listed(emails), _) => (emails.clone(), None),
+        (OperatorsChoice::Entered, Some(entry)) => (vec![entry.email], entry.seen),
+        (OperatorsChoice::Fallback, Some(Entry { fallback: Some(fallback), .. })) => (vec![fallback], None),
         _ => return Err(ChooseError::Nothing),
     };
     if names.is_empty() {
-        return Err(ChooseError::Nothing);
+        let allowed = Vec::new();
+        let refused = ChoiceError::NotAllowed { wanted: 0, name: None, reason: None, hint: None, allowed };
+        return Err(ChangeError::Ask(AskError::Choice(vec![refused])).into());
     }
-    let vouched = match seen {
-        None => None,
-        Some(lookup) => {
+    let vouched = match (seen, emails.first()) {
+        (Some(lookup), Some(email)) => {
             let lookup = app.store.lookup(lookup.as_bytes()).await?.ok_or(ChooseError::Nothing)?;
             Some((email.clone(), Box::new(lookup)))
         }
+        _ => None,
     };
-    let these = Choice::These(vec![Wanted { email, adn: None, names: None }]);
-    let profile = app.profile_of(&record.order).await?;
-    let these = these.under(&profile.profile.addresses, Chooser::Operator)?;
-    change_to(app, &record, names, these, vouched, &Cause::by(actor)).await?;
+    let these = emails.into_iter().map(|email| Wanted { email, adn: None, names: None }).collect();
+    let these = Choice::These(these).under(&rules.addresses, Chooser::Operator)?;
+    // Each name is asked of those who may approve it; whoever may approve none of these is asked nothing.
+    let choice = match these {
+        Choice::These(wanted) if vouched.is_none() => Choice::Partly(wanted),
+        choice => choice,
+    };
+    change_to(app, &record, names, choice, vouched, &Cause::by(actor)).await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Holds registration contacts that were entered against WHOIS, until they are found there or come to nothing.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::ask::AskError;
@@ -13,7 +15,11 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::evidence::Lookup;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::{Choice, Wanted};
+use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::store::{StoreError, ValidationRow};
+
+/// How long an entered contact may remain unsettled before the one who stands in is asked.
+const FALLBACK_AFTER: Duration = Duration::from_secs(3 * DAY_SECS);
 
 /// What was found anew for names that await an approver, each with its row.
 pub(super) struct Found<'f> {
@@ -30,6 +36,7 @@ pub(super) struct Found<'f> {
 pub(super) async fn hold_against(app: &App, record: &OrderRecord, found: &Found<'_>) -> Result<bool, StoreError> {
     let (mut listed, mut refuted, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let mut told = None;
+    let waited = app.now().since(Timestamp::from_unix_micros(record.order.created_at)) >= FALLBACK_AFTER;
     for ((row, name), listing) in found.waiting.iter().zip(found.names).zip(found.listings) {
         let Some(entry) = row.entry()? else { continue };
         match judge(&entry.email, listing, found.lookups) {
@@ -37,6 +44,8 @@ pub(super) async fn hold_against(app: &App, record: &OrderRecord, found: &Found<
             Verdict::Refuted if entry.fallback.is_some() => refuted.push(name.clone()),
             // Nobody else was named: the ordering system must choose.
             Verdict::Refuted => notes.push((row.id.clone(), row.name.clone(), false, None)),
+            // Nobody has looked at it, or WHOIS is away for days: whoever was named beside it.
+            Verdict::Seen(_) | Verdict::Unknown if waited && entry.fallback.is_some() => refuted.push(name.clone()),
             Verdict::Seen(lookup) if entry.seen != Some(lookup) => {
                 let known = entry.seen.is_some();
                 notes.push((row.id.clone(), row.name.clone(), known, Some(Entry { seen: Some(lookup), ..entry.clone() })));

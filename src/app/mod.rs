@@ -328,13 +328,15 @@ fn facts_view(order: &OrderRow, facts: &OrderFacts, mail: &MailRow, names: Vec<N
     let created = Timestamp::from_unix_micros(order.created_at);
     let deadline = Timestamp::from_unix_micros(mail.expires_at);
     let (kind_ja, kind_en) = kind_words(facts.kind);
-    let (role_ja, role_en) = match mail.role.as_deref() {
-        Some("registrant") => ("登録者", "registrant"),
-        Some("administrative") => ("登録担当者", "administrative"),
-        Some("technical") => ("技術連絡担当者", "technical"),
-        Some("public") => ("公開連絡窓口", "public"),
+    let words = |role: &str| match role {
+        "registrant" => ("登録者", "registrant"),
+        "administrative" => ("登録担当者", "administrative"),
+        "technical" => ("技術連絡担当者", "technical"),
+        "public" => ("公開連絡窓口", "public"),
         _ => ("", ""),
     };
+    let also = mail.also_roles.as_deref().into_iter().flat_map(|roles| roles.split(','));
+    let (roles_ja, roles_en): (Vec<&str>, Vec<&str>) = mail.role.as_deref().into_iter().chain(also).map(words).unzip();
     FactsView {
         test: order.test == 1,
         request_id: order.id().map(|id| id.to_string()).unwrap_or_default(),
@@ -348,8 +350,8 @@ fn facts_view(order: &OrderRow, facts: &OrderFacts, mail: &MailRow, names: Vec<N
         kind_en,
         recipient: mail.recipient.clone(),
         source: mail.source().map_or("", |source| source.as_str()),
-        role_ja,
-        role_en,
+        role_ja: roles_ja.join("・"),
+        role_en: roles_en.join(" and "),
         requested_at: created.to_string(),
         requested_ja: japanese_time(created),
         requested_en: english_time(created),

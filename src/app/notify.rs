@@ -190,15 +190,17 @@ pub(super) fn of_bounce(
     to_each(NoticeKind::Bounced, order, facts.notify.iter().chain(&app.settings.operators), &data)
 }
 
-/// What the ordering side is told of a certificate that draws near its end; `opens` is when this service asks again by itself.
+/// What is told of a certificate that draws near its end; `opens` is when this service asks again by itself, `why` why it could not.
 pub(super) fn of_renewal(
     order: &OrderRow,
+    to: &[String],
     names: &[&str],
     not_after: Timestamp,
     opens: Option<Timestamp>,
+    why: Option<&str>,
 ) -> Result<Vec<NewNotice>, StoreError> {
-    let data = json!({"names": names, "at": not_after, "deadline": opens});
-    to_each(NoticeKind::Renewal, order, &order.facts()?.notify, &data)
+    let data = json!({"names": names, "at": not_after, "deadline": opens, "reason": why});
+    to_each(NoticeKind::Renewal, order, to, &data)
 }
 
 /// The reminder without a link.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::ask::{self, AskError, Chosen, Question, Written, choose};
 use super::cancel::{self, Cancellation};
 use super::show_order::OrderRecord;
-use super::{App, OrderFacts, allowlist, look_again, notify, reuse};
+use super::{App, Cause, OrderFacts, allowlist, look_again, notify, reuse};
 use crate::dcv::contact::entry::Entry;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{OrderId, ValidationId};
@@ -28,10 +28,25 @@ pub struct NewOrder {
     pub order_ref: String,
     /// What is asked of whom.
     pub question: Question,
+    /// This service places it to renew a certificate.
+    pub scheduled: Option<Scheduled>,
     /// It comes from a client under test: its mails go nowhere, its approvals prove nothing.
     pub test: bool,
     /// The request, where it may be repeated.
     pub request: Option<Repeatable>,
+}
+
+/// The certificate that an order of this service's own renews.
+#[derive(Debug, Clone)]
+pub struct Scheduled {
+    /// The order that it was issued on.
+    pub order: OrderId,
+    /// That order's reference.
+    pub order_ref: String,
+    /// The certificate.
+    pub serial: String,
+    /// When it ends.
+    pub not_after: Timestamp,
 }
 
 /// Why an order was not taken; nothing was stored but look-ups.
@@ -49,6 +64,9 @@ pub enum PlaceError {
     /// The profile holds clients to a list of domains, and these names, by their places, are not on this one's.
     #[error("a name is not on the client's allow-list")]
     NotAllowlisted(Vec<usize>),
+    /// Somebody renews the certificate meanwhile.
+    #[error("another order renews the certificate")]
+    Renewed,
     /// The profile is gone, or takes no orders on this day.
     #[error("the profile takes no orders on this day")]
     NotInForce,
@@ -102,19 +120,28 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
     // What policy holds must not be announced.
     let heads_up = new.question.profile.profile.mail.applicant_heads_up && record.order.held.is_none();
     let facts = new.question.facts;
-    let renews = facts.renews();
+    let (renews, scheduled) = (facts.renews(), new.scheduled.clone());
     app.store
         .write("place_order", move |tx| {
             Box::pin(async move {
                 let Draft { record, written, events } = draft;
                 let order = record.order.id()?;
+                // What this service places by itself takes no order's place.
+                let concurrency = if scheduled.is_some() { Concurrency::SingleOpen } else { concurrency };
                 make_room(tx, concurrency, &record, &facts, &routes, now, &mut ids).await?;
                 if !tx.insert_order(&record.order).await? {
                     return Err(PlaceError::DuplicateOrderRef);
                 }
                 tx.remember(request.as_ref(), order, now).await?;
-                if let Some(earlier) = renews {
-                    tx.renewed(earlier, &record.order.id, &record.order.client).await?;
+                if let Some(scheduled) = &scheduled {
+                    if !tx.renewed(scheduled.order, &scheduled.serial, &record.order.id).await? {
+                        return Err(PlaceError::Renewed);
+                    }
+                    let data = json!({"order_id": order, "serial": scheduled.serial, "not_after": scheduled.not_after});
+                    let placed = Event::new(EventType::RenewalPlaced, now, Cause::SYSTEM, data);
+                    tx.record_events(scheduled.order, &scheduled.order_ref, &[placed], &routes, &mut ids).await?;
+                } else if let Some(earlier) = renews {
+                    renew(tx, earlier, &record).await?;
                 }
                 for earlier in record.validations.iter().filter_map(|one| one.reused_id.as_ref()) {
                     if !tx.is_live(earlier, now).await? {
@@ -155,6 +182,18 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
         return Ok(OrderRecord { order, ..record });
     }
     Ok(record)
+}
+
+/// Writes that an order renews the certificates of an earlier one of the same client whose names it holds.
+async fn renew(tx: &mut Tx<'_>, earlier: OrderId, new: &OrderRecord) -> Result<(), StoreError> {
+    let Some(order) = tx.lock_order(earlier).await?.filter(|order| order.client == new.order.client) else { return Ok(()) };
+    for row in tx.watched(order.id()?).await? {
+        let names = row.certificate.names()?;
+        if names.iter().all(|name| new.validations.iter().any(|one| one.name == *name)) {
+            tx.renewed(earlier, &row.certificate.serial, &new.order.id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Sees to the client's open orders for one of the same names and the same applicant, as the profile says.
@@ -200,8 +239,10 @@ fn held(new: &NewOrder) -> Option<String> {
 }
 
 /// What `order.created` tells.
-fn created(names: &[&str], profile: &str, test: bool) -> Value {
-    let mut data = json!({"names": names, "profile": profile, "state": "pending"});
+fn created(names: &[&str], profile: &str, facts: &OrderFacts, test: bool) -> Value {
+    let mut data = json!({
+        "names": names, "profile": profile, "state": "pending", "kind": facts.kind, "previous_order_id": facts.previous_order_id,
+    });
     if test {
         data["test"] = json!(true);
     }
@@ -290,7 +331,8 @@ fn draft(
     let record =
         OrderRecord { order, validations, mails: written.mails.clone(), pairs: written.pairs.clone(), certificates: Vec::new() };
     let names: Vec<&str> = record.validations.iter().map(|validation| validation.name.as_str()).collect();
-    let mut events = vec![Event::new(EventType::OrderCreated, now, &new.actor, created(&names, &profile.id, new.test))];
+    let mut events =
+        vec![Event::new(EventType::OrderCreated, now, &new.actor, created(&names, &profile.id, &new.question.facts, new.test))];
     for (at, earlier) in reused {
         if let Some(validation) = record.validations.get(*at) {
             events.push(reuse::event(earlier, validation, profile, now)?);

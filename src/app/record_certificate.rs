@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::{App, Cause};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
-use crate::dcv::renewal;
+use crate::dcv::profile::RenewalRules;
+use crate::dcv::renewal::{self, Life};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{CertificateRow, StoreError};
+use crate::store::{CertificateRow, StoreError, Tx};
 
 /// A certificate as an ordering system reports it, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,13 +78,9 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
                 if tx.count_certificates(id).await? > CERTIFICATES_MAX {
                     return Err(CertificateError::TooMany);
                 }
-                let next = renewal::next_after(&profile.profile.renewal, new.not_after, now);
                 // What a client under test brought about is nobody's certificate.
-                if order.test == 0
-                    && now < new.not_after
-                    && !renewal::schedule(&profile.profile.renewal, new.not_after).is_empty()
-                {
-                    tx.expect_end(id, new.not_after, next, now).await?;
+                if order.test == 0 {
+                    watch(tx, id, &new, &profile.profile.renewal, now).await?;
                 }
                 let data = json!({
                     "serial": new.serial, "names": new.names, "not_before": new.not_before, "not_after": new.not_after,
@@ -94,6 +91,29 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
             })
         })
         .await
+}
+
+/// Watches a certificate until its end, in place of those of the order that it replaces: the same names or fewer, and no longer a life.
+async fn watch(
+    tx: &mut Tx<'_>,
+    id: OrderId,
+    new: &NewCertificate,
+    rules: &RenewalRules,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let life = Life { not_before: new.not_before, not_after: new.not_after };
+    for earlier in tx.watched(id).await? {
+        let names = earlier.certificate.names()?;
+        if earlier.certificate.not_after <= new.not_after.unix_micros() && names.iter().all(|name| new.names.contains(name)) {
+            tx.renewal_done(id, &earlier.certificate.serial, now, None).await?;
+        }
+    }
+    // One that was reported late owes what is past.
+    let next = renewal::next_after(rules, life, life.not_before);
+    if let Some(next) = next.filter(|_| now < life.not_after) {
+        tx.watch(id, &new.serial, life.not_before, Some(next)).await?;
+    }
+    Ok(())
 }
 
 /// A certificate as the API tells it.

@@ -16,7 +16,7 @@ use crate::dcv::method::Method;
 use crate::dcv::name::Fqdn;
 use crate::dcv::order::{OrderKind, ValidationState};
 use crate::dcv::policy::Policy;
-use crate::dcv::profile::{Corroboration, Profile, ReuseMode, Revalidate};
+use crate::dcv::profile::{AccessPin, Asked, Confirm, Corroboration, DecisionPolicy, Profile, ReuseMode, Revalidate};
 use crate::dcv::reuse::{Approval, may_reuse};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{LiveRow, StoreError, ValidationRow};
@@ -43,7 +43,9 @@ pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BT
         let facts = facts(&row)?;
         let Some(approval) = approval(&row, &facts)? else { continue };
         // Another authority's approval is none of this one's.
-        if app.profile_by(&row.profile_id, &row.profile_hash).await?.profile.ca != profile.ca {
+        let earlier = &app.profile_by(&row.profile_id, &row.profile_hash).await?.profile;
+        let same_authority = row.profile_id == profile.id || (!profile.ca.is_empty() && earlier.ca == profile.ca);
+        if !same_authority || !is_as_strict(earlier, profile) {
             continue;
         }
         let mut lookup = None;
@@ -63,6 +65,16 @@ pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BT
         }
     }
     Ok(found)
+}
+
+/// Whether an approval under the earlier profile took as much as one under this would.
+fn is_as_strict(earlier: &Profile, profile: &Profile) -> bool {
+    let pin = profile.page.access_pin == AccessPin::Off || earlier.page.access_pin == AccessPin::Required;
+    let confirm = profile.page.confirm == Confirm::Check || earlier.page.confirm == profile.page.confirm;
+    let signer = profile.page.signer != Asked::Required || earlier.page.signer == Asked::Required;
+    let authority = !profile.page.authority_check || earlier.page.authority_check;
+    let vetoes = profile.decision.policy == DecisionPolicy::FirstWins || earlier.decision.policy == profile.decision.policy;
+    earlier.decision.quorum >= profile.decision.quorum && pin && confirm && signer && authority && vetoes
 }
 
 /// Whether the approver's address, as it was found then, could be chosen for the name under the rules and the policy of now.

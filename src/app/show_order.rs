@@ -93,6 +93,8 @@ pub struct MailView {
     pub adn: String,
     pub source: String,
     pub role: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also_roles: Vec<String>,
     pub names: Vec<String>,
     pub state: String,
     pub delivery: String,
@@ -176,6 +178,7 @@ impl OrderRecord {
             adn: mail.adn.clone(),
             source: mail.source.clone(),
             role: mail.role.clone(),
+            also_roles: mail.also_roles.as_deref().into_iter().flat_map(|roles| roles.split(',')).map(str::to_owned).collect(),
             names: self.asked_by(&mail.id).iter().map(|validation| validation.name.clone()).collect(),
             state: mail.link.clone(),
             delivery: mail.delivery.clone(),

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::ConfigFile;
 use crate::adapters::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{Config, load_profiles};
 use crate::dcv::allowlist::Entry;
 use crate::ports::Clock as _;
 use crate::store::{AllowRow, Store};
@@ -69,7 +69,7 @@ pub(super) enum Encoding {
 }
 
 /// Largest file, in bytes.
-const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
+const FILE_MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Wrong lines that are told.
 const TOLD_MAX: usize = 20;
@@ -87,7 +87,7 @@ pub(super) async fn run(what: What) -> anyhow::Result<()> {
             let read = entries.len();
             let rows: Vec<AllowRow> = {
                 let now = SystemClock.now().unix_micros();
-                entries.iter().map(|entry| AllowRow::new(&client, entry, now)).collect()
+                entries.iter().map(|entry| AllowRow::new(&client, entry, now, "command-line")).collect()
             };
             let store = super::client::open(&config).await?;
             let (name, bar) = (client.clone(), super::approvers::progress(read, true));
@@ -113,16 +113,17 @@ pub(super) async fn run(what: What) -> anyhow::Result<()> {
         What::Export { client, encoding, config } => {
             let config = config.load()?;
             let store = super::client::open(&config).await?;
-            let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(Vec::new());
-            writer.write_record(HEAD)?;
+            // No field holds a tab or a line's end, so that none is quoted.
+            let mut text = HEAD.join("\t") + "\n";
             each(&store, Some(&client), |row| {
                 let profiles = row.profiles()?.join(",");
-                writer.write_record([&row.domain, row.approver.as_deref().unwrap_or_default(), &profiles, &row.note])?;
+                let fields = [row.domain.as_str(), row.approver.as_deref().unwrap_or_default(), &profiles, &row.note];
+                text.push_str(&fields.join("\t"));
+                text.push('\n');
                 Ok(())
             })
             .await?;
             store.close().await;
-            let text = String::from_utf8(writer.into_inner().context("standard output")?)?;
             let bytes = match encoding {
                 Encoding::Utf8 => text.into_bytes(),
                 Encoding::ShiftJis => {
@@ -182,7 +183,7 @@ fn read(file: &PathBuf, encoding: Option<Encoding>) -> anyhow::Result<String> {
         let opened = std::fs::File::open(file).with_context(|| name.clone())?;
         opened.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes).with_context(|| name.clone())?;
     }
-    ensure!(bytes.len() as u64 <= FILE_MAX_BYTES, "{name}: larger than 64 MiB");
+    ensure!(bytes.len() as u64 <= FILE_MAX_BYTES, "{name}: larger than 8 MiB");
     decoded(&bytes, encoding).with_context(|| name)
 }
 
@@ -204,19 +205,22 @@ fn decoded(bytes: &[u8], encoding: Option<Encoding>) -> anyhow::Result<String> {
 /// Reads every line; all wrong ones are told.
 fn entries(config: &Config, text: &str) -> anyhow::Result<Vec<Entry>> {
     let suffixes = super::serve::lists(config)?.suffixes;
-    let mut lines = csv::ReaderBuilder::new().delimiter(b'\t').has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let catalog = load_profiles(&config.profile_dir, &config.default_profile).context("profile_dir")?;
     let (mut entries, mut wrong): (Vec<Entry>, Vec<String>) = (Vec::new(), Vec::new());
     let mut known = HashSet::new();
-    for record in lines.records() {
-        let record = record?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let field = |at: usize| record.get(at).unwrap_or_default().trim();
+    for (line, fields) in text.lines().enumerate().map(|(at, text)| (at + 1, text.split('\t').collect::<Vec<_>>())) {
+        let field = |at: usize| fields.get(at).copied().unwrap_or_default().trim();
         let heads = entries.is_empty() && wrong.is_empty() && ["domain", "ドメイン", "ドメイン名"].contains(&field(0));
-        if heads || record.iter().all(|field| field.trim().is_empty()) {
+        if heads || fields.iter().all(|field| field.trim().is_empty()) {
             continue;
         }
-        if record.len() > HEAD.len() {
+        if fields.len() > HEAD.len() {
             wrong.push(format!("line {line}: has more than {} columns", HEAD.len()));
+            continue;
+        }
+        let unknown = |id: &&str| !id.is_empty() && catalog.get(Some(id)).is_none();
+        if let Some(unknown) = field(2).split(',').map(str::trim).find(unknown) {
+            wrong.push(format!("line {line}: profiles: there is no profile `{unknown}`"));
             continue;
         }
         let profiles = field(2).split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect();

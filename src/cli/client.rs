@@ -31,7 +31,7 @@ pub(super) enum What {
     Add {
         /// The ordering system's name, as timelines tell it.
         name: String,
-        /// A part of the API it may use: orders:read, orders:write, events:read, allowlist:write. All, unless given.
+        /// A part of the API it may use: orders:read, orders:write, events:read, allowlist:write. The first three, unless given.
         #[arg(long = "scope", value_parser = scope)]
         scopes: Vec<ApiScope>,
         /// A profile it may order under. All, unless given.
@@ -73,7 +73,7 @@ pub(super) async fn run(what: What) -> anyhow::Result<()> {
         What::Add { name, scopes, profiles, rate, test, config } => {
             let said = !scopes.is_empty() || !profiles.is_empty() || rate.is_some() || test;
             let rights = Rights {
-                scopes: if scopes.is_empty() { ApiScope::ALL.to_vec() } else { scopes },
+                scopes: if scopes.is_empty() { ApiScope::USUAL.to_vec() } else { scopes },
                 profiles: (!profiles.is_empty()).then_some(profiles),
                 rate,
                 test,

@@ -381,7 +381,7 @@ pub struct Client {
 }
 
 fn all_scopes() -> Vec<ApiScope> {
-    ApiScope::ALL.to_vec()
+    ApiScope::USUAL.to_vec()
 }
 
 impl Client {

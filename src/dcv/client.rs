@@ -23,6 +23,9 @@ impl ApiScope {
     /// Every scope.
     pub const ALL: [Self; 4] = [Self::OrdersRead, Self::OrdersWrite, Self::EventsRead, Self::AllowlistWrite];
 
+    /// What a client may do unless it is said: not to widen the list that it is held to.
+    pub const USUAL: [Self; 3] = [Self::OrdersRead, Self::OrdersWrite, Self::EventsRead];
+
     /// The scope as the contract spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -80,9 +83,9 @@ pub struct Rights {
 }
 
 impl Default for Rights {
-    /// Everything, in earnest.
+    /// Everything but changing its own allow-list, in earnest.
     fn default() -> Self {
-        Self { scopes: ApiScope::ALL.to_vec(), profiles: None, rate: None, test: false }
+        Self { scopes: ApiScope::USUAL.to_vec(), profiles: None, rate: None, test: false }
     }
 }
 

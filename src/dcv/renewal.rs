@@ -1,5 +1,7 @@
 //! What happens, and when, as a certificate draws near its end.
 
+use sha2::{Digest as _, Sha256};
+
 use super::profile::RenewalRules;
 use super::timestamp::Timestamp;
 
@@ -12,12 +14,32 @@ pub enum Step {
     Place,
 }
 
-/// All that is to be done for a certificate that ends at `not_after`, in order.
+/// When a certificate holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Life {
+    /// From when.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
+}
+
+impl Life {
+    /// When this service places the order that renews, where it does: as long before the end as the rules say, and in the last third of a
+    /// life too short for that.
+    #[must_use]
+    pub fn opens(self, rules: &RenewalRules) -> Timestamp {
+        let third = self.not_after.since(self.not_before) / 3;
+        self.not_after - rules.open_before.min(third)
+    }
+}
+
+/// All that is to be done for a certificate, in order.
 #[must_use]
-pub fn schedule(rules: &RenewalRules, not_after: Timestamp) -> Vec<(Timestamp, Step)> {
-    let mut steps: Vec<_> = rules.notices.iter().map(|before| (not_after - *before, Step::Notice)).collect();
+pub fn schedule(rules: &RenewalRules, life: Life) -> Vec<(Timestamp, Step)> {
+    let mut steps: Vec<_> = rules.notices.iter().map(|before| (life.not_after - *before, Step::Notice)).collect();
+    steps.retain(|(at, _)| *at > life.not_before);
     if rules.places() {
-        steps.push((not_after - rules.open_before, Step::Place));
+        steps.push((life.opens(rules), Step::Place));
     }
     steps.sort_unstable();
     steps
@@ -25,31 +47,44 @@ pub fn schedule(rules: &RenewalRules, not_after: Timestamp) -> Vec<(Timestamp, S
 
 /// When there is next something to do after an instant; `None` where nothing is left.
 #[must_use]
-pub fn next_after(rules: &RenewalRules, not_after: Timestamp, done_until: Timestamp) -> Option<Timestamp> {
-    schedule(rules, not_after).into_iter().map(|(at, _)| at).find(|at| *at > done_until)
+pub fn next_after(rules: &RenewalRules, life: Life, done_until: Timestamp) -> Option<Timestamp> {
+    schedule(rules, life).into_iter().map(|(at, _)| at).find(|at| *at > done_until)
 }
 
 /// What is to be done at `now`, when all until `done_until` was: of several notices that were missed, one; where the order is to be
 /// placed, that alone, since it tells more. Nothing once the certificate has ended.
 #[must_use]
-pub fn due(rules: &RenewalRules, not_after: Timestamp, done_until: Timestamp, now: Timestamp) -> Option<Step> {
+pub fn due(rules: &RenewalRules, life: Life, done_until: Timestamp, now: Timestamp) -> Option<Step> {
     let missed = |(at, _): &(Timestamp, Step)| *at > done_until && *at <= now;
-    schedule(rules, not_after).into_iter().filter(missed).map(|(_, step)| step).max().filter(|_| now < not_after)
+    schedule(rules, life).into_iter().filter(missed).map(|(_, step)| step).max().filter(|_| now < life.not_after)
 }
 
-/// The reference of the order that renews the one called `order_ref`, unique for each certificate's end.
+/// The reference of the order that renews the one called `order_ref`, unique for each certificate.
 #[must_use]
-pub fn order_ref(order_ref: &str, not_after: Timestamp) -> String {
-    let first = order_ref.split_once(MARK).map_or(order_ref, |(first, _)| first);
+pub fn order_ref(order_ref: &str, not_after: Timestamp, serial: &str) -> String {
+    let first = order_ref.rsplit_once(MARK).filter(|(_, tail)| is_tail(tail)).map_or(order_ref, |(first, _)| first);
     let day = not_after.to_utc().date();
-    let tail = format!("{MARK}{day}");
-    // A reference that is as long as one may be gives way.
+    let tail = format!("{MARK}{day}/{}", serial.chars().take(SERIAL_CHARS).collect::<String>());
     let room = ORDER_REF_MAX_CHARS.saturating_sub(tail.chars().count());
-    first.chars().take(room).chain(tail.chars()).collect()
+    if first.chars().count() <= room {
+        return format!("{first}{tail}");
+    }
+    // A reference that is as long as one may be gives way, and stays one of its own.
+    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(first.as_bytes())[..8]);
+    first.chars().take(room - digest.len() - 1).chain("~".chars()).chain(digest.chars()).chain(tail.chars()).collect()
+}
+
+/// Whether this is what follows the mark in a reference of ours: a day and a serial number.
+fn is_tail(tail: &str) -> bool {
+    let is_day = |day: &str| day.len() == 10 && day.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    tail.split_once('/').is_some_and(|(day, serial)| is_day(day) && serial.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// What stands between a reference and the day of the end.
 const MARK: &str = "/renewal/";
+
+/// Characters of the serial number in a reference.
+const SERIAL_CHARS: usize = 16;
 
 /// Longest reference of an order, in characters.
 pub const ORDER_REF_MAX_CHARS: usize = 128;
@@ -62,6 +97,7 @@ mod tests {
     use std::time::Duration;
 
     const END: Timestamp = Timestamp::from_unix_secs(1_830_000_000);
+    const YEAR: Life = Life { not_before: Timestamp::from_unix_secs(1_830_000_000 - 400 * 86_400), not_after: END };
 
     fn days(days: u64) -> Duration {
         Duration::from_secs(days * 86_400)
@@ -75,24 +111,37 @@ mod tests {
     fn notices_come_first_and_the_order_thirty_days_before_the_end() {
         let jprs = rules(CreatedBy::Scheduler, &[35, 30]);
         let at = |before: u64| END - days(before);
-        assert_eq!(schedule(&jprs, END), [(at(35), Step::Notice), (at(30), Step::Notice), (at(30), Step::Place)]);
-        assert_eq!(next_after(&jprs, END, at(40)), Some(at(35)));
-        assert_eq!(next_after(&jprs, END, at(30)), None);
-        assert_eq!(due(&jprs, END, at(40), at(36)), None);
-        assert_eq!(due(&jprs, END, at(40), at(31)), Some(Step::Notice));
-        assert_eq!(due(&jprs, END, at(40), at(20)), Some(Step::Place), "a daemon that was down does what counts");
-        assert_eq!(due(&jprs, END, at(40), END), None, "nobody renews what has ended");
+        assert_eq!(schedule(&jprs, YEAR), [(at(35), Step::Notice), (at(30), Step::Notice), (at(30), Step::Place)]);
+        assert_eq!(next_after(&jprs, YEAR, at(40)), Some(at(35)));
+        assert_eq!(next_after(&jprs, YEAR, at(30)), None);
+        assert_eq!(due(&jprs, YEAR, at(40), at(36)), None);
+        assert_eq!(due(&jprs, YEAR, at(40), at(31)), Some(Step::Notice));
+        assert_eq!(due(&jprs, YEAR, at(40), at(20)), Some(Step::Place), "a daemon that was down does what counts");
+        assert_eq!(due(&jprs, YEAR, at(40), END), None, "nobody renews what has ended");
         let caller = rules(CreatedBy::Caller, &[]);
-        assert!(schedule(&caller, END).is_empty());
-        assert_eq!(schedule(&RenewalRules { silence: Silence::ContinueWithLast, ..caller }, END).len(), 1);
+        assert!(schedule(&caller, YEAR).is_empty());
+        assert_eq!(schedule(&RenewalRules { silence: Silence::ContinueWithLast, ..caller }, YEAR).len(), 1);
     }
 
     #[test]
     fn each_renewal_has_a_reference_of_its_own() {
-        let first = order_ref("A-1001", END);
-        assert_eq!(first, "A-1001/renewal/2027-12-28");
-        assert_eq!(order_ref(&first, END + days(365)), "A-1001/renewal/2028-12-27");
-        assert_eq!(order_ref(&"x".repeat(128), END).chars().count(), 128);
+        let first = order_ref("A-1001", END, "0a1b");
+        assert_eq!(first, "A-1001/renewal/2027-12-28/0a1b");
+        assert_eq!(order_ref(&first, END + days(365), "0c"), "A-1001/renewal/2028-12-27/0c");
+        assert_eq!(order_ref("A/renewal/plan", END, "0c"), "A/renewal/plan/renewal/2027-12-28/0c", "a caller's own words stay");
+        let long = |last: &str| order_ref(&format!("{}{last}", "x".repeat(127)), END, &"f".repeat(40));
+        assert_eq!(long("a").chars().count(), 128);
+        assert_ne!(long("a"), long("b"));
+    }
+
+    #[test]
+    fn a_short_life_is_renewed_in_its_last_third() {
+        let jprs = rules(CreatedBy::Scheduler, &[35, 30]);
+        let short = Life { not_before: END - days(30), not_after: END };
+        assert_eq!(schedule(&jprs, short), [(END - days(10), Step::Place)], "no notice before it holds");
+        // Reported late: what is past is done at once.
+        assert_eq!(next_after(&jprs, YEAR, YEAR.not_before), Some(END - days(35)));
+        assert_eq!(due(&jprs, YEAR, YEAR.not_before, END - days(20)), Some(Step::Place));
     }
 
     proptest! {
@@ -110,7 +159,7 @@ mod tests {
             let (mut done, mut placed) = (END - days(400), 0);
             for look in looks {
                 let now = END - days(400) + days(look);
-                if due(&rules, END, done, now) == Some(Step::Place) {
+                if due(&rules, YEAR, done, now) == Some(Step::Place) {
                     placed += 1;
                 }
                 done = now;

@@ -46,6 +46,8 @@ codes! {
     InsufficientScope = "insufficient-scope", 403, "The token does not have the scope";
     /// The client may not order under the profile.
     ProfileNotAllowed = "profile-not-allowed", 403, "The client may not order under this profile";
+    /// The order's profile does not let this party do it.
+    NotAllowed = "not-allowed", 403, "The order's profile does not allow this";
     /// There is no such thing, or not for this caller.
     NotFound = "not-found", 404, "There is no such thing here";
     /// The path has other methods.

@@ -62,6 +62,7 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
         workers.spawn(ingest_mail::run(Arc::clone(&app), mail_in, stop.clone()));
     }
     workers.spawn(looker(Arc::clone(&app), stop.clone()));
+    workers.spawn(renewer(Arc::clone(&app), stop.clone()));
     workers.spawn(timekeeper(app, stop));
     while let Some(ended) = workers.join_next().await {
         ended?;
@@ -214,12 +215,22 @@ async fn looker(app: Arc<App>, stop: CancellationToken) {
                 Err(error) => tracing::error!(%error, "sources cannot be asked again; trying again"),
             },
         }
-        // Placing an order asks servers too; what is cut short here is looked at again in an hour.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Does what is due before certificates end. A task of its own: placing an order asks servers. What is cut short is looked at again in an
+/// hour.
+async fn renewer(app: Arc<App>, stop: CancellationToken) {
+    loop {
         tokio::select! {
             () = stop.cancelled() => return,
             renewed = renew_due(&app) => match renewed {
                 Ok(0) => {}
-                Ok(orders) => tracing::info!(orders, "renewals were due"),
+                Ok(certificates) => tracing::info!(certificates, "renewals were due"),
                 Err(error) => tracing::error!(%error, "renewals cannot be looked at; trying again"),
             },
         }

@@ -329,14 +329,14 @@ fn must_contain(mail: &ApprovalMail<'_>) -> Vec<(&'static str, String)> {
             ("requested_ja", facts.requested_ja.clone()),
             ("deadline_ja", facts.deadline_ja.clone()),
             ("service.name_ja", service.name_ja.clone()),
-            ("role_ja", facts.role_ja.to_owned()),
+            ("role_ja", facts.role_ja.clone()),
         ]
     } else {
         [
             ("requested_en", facts.requested_en.clone()),
             ("deadline_en", facts.deadline_en.clone()),
             ("service.name_en", service.name_en.clone()),
-            ("role_en", facts.role_en.to_owned()),
+            ("role_en", facts.role_en.clone()),
         ]
     });
     told.extend([

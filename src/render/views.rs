@@ -81,9 +81,9 @@ pub struct FactsView {
     /// Where the address was found.
     pub source: &'static str,
     /// The contact's role in Japanese; empty where there is none.
-    pub role_ja: &'static str,
+    pub role_ja: String,
     /// The contact's role in English; empty where there is none.
-    pub role_en: &'static str,
+    pub role_en: String,
     /// When the order came, RFC 3339.
     pub requested_at: String,
     /// The same for people.
@@ -116,8 +116,8 @@ impl FactsView {
             kind_en: "new",
             recipient: text("recipient"),
             source: "whois",
-            role_ja: "登録担当者",
-            role_en: "administrative",
+            role_ja: "登録担当者".to_owned(),
+            role_en: "administrative".to_owned(),
             requested_at: text("requested-at"),
             requested_ja: text("requested-ja"),
             requested_en: text("requested-en"),

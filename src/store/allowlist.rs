@@ -19,17 +19,19 @@ pub struct AllowRow {
     pub note: String,
     /// Unix microseconds.
     pub changed_at: i64,
+    /// Who wrote it: `client:<name>`, or `command-line`.
+    pub changed_by: String,
 }
 
-const COLUMNS: &str = "SELECT client, domain, approver, profiles, note, changed_at FROM allowlist WHERE ";
+const COLUMNS: &str = "SELECT client, domain, approver, profiles, note, changed_at, changed_by FROM allowlist WHERE ";
 
 impl Tx<'_> {
     /// Writes a domain's entry, in place of the one that it has.
     pub async fn put_allowed(&mut self, row: &AllowRow) -> Result<(), StoreError> {
         const SQL: &str =
-            "INSERT INTO allowlist (client, domain, approver, profiles, note, changed_at) VALUES ($1, $2, $3, $4, $5, $6)
+            "INSERT INTO allowlist (client, domain, approver, profiles, note, changed_at, changed_by) VALUES ($1, $2, $3, $4, $5, $6, $7)
             ON CONFLICT (client, domain) DO UPDATE SET approver = excluded.approver, profiles = excluded.profiles,
-            note = excluded.note, changed_at = excluded.changed_at";
+            note = excluded.note, changed_at = excluded.changed_at, changed_by = excluded.changed_by";
         exec!(
             self,
             sqlx::query(SQL)
@@ -39,6 +41,7 @@ impl Tx<'_> {
                 .bind(&row.profiles)
                 .bind(&row.note)
                 .bind(row.changed_at)
+                .bind(&row.changed_by)
         );
         Ok(())
     }

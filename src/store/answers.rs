@@ -33,6 +33,8 @@ pub struct AnswerRow {
 /// An approval that counted.
 #[derive(Clone, Debug, FromRow)]
 pub struct ApprovalRow {
+    /// The name approved.
+    pub validation_id: Vec<u8>,
     /// The mail answered.
     pub mail_id: Vec<u8>,
     /// The scope chosen; none where there was no choice.
@@ -49,10 +51,11 @@ impl Tx<'_> {
         Ok(found.is_some())
     }
 
-    /// The approvals that counted in an order, by mail: the scope chosen and the name given.
+    /// The approvals that count in an order, by name and mail; not those of people who were replaced since.
     pub async fn approvals(&mut self, order: OrderId) -> Result<Vec<ApprovalRow>, StoreError> {
-        const SQL: &str = "SELECT a.mail_id, a.scope, a.signer FROM answers a JOIN mails m ON m.id = a.mail_id
-            WHERE m.order_id = $1 AND a.won = 1 AND a.answer = 'approve' ORDER BY a.id";
+        const SQL: &str = "SELECT mv.validation_id, a.mail_id, a.scope, a.signer FROM answers a JOIN mails m ON m.id = a.mail_id
+            JOIN mail_validations mv ON mv.mail_id = m.id
+            WHERE m.order_id = $1 AND a.won = 1 AND a.answer = 'approve' AND mv.void = 0 ORDER BY a.id";
         Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 

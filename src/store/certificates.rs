@@ -20,6 +20,16 @@ pub struct CertificateRow {
     pub at: i64,
 }
 
+impl CertificateRow {
+    /// Its names, A-labels.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] when the column holds something else.
+    pub fn names(&self) -> Result<Vec<String>, StoreError> {
+        serde_json::from_str(&self.names).map_err(|_| StoreError::inconsistent("certificates", "names", self.serial.as_bytes()))
+    }
+}
+
 const OF_ORDER: &str =
     "SELECT serial, names, not_before, not_after, at FROM certificates WHERE order_id = $1 ORDER BY at, serial";
 

@@ -69,6 +69,10 @@ pub struct MailRow {
     pub remind_at: Option<i64>,
     /// Whether its recipient's domain takes mail, as DNS told when it was sent.
     pub mail_host: Option<String>,
+    /// 1 where an operator found the address in a WHOIS answer that could not be read.
+    pub vouched: i64,
+    /// The other roles that the registration names the address in, with commas between.
+    pub also_roles: Option<String>,
 }
 
 impl MailRow {
@@ -132,7 +136,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash, ref, message_id,
-            content_hash, link, delivery, failure, failure_detail, delivery_at, created_at, expires_at, sent_at, answered_at, resends, reminders, resent_at, remind_at, mail_host FROM mails ",
+            content_hash, link, delivery, failure, failure_detail, delivery_at, created_at, expires_at, sent_at, answered_at, resends, reminders, resent_at, remind_at, mail_host, vouched, also_roles FROM mails ",
             $rest
         )
     };
@@ -164,8 +168,8 @@ impl Tx<'_> {
     /// Inserts a mail with the names it asks for.
     pub async fn insert_mail(&mut self, row: &MailRow, validations: &[Vec<u8>]) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO mails (id, order_id, recipient, adn, adn_is_base, source, role, lookup_id, looked_up_at, valid_until, random_hash,
-            ref, message_id, content_hash, link, delivery, created_at, expires_at, remind_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+            ref, message_id, content_hash, link, delivery, created_at, expires_at, remind_at, vouched, also_roles)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
         const PAIR: &str = "INSERT INTO mail_validations (mail_id, validation_id) VALUES ($1, $2)";
         exec!(
             self,
@@ -189,6 +193,8 @@ impl Tx<'_> {
                 .bind(row.created_at)
                 .bind(row.expires_at)
                 .bind(row.remind_at)
+                .bind(row.vouched)
+                .bind(&row.also_roles)
         );
         for validation in validations {
             exec!(self, sqlx::query(PAIR).bind(&row.id).bind(validation));

@@ -1,84 +1,105 @@
-//! Table `renewals`: orders whose certificates draw near their end.
+//! Table `renewals`: certificates that draw near their end.
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{CertificateRow, Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::id::OrderId;
 use crate::dcv::timestamp::Timestamp;
 
-/// An order whose certificates draw near their end, as stored.
+/// A certificate that draws near its end, as stored.
 #[derive(Clone, Debug, FromRow)]
 pub struct RenewalRow {
-    /// The order.
+    /// The order that it was issued on.
     pub order_id: Vec<u8>,
-    /// Unix microseconds; the latest end among its certificates.
-    pub not_after: i64,
     /// Unix microseconds; what was due until then was done.
     pub done_until: i64,
     /// Unix microseconds; when there is something to do.
     pub next_at: Option<i64>,
-    /// The order that renews it.
-    pub renewed_by: Option<Vec<u8>>,
+    /// The certificate.
+    #[sqlx(flatten)]
+    pub certificate: CertificateRow,
 }
 
 impl Tx<'_> {
-    /// Sets when an order's certificates end, where that is later than what is known; one that is renewed already stays so.
-    pub async fn expect_end(
+    /// Watches a certificate from now on.
+    pub async fn watch(
         &mut self,
         order: OrderId,
-        not_after: Timestamp,
+        serial: &str,
+        done_until: Timestamp,
         next_at: Option<Timestamp>,
-        now: Timestamp,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO renewals (order_id, not_after, done_until, next_at) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (order_id) DO UPDATE SET not_after = excluded.not_after, done_until = excluded.done_until,
-            next_at = CASE WHEN renewals.renewed_by IS NULL THEN excluded.next_at ELSE NULL END
-            WHERE renewals.not_after < excluded.not_after";
+        const SQL: &str = "INSERT INTO renewals (order_id, serial, done_until, next_at) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (order_id, serial) DO NOTHING";
         exec!(
             self,
             sqlx::query(SQL)
                 .bind(&order.as_bytes()[..])
-                .bind(not_after.unix_micros())
-                .bind(now.unix_micros())
+                .bind(serial)
+                .bind(done_until.unix_micros())
                 .bind(next_at.map(Timestamp::unix_micros))
         );
         Ok(())
     }
 
+    /// The certificates of an order that are watched.
+    pub async fn watched(&mut self, order: OrderId) -> Result<Vec<RenewalRow>, StoreError> {
+        const SQL: &str = "SELECT r.order_id, r.done_until, r.next_at, c.serial, c.names, c.not_before, c.not_after, c.at
+            FROM renewals r JOIN certificates c ON c.order_id = r.order_id AND c.serial = r.serial
+            WHERE r.order_id = $1 AND r.renewed_by IS NULL";
+        Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
     /// Takes what is due upon oneself, and sets when it is looked at again should this end early; `false` where another took it.
     pub async fn claim_renewal(&mut self, row: &RenewalRow, again: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE renewals SET next_at = $3 WHERE order_id = $1 AND next_at = $2";
-        Ok(exec!(self, sqlx::query(SQL).bind(&row.order_id).bind(row.next_at).bind(again.unix_micros())) == 1)
+        const SQL: &str = "UPDATE renewals SET next_at = $4 WHERE order_id = $1 AND serial = $2 AND next_at = $3";
+        Ok(exec!(
+            self,
+            sqlx::query(SQL).bind(&row.order_id).bind(&row.certificate.serial).bind(row.next_at).bind(again.unix_micros())
+        ) == 1)
     }
 
     /// Writes that what was due is done, and when there is more.
-    pub async fn renewal_done(&mut self, order: OrderId, until: Timestamp, next_at: Option<Timestamp>) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE renewals SET done_until = $2, next_at = $3 WHERE order_id = $1 AND renewed_by IS NULL";
-        let next_at = next_at.map(Timestamp::unix_micros);
-        exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(until.unix_micros()).bind(next_at));
+    pub async fn renewal_done(
+        &mut self,
+        order: OrderId,
+        serial: &str,
+        until: Timestamp,
+        next_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE renewals SET done_until = $3, next_at = $4 WHERE order_id = $1 AND serial = $2 AND renewed_by IS NULL";
+        exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&order.as_bytes()[..])
+                .bind(serial)
+                .bind(until.unix_micros())
+                .bind(next_at.map(Timestamp::unix_micros))
+        );
         Ok(())
     }
 
-    /// Writes which order renews another of the same ordering system.
-    pub async fn renewed(&mut self, earlier: OrderId, by: &[u8], client: &str) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE renewals SET renewed_by = $2, next_at = NULL WHERE order_id = $1 AND renewed_by IS NULL
-            AND EXISTS (SELECT 1 FROM orders WHERE id = $1 AND client = $3)";
-        exec!(self, sqlx::query(SQL).bind(&earlier.as_bytes()[..]).bind(by).bind(client));
-        Ok(())
+    /// Writes which order renews a certificate; `false` where another does already.
+    pub async fn renewed(&mut self, order: OrderId, serial: &str, by: &[u8]) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "UPDATE renewals SET renewed_by = $3, next_at = NULL WHERE order_id = $1 AND serial = $2 AND renewed_by IS NULL";
+        Ok(exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(serial).bind(by)) == 1)
     }
 }
 
 impl Store {
     /// What is due, the longest waiting first.
     pub async fn renewals_due(&self, now: Timestamp, limit: u32) -> Result<Vec<RenewalRow>, StoreError> {
-        const SQL: &str = "SELECT order_id, not_after, done_until, next_at, renewed_by FROM renewals
-            WHERE next_at IS NOT NULL AND next_at <= $1 ORDER BY next_at LIMIT $2";
+        const SQL: &str = "SELECT r.order_id, r.done_until, r.next_at, c.serial, c.names, c.not_before, c.not_after, c.at
+            FROM renewals r JOIN certificates c ON c.order_id = r.order_id AND c.serial = r.serial
+            WHERE r.next_at IS NOT NULL AND r.next_at <= $1 ORDER BY r.next_at LIMIT $2";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
     }
 
-    /// An order's renewal, where its certificates are watched.
-    pub async fn renewal(&self, order: OrderId) -> Result<Option<RenewalRow>, StoreError> {
-        const SQL: &str = "SELECT order_id, not_after, done_until, next_at, renewed_by FROM renewals WHERE order_id = $1";
-        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_optional(db).await?))
+    /// Who approved a name, and at which ADN; `None` where nobody did by mail.
+    pub async fn approver_of(&self, validation: &[u8]) -> Result<Option<(String, String)>, StoreError> {
+        const SQL: &str = "SELECT m.recipient, m.adn FROM validations v JOIN mails m ON m.id = v.mail_id WHERE v.id = $1";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(validation).fetch_optional(db).await?))
     }
 }

@@ -78,7 +78,29 @@ async fn two_people_approve_and_the_narrowest_scope_counts(app: TestApp) {
     app.run_jobs().await;
     let told = app.hooks.taken("validation.approved").pop().unwrap();
     assert_eq!((&told.body["data"]["approver"], &told.body["data"]["scope"]), (&json!("admin@example.jp"), &json!("fqdn")));
+    assert_eq!(told.body["data"]["approvers"], json!(["admin@example.jp", "webmaster@example.jp"]));
     assert!(app.event_types(&order).await.contains(&"approval.counted".to_owned()));
+    // Everyone learns whose approval counts, and may dispute it.
+    let receipt = app.inbox.arrived().into_iter().rev().find(|mail| mail.text().contains("/dispute/")).unwrap().text();
+    assert!(receipt.contains("一郎") && !receipt.contains("二郎"), "{receipt}");
+    let dispute = receipt.lines().find(|line| line.contains("/dispute/")).unwrap().trim().to_owned();
+    assert_eq!(app.send_form(&dispute, &[("sure", "yes")]).await.0, 303);
+    app.run_jobs().await;
+    assert_eq!(app.hooks.taken("validation.disputed").len(), 1);
+    // Whoever was replaced counts no more.
+    let mut replaced = body("two", &three);
+    replaced["order_ref"] = json!("A-0");
+    let order = app.place(&replaced).await;
+    app.run_jobs().await;
+    assert_eq!(answer(&app, &link(&app, "admin@example.jp"), &[("decision", "approve"), ("scope", "fqdn")]).await.0, 303);
+    let path = format!("/v1/orders/{}/approvers", order["id"].as_str().unwrap());
+    let others = json!({"approvers": ["hostmaster@example.jp", "postmaster@example.jp"]});
+    assert_eq!(app.post(&path, &others).await.0, 202);
+    app.run_jobs().await;
+    assert_eq!(answer(&app, &link(&app, "hostmaster@example.jp"), &[("decision", "approve"), ("scope", "fqdn")]).await.0, 303);
+    assert_eq!(app.order(&order).await["validations"][0]["state"], "pending", "one of the two");
+    assert_eq!(answer(&app, &link(&app, "postmaster@example.jp"), &[("decision", "approve"), ("scope", "fqdn")]).await.0, 303);
+    assert_eq!(app.order(&order).await["validations"][0]["state"], "approved");
     // One refuses: it is over, whoever approved before.
     let mut again = body("two", &three);
     again["order_ref"] = json!("A-2");
@@ -214,7 +236,27 @@ async fn an_operator_chooses_where_the_profile_says_so() {
     assert_eq!(press("postmaster@example.jp").await, 303);
     app.run_jobs().await;
     assert_eq!(app.approve(&app.last_link()).await.0, 303);
-    assert_eq!(press("postmaster@example.jp").await, 409, "no name awaits anybody");
+    assert_eq!(press("postmaster@example.jp").await, 303, "pressed twice, one effect");
+    assert_eq!(app.approval_mails().len(), 1);
+    // Two domains: each is asked of whoever may approve it.
+    let mut two = body("operator", &Value::Null);
+    (two["order_ref"], two["names"]) = (json!("A-2"), json!(["www.example.jp", "www.example.com"]));
+    let order = app.place(&two).await;
+    let press = async |emails: &str| {
+        let request = app.client.post(format!("{}/admin/orders/{}/approvers", app.base, order["id"].as_str().unwrap()));
+        let request = request.header("origin", &app.base).header("content-type", "application/x-www-form-urlencoded");
+        request.body(emails.to_owned()).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(press("email=admin@example.jp").await, 303);
+    let states = async || {
+        app.order(&order).await["validations"].as_array().unwrap().iter().map(|one| one["state"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(states().await, [json!("pending"), json!("awaiting_approver")]);
+    assert_eq!(press("email=admin@example.com&email=webmaster@example.com").await, 303);
+    assert_eq!(
+        (states().await, app.order(&order).await["mails"].as_array().unwrap().len()),
+        (vec![json!("pending"), json!("pending")], 3)
+    );
 }
 
 #[tokio::test]
@@ -234,7 +276,7 @@ async fn an_operator_has_the_sources_asked_again_at_once() {
     assert_eq!(press().await, 303);
     dcvd::app::look_again::look_again_due(&app.app).await.unwrap();
     assert_eq!(app.order(&order).await["mails"][0]["to"], "d@owner.example");
-    assert_eq!(press().await, 409);
+    assert_eq!(press().await, 303, "nothing waits any more, and nothing happens");
 }
 
 #[tokio::test]

@@ -350,10 +350,10 @@ async fn of_two_orders_at_once_one_is_open(app: TestApp) {
 async fn who_may_cancel_must_say_so(app: TestApp) {
     let body = json!({"order_ref": "A-1", "profile": "operators-cancel", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"]});
     let order = app.place(&body).await;
-    for (told, code) in [(json!({"reason": "x"}), "missing-field"), (json!({"reason": "x", "by": "applicant"}), "not-allowed")] {
-        let (status, refused) = app.post(&path(&order, "/cancel"), &told).await;
-        assert_eq!((status, codes(&refused)), (422, vec![("/by", code)]));
-    }
+    let (status, refused) = app.post(&path(&order, "/cancel"), &json!({"reason": "x"})).await;
+    assert_eq!((status, codes(&refused)), (422, vec![("/by", "missing-field")]));
+    let (status, refused) = app.post(&path(&order, "/cancel"), &json!({"reason": "x", "by": "applicant"})).await;
+    assert_eq!((status, refused["code"].as_str()), (403, Some("not-allowed")));
     assert_eq!(app.post(&path(&order, "/cancel"), &json!({"reason": "x", "by": "operator"})).await.0, 200);
 }
 

@@ -32,6 +32,8 @@ const SHIPPED: &[(&str, &str)] = &[
     ("host-geotrust", include_str!("../../config/profiles/host-geotrust.toml")),
     ("host-cybertrust", include_str!("../../config/profiles/host-cybertrust.toml")),
     ("host-bizcert", include_str!("../../config/profiles/host-bizcert.toml")),
+    ("nii-upki-open", "extends = \"nii-upki\"\npolicy.require_domain_allowlist = false\n"),
+    ("nii-upki-scheduler", "extends = \"nii-upki\"\nrenewal.created_by = \"scheduler\"\n"),
 ];
 
 on_both_with!(SHIPPED;
@@ -166,7 +168,11 @@ async fn iij_globalsign_takes_an_entered_contact_once_whois_shows_it(app: TestAp
     app.run_jobs().await;
     assert!(app.approval_mails().is_empty());
     assert!(admin_page(&app, &order).await.contains("owner@late.jp"));
-    assert_eq!(press(&app, &order, &[("choice", "entered")]).await, 409, "nobody has seen it in WHOIS");
+    assert_eq!(
+        (press(&app, &order, &[("choice", "entered")]).await, recipients(&app.order(&order).await).len()),
+        (303, 0),
+        "nobody has seen it in WHOIS"
+    );
     let answer = |email: &str| {
         format!(
             "Domain Information: [ドメイン情報]\n[Domain Name]                   LATE.JP\n\nContact Information: [公開連絡窓口]\n[名前]    Taro\n[Email]                         {email}\n"
@@ -195,17 +201,29 @@ async fn iij_globalsign_takes_an_entered_contact_once_whois_shows_it(app: TestAp
     let page = admin_page(&app, &odd).await;
     assert!(page.contains("value=\"entered\"") && page.contains("value=\"fallback\"") && page.contains("Kontakt"), "{page}");
     assert_eq!(press(&app, &odd, &[("choice", "entered")]).await, 303);
-    assert_eq!(press(&app, &odd, &[("choice", "entered")]).await, 409, "once");
+    assert_eq!(press(&app, &odd, &[("choice", "entered")]).await, 303, "pressed twice, one effect");
+    assert_eq!(recipients(&app.order(&odd).await).len(), 1);
+    // Held back for two days, it goes all the same: what could not be read stands there still.
+    app.clock.advance(DAY * 2);
     app.run_jobs().await;
     assert_eq!(app.last_mail().rcpt_to, ["owner@odd.example"]);
     assert!(app.last_mail().text().contains("登録情報(WHOIS)に"));
     let events = app.get(&format!("/v1/orders/{}/events", odd["id"].as_str().unwrap())).await.1;
     let changed = events["events"].as_array().unwrap().iter().find(|one| one["type"] == "approver.changed").unwrap();
     assert_eq!(changed["actor"], "operator");
+    // WHOIS is away for days: the one who stands in.
+    app.whois.fails("whois.jprs.jp", "away.jp/e", HopError::Timeout);
+    let told = json!({"email": "owner@away.jp", "manual": true, "fallback": "admin@away.jp"});
+    let away = app.place(&body("iij-globalsign-quick", "A-4", "away.jp", &json!([told]))).await;
+    for _ in 0..10 {
+        app.clock.advance(Duration::from_secs(8 * 3600));
+        look_again(&app).await;
+    }
+    assert_eq!(recipients(&app.order(&away).await), ["admin@away.jp"]);
     // Thirty days, and asked once for a domain under the organization's product.
     assert_eq!(
         app.place(&body("iij-globalsign", "B-1", "www.example.jp", &json!(["admin@example.jp"]))).await["expires_at"],
-        "2026-12-22T02:00:00Z"
+        expires(&app, 30)
     );
     app.run_jobs().await;
     assert_eq!(app.approve(&app.last_link()).await.0, 303);
@@ -214,6 +232,11 @@ async fn iij_globalsign_takes_an_entered_contact_once_whois_shows_it(app: TestAp
         "completed"
     );
     assert!(listed(&app, "iij-globalsign-2025", "example.jp", "whois").await.is_empty());
+}
+
+/// When a link ends that is made now.
+fn expires(app: &TestApp, days: u32) -> String {
+    app.app.now().plus_days(days).to_string()
 }
 
 async fn look_again(app: &TestApp) {
@@ -268,12 +291,15 @@ async fn nttcom_jprs_asks_every_contact_of_the_role_and_again_a_year_later(app: 
     // 属性型: two mails; the same address twice is one; 汎用: one; gTLD: Administrative alone; protected: none, and what to do.
     let two = place("A-1", "www.example.co.jp").await;
     assert_eq!(recipients(&two), ["a@owner.example", "b@maker.example"]);
-    assert_eq!(recipients(&place("A-2", "same.co.jp").await), ["a@owner.example"]);
+    let same = place("A-2", "same.co.jp").await;
+    assert_eq!((recipients(&same), &same["mails"][0]["also_roles"]), (vec!["a@owner.example".to_owned()], &json!(["technical"])));
     assert_eq!(recipients(&place("A-3", "example.jp").await), ["c@owner.example"]);
     assert_eq!(recipients(&place("A-4", "example.org").await), ["d@owner.example"]);
     let masked = place("A-5", "masked.org").await;
     assert_eq!((recipients(&masked).len(), at(&masked, "state").as_str()), (0, "awaiting_approver"));
     app.run_jobs().await;
+    let both = app.approval_mails().into_iter().find(|mail| mail.text().contains("same.co.jp")).unwrap().text();
+    assert!(both.contains("「登録担当者・技術連絡担当者」") && both.contains("administrative and technical"), "{both}");
     let needed = app.hooks.taken("approver.needed").pop().unwrap();
     assert_eq!(needed.body["data"]["remedies"][0]["code"], "lift-whois-protection");
     assert!(needed.body["data"]["remedies"][0]["ja"].as_str().unwrap().contains("プロテクト"));
@@ -286,7 +312,7 @@ async fn nttcom_jprs_asks_every_contact_of_the_role_and_again_a_year_later(app: 
     let second = app.post("/v1/orders", &body("nttcom-jprs", "A-6", "www.example.co.jp", &Value::Null)).await;
     assert_eq!((second.0, second.1["code"].as_str(), &second.1["order_id"]), (409, Some("open-order-exists"), &two["id"]));
     let masked_id = json!({"reason": "解約", "common_name": "masked.org", "by": "applicant"});
-    assert_eq!(act(&app, &masked, "cancel", &masked_id).await.0, 422, "not the applicant");
+    assert_eq!(act(&app, &masked, "cancel", &masked_id).await.0, 403, "not the applicant");
     assert_eq!(act(&app, &masked, "cancel", &json!({"reason": "解約", "by": "provider"})).await.0, 422, "コモンネーム");
     assert_eq!(
         act(&app, &masked, "cancel", &json!({"reason": "解約", "common_name": "masked.org", "by": "provider"})).await.0,
@@ -332,7 +358,7 @@ async fn nttcom_jprs_asks_every_contact_of_the_role_and_again_a_year_later(app: 
     assert_eq!(again.iter().map(|mail| mail.rcpt_to.concat()).collect::<Vec<_>>(), ["a@owner.example", "b@maker.example"]);
     let text = again[0].text();
     assert!(again[0].subject().contains("更新") && text.contains("前回は 2026年11月22日 10:00(日本時間) に"), "{text}");
-    let renewed = app.get("/v1/orders?order_ref=A-1%2Frenewal%2F2027-12-20").await.1["orders"][0].clone();
+    let renewed = app.get("/v1/orders?order_ref=A-1%2Frenewal%2F2027-12-20%2Fa").await.1["orders"][0].clone();
     assert_eq!((&renewed["kind"], &renewed["previous_order_id"]), (&json!("renewal"), &two["id"]));
     assert_eq!(
         app.hooks.taken("order.created").last().unwrap().body["data"]["order_id"],
@@ -385,7 +411,7 @@ async fn nii_upki_orders_only_what_its_list_allows(app: TestApp) {
     assert_eq!(app.hooks.taken("validation.approved").len(), 1);
     assert_eq!(app.place(&body("nii-upki", "A-4", "*.lab.example.ac.jp", &Value::Null)).await["state"], "completed", "reused");
     let open = app.place(&body("nii-upki", "A-5", "new.example.ac.jp", &Value::Null)).await;
-    assert_eq!(act(&app, &open, "cancel", &json!({"reason": "x", "by": "applicant"})).await.0, 422);
+    assert_eq!(act(&app, &open, "cancel", &json!({"reason": "x", "by": "applicant"})).await.0, 403);
     let gone = app.request(Method::DELETE, "/v1/allowlist/example.ac.jp").send().await.unwrap().status();
     assert_eq!(gone, 204);
     assert_eq!(app.post("/v1/orders", &body("nii-upki", "A-6", "www.example.ac.jp", &Value::Null)).await.0, 422);
@@ -406,7 +432,8 @@ async fn a_list_comes_from_and_goes_to_tab_separated_files() {
         std::fs::write(&path, bytes).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let text = "domain\tapprover\tprofiles\tnote\r\nexample.ac.jp\tadmin@example.ac.jp\tnii-upki,standard\t情報基盤センター\r\n日本語.jp\r\n\r\n";
+    let text =
+        "domain\tapprover\tprofiles\tnote\r\nexample.ac.jp\tadmin@example.ac.jp\tstandard\t情報基盤センター\r\n日本語.jp\r\n\r\n";
     let (sjis, ..) = encoding_rs::SHIFT_JIS.encode(text);
     let (code, _, said) = run(&["import", "--client", "nii", &file("list.tsv", &sjis)]);
     assert_eq!(code, Some(0), "{said}");
@@ -417,13 +444,19 @@ async fn a_list_comes_from_and_goes_to_tab_separated_files() {
         (2, &json!("情報基盤センター"), &json!("xn--wgv71a119e.jp"))
     );
     // All or nothing, with every wrong line.
-    let wrong = "good.ac.jp\nco.jp\nexample.ac.jp\tnobody\nexample.jp\nexample.jp\n";
+    let wrong = "good.ac.jp\r\nco.jp\r\nexample.ac.jp\tnobody\r\nexample.jp\r\nexample.jp\r\nx.jp\t\tnone\r\n";
     let (code, _, said) = run(&["import", "--client", "nii", "--replace", &file("wrong.tsv", wrong.as_bytes())]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("line 2: domain") && said.contains("line 3: approver") && said.contains("line 5: domain"), "{said}");
+    assert!(
+        said.contains("line 2: domain")
+            && said.contains("line 3: approver")
+            && said.contains("line 5: domain")
+            && said.contains("line 6: profiles"),
+        "{said}"
+    );
     let (_, exported, _) = run(&["export", "--client", "nii", "--encoding", "shift_jis"]);
     let (read, _, bad) = encoding_rs::SHIFT_JIS.decode(&exported);
-    assert!(!bad && read.contains("example.ac.jp\tadmin@example.ac.jp\tnii-upki,standard\t情報基盤センター"), "{read}");
+    assert!(!bad && read.contains("example.ac.jp\tadmin@example.ac.jp\tstandard\t情報基盤センター"), "{read}");
     let (code, ..) = run(&["import", "--client", "nii", "--replace", &file("again.tsv", b"only.ac.jp\n")]);
     assert_eq!(code, Some(0));
     assert_eq!(String::from_utf8(run(&["export", "--client", "nii"]).1).unwrap().lines().count(), 2, "its head and one domain");
@@ -437,12 +470,12 @@ async fn host_digicert_takes_postmaster_or_what_dns_publishes() {
     assert_eq!(listed(&app, "host-digicert", "www.example.jp", "constructed").await, ["postmaster@example.jp"]);
     assert_eq!(listed(&app, "host-digicert", "www.example.jp", "dns_txt").await, ["a@b.example"]);
     for (value, reason) in
-        [("mailto:a@b.example", "has-scheme"), (" a@b.example ", "blanks"), ("a@b.example,c@d.example", "several-addresses")]
+        [("mailto:a@b.example", "mailto"), (" a@b.example ", "white-space"), ("a@b.example,c@d.example", "several-addresses")]
     {
         app.dns.txt_is("wrong.jp", &[value]);
         let listing = app.get("/v1/approvers?name=wrong.jp&profile=host-digicert&refresh=true").await.1;
         let txt = listing["sources"].as_array().unwrap().iter().find(|one| one["source"] == "dns_txt").unwrap().clone();
-        assert!(txt["status"] == "empty" && !txt["reasons"].as_array().unwrap().is_empty(), "{reason}: {txt}");
+        assert_eq!((txt["status"].as_str(), &txt["reasons"]), (Some("empty"), &json!([reason])), "{value}");
     }
     let order = app.place(&body("host-digicert", "A-1", "www.example.jp", &json!(["a@b.example"]))).await;
     assert_eq!(order["expires_at"], "2026-12-22T00:00:00Z", "thirty days");
@@ -504,4 +537,115 @@ async fn host_cybertrust_reuses_what_was_approved_for_the_fqdn_and_bizcert_asks_
     app.run_jobs().await;
     let after: Vec<_> = app.approval_mails().split_off(mails).iter().map(dcvd::demo::smtp::Arrived::text).collect();
     assert!(!after.iter().any(|text| text.contains("mail.example.jp")), "{after:?}");
+}
+
+#[tokio::test]
+async fn names_of_every_japanese_kind_are_asked_of_their_contacts() {
+    let app = TestApp::with_profiles(SHIPPED).await;
+    registries(&app);
+    let contact = "Contact Information:\na. [JPNIC Handle]               GH1111JP\nd. [E-Mail]                     ";
+    app.whois.answers("whois.jprs.jp", "CONTACT GH1111JP/e", &format!("{contact}ward@owner.example\n"));
+    app.whois.answers(
+        "whois.jprs.jp",
+        "CONTACT TC1111JP/e",
+        &format!("{}tech@maker.example\n", contact.replace("GH1111JP", "TC1111JP")),
+    );
+    let geographic = "Domain Information:\na. [Domain Name]                HOST.CHUO.TOKYO.JP\n\
+        m. [Administrative Contact]     GH1111JP\nn. [Technical Contact]          TC1111JP\n";
+    app.whois.answers("whois.jprs.jp", "host.chuo.tokyo.jp/e", geographic);
+    let prefecture = "Domain Information: [ドメイン情報]\n[Domain Name]                   SHOP.TOKYO.JP\n\n\
+        Contact Information: [公開連絡窓口]\n[名前]  Taro\n[Email]                         p@owner.example\n";
+    app.whois.answers("whois.jprs.jp", "shop.tokyo.jp/e", prefecture);
+    for profile in ["nttcom-jprs", "iij-cybertrust"] {
+        let asked =
+            async |name: &str| recipients(&app.place(&body(profile, &format!("{profile} {name}"), name, &Value::Null)).await);
+        assert_eq!(asked("www.host.chuo.tokyo.jp").await, ["ward@owner.example"], "地域型: 登録担当者 alone");
+        assert_eq!(asked("www.shop.tokyo.jp").await, ["p@owner.example"], "都道府県型: 公開連絡窓口");
+    }
+    let (status, refused) = app.get("/v1/approvers?name=tokyo.jp&profile=nttcom-jprs").await;
+    assert_eq!((status, refused["code"].as_str()), (422, Some("public-suffix")));
+    // Both spellings are shown, and a wildcard is covered.
+    let order = app.place(&body("nii-upki-open", "I-1", "*.日本語.jp", &json!(["admin@日本語.jp"]))).await;
+    assert_eq!(order["validations"][0]["name"], "*.xn--wgv71a119e.jp");
+    app.run_jobs().await;
+    assert!(app.last_mail().text().contains("日本語.jp (xn--wgv71a119e.jp)"));
+    let (_, page) = app.page(&app.last_link()).await;
+    assert!(page.contains("日本語.jp") && page.contains("xn--wgv71a119e.jp"));
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    assert_eq!(app.order(&order).await["state"], "completed");
+}
+
+#[tokio::test]
+async fn renewals_ask_for_what_was_issued_and_for_nothing_that_is_renewed_already() {
+    let app = TestApp::with_profiles(SHIPPED).await;
+    registries(&app);
+    let report = async |order: &Value, serial: &str, names: &[&str], ends: &str| {
+        let certificate = json!({"serial": serial, "names": names, "not_before": "2026-11-22T00:00:00Z", "not_after": ends});
+        assert_eq!(act(&app, order, "certificates", &certificate).await.0, 201);
+    };
+    let mailed = |name: &str| app.approval_mails().iter().filter(|mail| mail.text().contains(&format!(" {name}\n"))).count();
+    // Of two names one was refused: nobody asks its owner again. The other rests on whoever approved.
+    let mut two = body("iij-digicert", "A-1", "a.example.jp", &json!(["admin@example.jp", "d@owner.example"]));
+    two["names"] = json!(["a.example.jp", "a.example.org"]);
+    let two = app.place(&two).await;
+    app.run_jobs().await;
+    let link = |to: &str| app.approval_mails().into_iter().rfind(|mail| mail.rcpt_to == [to]).unwrap().link().unwrap();
+    assert_eq!(app.approve(&link("admin@example.jp")).await.0, 303);
+    let nonce = app.nonce(&link("d@owner.example")).await;
+    assert_eq!(app.send_form(&link("d@owner.example"), &[("decision", "report"), ("nonce", &nonce)]).await.0, 303);
+    report(&two, "0a", &["a.example.jp"], "2027-05-01T00:00:00Z").await;
+    // Renewed by an order that does not say so: left alone, and never cancelled.
+    let own = app.place(&body("iij-digicert", "B-1", "own.example.jp", &json!(["admin@example.jp"]))).await;
+    app.run_jobs().await;
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    report(&own, "0b", &["own.example.jp"], "2027-05-01T00:00:00Z").await;
+    let until = |day: &str| dcvd::dcv::timestamp::Timestamp::parse_rfc3339(day).unwrap().since(app.app.now());
+    app.clock.advance(until("2027-03-25T00:00:00Z"));
+    app.run_jobs().await;
+    let plain = app.place(&body("iij-digicert", "B-2", "own.example.jp", &json!(["hostmaster@example.jp"]))).await;
+    app.run_jobs().await;
+    let (before, of_refused) = (mailed("own.example.jp"), mailed("a.example.org"));
+    app.clock.advance(until("2027-04-01T00:00:00Z"));
+    app.run_jobs().await;
+    assert_eq!(
+        (mailed("own.example.jp"), app.order(&plain).await["state"].as_str().unwrap().to_owned()),
+        (before, "pending".to_owned())
+    );
+    let renewed = app.get("/v1/orders?order_ref=A-1%2Frenewal%2F2027-05-01%2Fa").await.1["orders"][0].clone();
+    let names: Vec<_> = renewed["validations"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!((names, recipients(&renewed)), (vec!["a.example.jp"], vec!["admin@example.jp".to_owned()]));
+    assert_eq!(mailed("a.example.org"), of_refused);
+    // One that was reported late is renewed at once.
+    let late = app.place(&body("nttcom-jprs", "C-1", "example.jp", &Value::Null)).await;
+    app.run_jobs().await;
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    report(&late, "0c", &["example.jp"], "2027-04-10T00:00:00Z").await;
+    app.run_jobs().await;
+    assert!(app.event_types(&late).await.contains(&"renewal.placed".to_owned()));
+    // What cannot be placed is told, and tried again.
+    put_and_order(&app).await;
+}
+
+/// A domain that is taken from the list cannot be renewed: somebody must know.
+async fn put_and_order(app: &TestApp) {
+    let domain = "/v1/allowlist/gone.ac.jp";
+    let request = app.request(Method::PUT, domain).header("content-type", "application/json");
+    assert_eq!(request.body("{}").send().await.unwrap().status(), 200);
+    let mut order = body("nii-upki-scheduler", "D-1", "www.gone.ac.jp", &json!(["admin@gone.ac.jp"]));
+    order["notify"] = json!(["staff@nii.example"]);
+    let order = app.place(&order).await;
+    app.run_jobs().await;
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    let certificate = json!({"serial": "0d", "names": ["www.gone.ac.jp"], "not_before": "2027-03-01T00:00:00Z", "not_after": "2027-04-05T00:00:00Z"});
+    assert_eq!(app.request(Method::DELETE, domain).send().await.unwrap().status(), 204);
+    assert_eq!(act(app, &order, "certificates", &certificate).await.0, 201);
+    app.run_jobs().await;
+    let failed = async || app.event_types(&order).await.iter().filter(|kind| *kind == "renewal.failed").count();
+    assert_eq!(failed().await, 1);
+    assert!(app.notices().contains(&("renewal".to_owned(), "operators@dcv.example.net".to_owned())));
+    app.run_jobs().await;
+    assert_eq!(failed().await, 1, "not again at once");
+    app.clock.advance(DAY);
+    app.run_jobs().await;
+    assert_eq!(failed().await, 2);
 }

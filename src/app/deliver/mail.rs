@@ -6,6 +6,7 @@ use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, wi
 use crate::app::lookups::{self, Freshness};
 use crate::app::{App, notify, preflight};
 use crate::dcv::contact::constructed::ADN_REFUSED;
+use crate::dcv::contact::entry::{Verdict, judge};
 use crate::dcv::contact::{self, Approver, Source, SourceStatus, refusal};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::event::{Event, EventType};
@@ -217,6 +218,14 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
         lookups::gather(app, &[adn.fqdn()], &registration, Freshness::Mailing).await?
     };
     let listing = contact::list(adn.fqdn(), &profile.profile, &lists.policy, &asked, now);
+    if mail.vouched == 1 {
+        // What could not be read then cannot be now: it must stand there still.
+        return Ok(match judge(to, &listing, &asked) {
+            Verdict::Listed | Verdict::Seen(_) => Confirmed::Listed,
+            Verdict::Refuted => Confirmed::Gone,
+            Verdict::Unknown => Confirmed::Unknown(source.as_str()),
+        });
+    }
     let speaks = |one: &&Approver| {
         one.adn == adn
             && one.email == *to

@@ -50,12 +50,23 @@ pub fn judge(email: &EmailAddress, listing: &Listing, lookups: &[Lookup]) -> Ver
     let base = listing.name.authorization_domains().pop();
     let ours = |one: &&Lookup| of_registration(one.source) && base.as_ref().is_some_and(|base| base.as_str() == one.adn);
     let answered: Vec<&Lookup> = lookups.iter().filter(ours).filter(|one| one.status != SourceStatus::Failed).collect();
-    let holds = |one: &&&Lookup| one.exchanges.iter().any(|exchange| stands_in(email, &exchange.answer));
+    // What was read and may not be asked stays so, however it is told.
+    if answered.iter().any(|one| one.contacts.iter().any(|contact| contact.email == *email)) {
+        return Verdict::Refuted;
+    }
+    let stands = |answer: &str| answer.lines().any(|line| stands_in(email, line) && !is_anothers(line));
+    let holds = |one: &&&Lookup| one.exchanges.iter().any(|exchange| stands(&exchange.answer));
     match answered.iter().find(holds) {
         Some(found) => Verdict::Seen(found.id),
         None if answered.is_empty() => Verdict::Unknown,
         None => Verdict::Refuted,
     }
+}
+
+/// Whether a line tells of somebody who is no contact of the domain.
+fn is_anothers(line: &str) -> bool {
+    let lower = line.to_lowercase();
+    ["abuse", "registrar", "reseller", "billing", "notify", "通知アドレス"].iter().any(|word| lower.contains(word))
 }
 
 /// Whether an address stands in a text, and not within another one.
@@ -88,6 +99,15 @@ mod tests {
         for text in ["", "co-owner@example.jp", "owner@example.jp.evil.example", "owner@example.jpn", "x.owner@example.jp"] {
             assert!(!stands_in(&owner, text), "{text}");
         }
+    }
+
+    #[test]
+    fn the_registrars_own_address_is_nobodys_contact() {
+        assert!(
+            is_anothers("Registrar Abuse Contact Email: a@b.jp")
+                && is_anothers("[通知アドレス] a@b.jp")
+                && !is_anothers("Kontakt: a@b.jp")
+        );
     }
 
     proptest! {

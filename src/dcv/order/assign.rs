@@ -31,6 +31,8 @@ pub enum Choice {
     These(Vec<Wanted>),
     /// Every registration contact whose role counts.
     AllOfRole,
+    /// These where they may, and for every other name nobody yet.
+    Partly(Vec<Wanted>),
     /// Nobody yet: the choice comes later.
     Later,
     /// A registration contact that the look-up may not find: nobody, until it was found.
@@ -71,7 +73,7 @@ impl Choice {
     /// # Errors
     /// [`NotSelectable`] where it names somebody and may not.
     pub fn under(self, addresses: &Addresses, chooser: Chooser) -> Result<Self, NotSelectable> {
-        let names_somebody = !matches!(self, Self::Unsaid | Self::AllOfRole | Self::Later);
+        let names_somebody = !matches!(self, Self::Unsaid | Self::AllOfRole | Self::Later | Self::Partly(_));
         if matches!(self, Self::Entered(_)) && addresses.manual_entry == ManualEntry::Never {
             return Err(NotSelectable::Entry);
         }
@@ -214,9 +216,12 @@ pub fn assign(
                 }
             }
         }
-        Choice::These(wanted) => {
+        Choice::These(wanted) | Choice::Partly(wanted) => {
             for (at, one) in wanted.iter().enumerate() {
                 follow(listings, at, one, settled, &mut assignment, &mut errors);
+            }
+            if matches!(choice, Choice::Partly(_)) {
+                errors.clear();
             }
         }
     }
@@ -229,7 +234,7 @@ pub fn assign(
         }
         let allowed = allowed(listing);
         // Where the service chooses by role and nobody has one, it is the operators' affair.
-        if allowed.is_empty() || matches!(choice, Choice::AllOfRole | Choice::Later | Choice::Entered(_)) {
+        if allowed.is_empty() || matches!(choice, Choice::AllOfRole | Choice::Partly(_) | Choice::Later | Choice::Entered(_)) {
             assignment.awaiting.push(at);
         } else if errors.iter().all(|error| matches!(error, ChoiceError::NoApprover { .. })) {
             errors.push(ChoiceError::NoApprover { name: at, allowed });
@@ -259,7 +264,7 @@ fn hold_to_quorum(
         if asked.is_empty() || asked.len() >= quorum as usize {
             continue;
         }
-        if choice.asks_whoever_is_found() {
+        if choice.asks_whoever_is_found() || matches!(choice, Choice::Partly(_)) {
             for mail in &mut assignment.mails {
                 mail.names.remove(&name);
             }
@@ -445,6 +450,17 @@ mod tests {
         assert_eq!(one().under(&after, Chooser::WithOrder), Err(NotSelectable::NotYet));
         assert_eq!(Choice::Unsaid.under(&after, Chooser::WithOrder), Ok(Choice::Later));
         assert_eq!(one().under(&after, Chooser::AfterOrder), Ok(one()));
+    }
+
+    #[test]
+    fn whoever_may_is_asked_and_the_other_names_wait() {
+        let listings = [
+            listing("example.jp", vec![approver("admin@example.jp", "example.jp", Source::Constructed)], SourceStatus::Empty),
+            listing("example.com", vec![approver("admin@example.com", "example.com", Source::Constructed)], SourceStatus::Empty),
+        ];
+        let Choice::These(wanted) = these(&["admin@example.jp", "gone@example.com"]) else { panic!() };
+        let assigned = assign(&listings, &Choice::Partly(wanted), &BTreeSet::new(), 1).unwrap();
+        assert_eq!((assigned.mails.len(), assigned.awaiting), (1, vec![1]));
     }
 
     #[test]

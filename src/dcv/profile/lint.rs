@@ -112,6 +112,9 @@ impl Profile {
             if addresses.selected_by != SelectedBy::Applicant {
                 return err("L12", "addresses.manual_entry", "whoever may not choose cannot enter an address either");
             }
+            if self.decision.quorum > 1 {
+                return err("L12", "addresses.manual_entry", "one entered address is one person: leave decision.quorum at 1");
+            }
             if addresses.manual_requires_fallback && addresses.sources == [Source::Whois] {
                 let problem = "no other source could yield a fallback: name one, or let manual_requires_fallback be false";
                 return err("L12", "addresses.manual_requires_fallback", problem);

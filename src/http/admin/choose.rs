@@ -1,7 +1,5 @@
 //! `POST /admin/orders/{id}/approvers`: asks whom an operator chose.
 
-use std::collections::HashMap;
-
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -18,21 +16,28 @@ pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Form(form): Form<HashMap<String, String>>,
+    Form(form): Form<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     from_same_origin(&headers)?;
     let id = OrderId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
-    let choice = match form.get("choice").map(String::as_str) {
+    let given = |name: &str| form.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>();
+    let choice = match given("choice").first().copied() {
         Some("entered") => OperatorsChoice::Entered,
         Some("fallback") => OperatorsChoice::Fallback,
         _ => {
-            let email = form.get("email").and_then(|text| EmailAddress::parse(text).ok());
-            OperatorsChoice::Listed(email.ok_or_else(|| Problem::new(Code::BadRequest).detail("choose one of those listed"))?)
+            let emails: Vec<EmailAddress> = given("email").iter().filter_map(|text| EmailAddress::parse(text).ok()).collect();
+            if emails.is_empty() {
+                return Err(Problem::new(Code::BadRequest).detail("choose one of those listed"));
+            }
+            OperatorsChoice::Listed(emails)
         }
     };
-    choose_approver(&state.app, id, &choice, "operator").await.map_err(|error| match error {
-        ChooseError::Nothing | ChooseError::NotSelectable(_) => Problem::new(Code::NameEnded).detail(error.to_string()),
-        ChooseError::Change(error) => change_approver::refused(&state.app, error, &[]),
-    })?;
+    match choose_approver(&state.app, id, &choice, "operator").await {
+        // Pressed twice, or after somebody else: the page tells what came of it.
+        Ok(()) | Err(ChooseError::Nothing) => {}
+        Err(ChooseError::Missing) => return Err(Problem::new(Code::NotFound)),
+        Err(error @ ChooseError::NotSelectable(_)) => return Err(Problem::new(Code::NameEnded).detail(error.to_string())),
+        Err(ChooseError::Change(error)) => return Err(change_approver::refused(&state.app, error, &[])),
+    }
     Ok((StatusCode::SEE_OTHER, [("location", format!("/admin/orders/{id}"))]).into_response())
 }

@@ -65,14 +65,18 @@ pub(in crate::http) async fn post(
     if by.is_none() && fields.is_well("by") && rules.by.len() < CancelParty::ALL.len() {
         fields.error("by", "missing-field", "under the order's profile it matters who cancels");
     }
+    let mut forbidden = None;
     if let Some(by) = by.filter(|by| !rules.by.contains(by)) {
         let allowed: Vec<&str> = rules.by.iter().map(|one| one.as_str()).collect();
         let detail = format!("under the order's profile {} may not cancel; {} may", by.as_str(), allowed.join(", "));
-        fields.error("by", "not-allowed", detail);
+        forbidden = Some(detail);
     }
     let errors: Vec<FieldError> = fields.finish();
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
+    }
+    if let Some(detail) = forbidden {
+        return Err(Problem::new(Code::NotAllowed).detail(detail));
     }
     let told = Cancellation { reason, by, common_name };
     cancel(&state.app, order_id(&id)?, told, &request.cause(&client, 200)).await.map_err(|error| match error {

@@ -38,8 +38,10 @@ pub(in crate::http) async fn get(
     let mail = MailId::parse(&mail).map_err(|_| missing())?;
     let profile = state.app.profile_of(&record.order).await?;
     let asked = profile.profile.page.access_pin == AccessPin::Required;
-    if !asked || !record.mails.iter().any(|one| one.id[..] == mail.as_bytes()[..]) {
-        return Err(missing());
+    let row = record.mails.iter().find(|one| one.id[..] == mail.as_bytes()[..]).filter(|_| asked).ok_or_else(missing)?;
+    if !row.link()?.is_open() {
+        return Err(Problem::new(Code::LinkEnded));
     }
+    tracing::info!(order = id, %mail, client = client.name, "an access PIN was handed out");
     Ok(json_answer(PinView { pin: link::access_pin(&state.app.keys, mail.as_bytes()) }))
 }

@@ -106,7 +106,15 @@ fn parse(app: &App, client: &Client, request: &Request, object: &Map<String, Val
         (Some(order_ref), Some(profile), true) => {
             let question = Question { profile, names, choice, locale, facts, lists, previous: None, vouched: None };
             let (test, request) = (client.rights.test, request.repeatable(client, 201));
-            Ok(NewOrder { client: client.name.clone(), actor: client.actor(), order_ref, question, test, request })
+            Ok(NewOrder {
+                client: client.name.clone(),
+                actor: client.actor(),
+                scheduled: None,
+                order_ref,
+                question,
+                test,
+                request,
+            })
         }
         _ => Err(errors),
     }
@@ -320,8 +328,8 @@ fn refused(error: PlaceError, names: &[String]) -> Problem {
             let error = |at| FieldError::new(format!("/names/{at}"), "domain-not-allowlisted", detail);
             Problem::invalid(places.into_iter().map(error).collect())
         }
+        PlaceError::Renewed | PlaceError::ReuseGone => Problem::new(Code::Unavailable).retry_after(1),
         PlaceError::NotInForce => Problem::invalid(vec![FieldError::new("/profile", "profile-not-in-force", error.to_string())]),
-        PlaceError::ReuseGone => Problem::new(Code::Unavailable).retry_after(1),
         PlaceError::Ask(error) => not_asked(error, names),
     }
 }

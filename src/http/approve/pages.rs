@@ -287,7 +287,10 @@ pub(super) fn closed(
         Refusal::Decided => {
             let (heading, line) = decided(opened);
             // The same answer by the same link once more, a double click above all, is told as what it is: received.
-            let repeated = asked.iter().any(|one| one.mail_id.as_ref() == Some(&opened.mail.id) && one.answer.as_deref() == late);
+            let counted =
+                late == Some("approve") && opened.mail.link == "answered" && asked.iter().any(|one| one.state == "pending");
+            let repeated =
+                counted || asked.iter().any(|one| one.mail_id.as_ref() == Some(&opened.mail.id) && one.answer.as_deref() == late);
             let mut lines = vec![line, when("受付日時", "Answered")];
             let (status, heading) = match late {
                 None if receipt => (StatusCode::OK, received(heading)),

@@ -57,7 +57,13 @@ fn members(kind: EventType) -> Vec<Member> {
     };
     match kind {
         EventType::OrderCreated => {
-            vec![("names", names(), json!(["www.example.co.jp"])), ("profile", text(), json!("standard")), state("pending")]
+            vec![
+                ("names", names(), json!(["www.example.co.jp"])),
+                ("profile", text(), json!("standard")),
+                state("pending"),
+                ("kind", maybe(), json!("renewal")),
+                ("previous_order_id", maybe(), json!("ord_06h083cpzmf46ytdf5f50fzp1w")),
+            ]
         }
         EventType::ApproverNeeded => vec![
             ("names", names(), json!(["www.example.co.jp"])),

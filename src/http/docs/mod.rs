@@ -155,7 +155,7 @@ mod tests {
         for line in source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"/v1/")) {
             let (path, handlers) = line.split_once('"').unwrap();
             routes.extend(
-                ["get", "post"]
+                ["get", "post", "put", "delete"]
                     .into_iter()
                     .filter(|method| handlers.contains(&format!("{method}(")))
                     .map(|method| format!("{method} /v1/{path}")),

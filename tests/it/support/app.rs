@@ -186,7 +186,7 @@ impl TestApp {
             Arc::clone(&app),
             HttpSettings {
                 clients: vec![
-                    ("orders".to_owned(), hash(TOKEN), Arc::default()),
+                    ("orders".to_owned(), hash(TOKEN), Arc::new(Rights { scopes: ApiScope::ALL.to_vec(), ..Rights::default() })),
                     ("others".to_owned(), hash(OTHER_TOKEN), Arc::default()),
                     ("tests".to_owned(), hash(TEST_TOKEN), Arc::new(Rights { test: true, ..Rights::default() })),
                     (
