@@ -24,7 +24,7 @@ CREATE TABLE renewals (
     serial     TEXT   NOT NULL,                -- of the certificate
     done_until BIGINT NOT NULL,                -- what was due until then was done
     next_at    BIGINT,                         -- when there is something to do; NULL = nothing more
-    renewed_by BYTEA,                          -- the order that renews it
+    renewed_by BYTEA,                          -- the order that says it renews it; it does once it is approved
     PRIMARY KEY (order_id, serial)
 );
 CREATE INDEX renewals_due ON renewals (next_at) WHERE next_at IS NOT NULL;

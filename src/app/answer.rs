@@ -70,8 +70,17 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     pairs.iter().any(|(asking, asked)| *asking == mail.id && *asked == one.id)
                 };
                 let asked: Vec<&ValidationRow> = validations.iter().filter(|one| asks(mail, one)).collect();
-                let decided =
-                    decision::decide(&asked_mail(mail, &asked)?, &profile.profile.page, profile.profile.compliance, &answer, now);
+                let mut as_asked = asked_mail(mail, &asked)?;
+                // Whoever approved, and waits for others to, may still refuse: that approval counts no more.
+                let approvals = match profile.profile.decision.quorum {
+                    quorum if quorum > 1 => tx.approvals(order_id).await?,
+                    _ => Vec::new(),
+                };
+                let regrets = !matches!(answer, Answer::Approve { .. }) && approvals.iter().any(|one| one.mail_id == mail.id);
+                if regrets && as_asked.link == LinkState::Answered {
+                    as_asked.link = LinkState::Sent;
+                }
+                let decided = decision::decide(&as_asked, &profile.profile.page, profile.profile.compliance, &answer, now);
                 let objects_first = !tx.has_refused(&mail.id).await?;
                 // What comes too late is evidence once, not as often as somebody presses.
                 if decided.is_ok() || objects_first {
@@ -98,10 +107,8 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 };
                 let open: Vec<&ValidationRow> = asked.into_iter().filter(|one| one.state == "pending").collect();
                 let mut events = Vec::new();
-                let approvals = match profile.profile.decision.quorum {
-                    quorum if quorum > 1 && decision.state == ValidationState::Approved => tx.approvals(order_id).await?,
-                    _ => Vec::new(),
-                };
+                // With this one, which was written above.
+                let approvals = if approvals_count(&profile, &decision) { tx.approvals(order_id).await? } else { Vec::new() };
                 let mut ruled = Vec::new();
                 for one in &open {
                     ruled.push((*one, rule(&profile, &mails, &approvals, mail, &decision, one, now)?));
@@ -135,16 +142,17 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 let mut waiting = Vec::new();
                 for (one, of_this) in &ruled {
                     let approves = decision.state == ValidationState::Approved;
-                    let others_may_answer = || may_answer(&mails, mail, now, |other| asks(other, one));
+                    let others_who_may = || may_answer(&mails, mail, now, |other| asks(other, one));
+                    let others_may_answer = || others_who_may().map(|count| count > 0);
                     let (by, decision, people) = match of_this {
                         Ruled::Stands { by, decision, people } => (*by, decision, people),
                         Ruled::Waits { have, need } => {
                             let data = json!({"name": one.name, "mail_id": mail.id()?, "have": have, "need": need});
                             events.push(Event::new(EventType::ApprovalCounted, now, "approver", data));
-                            if others_may_answer()? {
+                            if others_who_may()? >= need.saturating_sub(*have) as usize {
                                 waiting.push(one.id.clone());
                             } else if tx.end_validation(&one.id, ValidationState::Pending, ValidationState::Expired, now).await? {
-                                // Whoever else was asked can answer no more.
+                                // So few of those who were asked can still answer that it cannot be enough.
                                 let data = json!({"name": one.name, "state": ValidationState::Expired});
                                 events.push(Event::new(EventType::ValidationExpired, now, "system", data));
                                 unreachable.push(one.name.as_str());
@@ -232,7 +240,11 @@ fn rule<'m>(
     now: Timestamp,
 ) -> Result<Ruled<'m>, StoreError> {
     let quorum = profile.profile.decision.quorum;
-    if quorum <= 1 || decision.state != ValidationState::Approved || one.veto_ends_at.is_some() {
+    let held = mails.iter().find(|mail| one.veto_ends_at.is_some() && one.mail_id.as_ref() == Some(&mail.id));
+    if let (Some(by), ValidationState::Approved) = (held, decision.state) {
+        return Ok(Ruled::Stands { by, decision: held_decision(one), people: Vec::new() });
+    }
+    if !approvals_count(profile, decision) {
         return Ok(Ruled::Stands { by: answered, decision: decision.clone(), people: Vec::new() });
     }
     let mut given = Vec::new();
@@ -259,7 +271,7 @@ fn rule<'m>(
                     reusable_until,
                     ..decision.clone()
                 },
-                people: given.iter().map(|(mail, ..)| mail.recipient.clone()).collect(),
+                people: people(given.iter().map(|(mail, ..)| *mail)),
             },
             None => Ruled::Stands { by: answered, decision: decision.clone(), people: Vec::new() },
         },
@@ -275,19 +287,37 @@ fn names_by<'r>(ruled: &'r [(&ValidationRow, Ruled<'_>)], mail: &MailRow) -> Vec
     ruled.iter().filter_map(of).collect()
 }
 
-/// Whether somebody else who was asked may still answer.
+/// Whether an answer is one of several approvals that are counted.
+fn approvals_count(profile: &Versioned, decision: &Decision) -> bool {
+    profile.profile.decision.quorum > 1 && decision.state == ValidationState::Approved
+}
+
+/// Whose mails these are, each once.
+fn people<'m>(mails: impl Iterator<Item = &'m MailRow>) -> Vec<String> {
+    let mut people: Vec<String> = Vec::new();
+    for mail in mails {
+        if !people.iter().any(|known| known.eq_ignore_ascii_case(&mail.recipient)) {
+            people.push(mail.recipient.clone());
+        }
+    }
+    people
+}
+
+/// How many others who were asked may still answer, each mailbox once.
 fn may_answer(
     mails: &[MailRow],
     answered: &MailRow,
     now: Timestamp,
     asks: impl Fn(&MailRow) -> bool,
-) -> Result<bool, StoreError> {
+) -> Result<usize, StoreError> {
+    let mut open = Vec::new();
     for other in mails.iter().filter(|other| other.id != answered.id && asks(other)) {
         if other.link()?.is_open() && now.unix_micros() < other.expires_at {
-            return Ok(true);
+            open.push(other);
         }
     }
-    Ok(false)
+    // Who answered already counts once, however often they were asked.
+    Ok(people(open.into_iter()).iter().filter(|one| !one.eq_ignore_ascii_case(&answered.recipient)).count())
 }
 
 /// Makes an approval count that waited for a refusal, and tells it.
@@ -299,19 +329,31 @@ pub(super) async fn end_veto(
     now: Timestamp,
 ) -> Result<Option<Event>, StoreError> {
     let by = mails.iter().find(|mail| waited.mail_id.as_ref() == Some(&mail.id));
-    let by = by.ok_or_else(|| StoreError::inconsistent("validations", "mail_id", &waited.id))?;
+    let missing = || StoreError::inconsistent("validations", "mail_id", &waited.id);
+    let by = by.ok_or_else(missing)?;
     if !tx.end_veto(&waited.id, now).await? {
         return Ok(None);
     }
-    let decision = Decision {
+    let decision = held_decision(waited);
+    let mut event = decided_event(profile, by, waited, &[EndedName::new(&waited.name, &decision)], &decision, now)?;
+    if profile.profile.decision.quorum > 1 {
+        let approvals = tx.approvals(OrderId::from_bytes(by.order_id.as_slice().try_into().map_err(|_| missing())?)).await?;
+        let gave = |mail: &&MailRow| approvals.iter().any(|one| one.validation_id == waited.id && one.mail_id == mail.id);
+        event.data.insert("approvers".to_owned(), json!(people(mails.iter().filter(gave))));
+    }
+    Ok(Some(event))
+}
+
+/// The approval that waits for a refusal.
+fn held_decision(waited: &ValidationRow) -> Decision {
+    Decision {
         state: ValidationState::Approved,
         reported: false,
         scope: waited.scope.as_deref().and_then(decision::Scope::from_text),
         signer: waited.signer.clone(),
         reason: None,
         reusable_until: waited.reusable_until.map(Timestamp::from_unix_micros),
-    };
-    decided_event(profile, by, waited, &[EndedName::new(&waited.name, &decision)], &decision, now).map(Some)
+    }
 }
 
 /// A name that an answer ended, as notices tell it.

@@ -102,7 +102,9 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
         names.iter().map(|name| contact::list(name, profile, &new.lists.policy, lookups, now)).collect()
     };
     let quick = listings(&[], app.now());
-    if !new.choice.asks_whoever_is_found() && new.vouched.is_none() && !matches!(new.choice, Choice::Entered(_)) {
+    // Where some are left out who may not be asked, only the sources tell who may.
+    let takes_more = new.choice.asks_whoever_is_found() || matches!(new.choice, Choice::Entered(_) | Choice::Partly(_));
+    if !takes_more && new.vouched.is_none() {
         match order::assign(&quick, &new.choice, settled, profile.decision.quorum) {
             Ok(assignment) if assignment.awaiting.is_empty() => {
                 return Ok(by_itself(assignment));

@@ -294,10 +294,16 @@ pub struct OrderFacts {
 }
 
 impl OrderFacts {
-    /// The order that this one renews.
+    /// The order that this one renews, by its own word.
     #[must_use]
     pub fn renews(&self) -> Option<OrderId> {
-        let earlier = self.previous_order_id.as_deref().filter(|_| self.kind == Some(OrderKind::Renewal))?;
+        self.succeeds().filter(|_| self.kind == Some(OrderKind::Renewal))
+    }
+
+    /// The order in whose place this one comes: the earlier one it names, unless it reissues that one's certificate.
+    #[must_use]
+    pub fn succeeds(&self) -> Option<OrderId> {
+        let earlier = self.previous_order_id.as_deref().filter(|_| self.kind != Some(OrderKind::Reissue))?;
         OrderId::parse(earlier).ok()
     }
 }

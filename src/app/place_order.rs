@@ -12,10 +12,10 @@ use crate::dcv::contact::entry::Entry;
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{OrderId, ValidationId};
 use crate::dcv::name::CertificateName;
-use crate::dcv::order::{Choice, OrderState, ValidationState};
+use crate::dcv::order::{Choice, ChoiceError, OrderState, ValidationState};
 use crate::dcv::profile::Concurrency;
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{LiveRow, OrderRow, Repeatable, StoreError, Tx, ValidationRow};
+use crate::store::{LiveRow, OrderRow, RenewalRow, Repeatable, StoreError, Tx, ValidationRow};
 
 /// An order as an ordering system submits it, parsed.
 #[derive(Debug, Clone)]
@@ -43,10 +43,8 @@ pub struct Scheduled {
     pub order: OrderId,
     /// That order's reference.
     pub order_ref: String,
-    /// The certificate.
-    pub serial: String,
-    /// When it ends.
-    pub not_after: Timestamp,
+    /// The certificate, as it was claimed.
+    pub row: RenewalRow,
 }
 
 /// Why an order was not taken; nothing was stored but look-ups.
@@ -104,13 +102,24 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
     if app.store.order_ref_taken(&new.client, &new.order_ref).await? {
         return Err(PlaceError::DuplicateOrderRef);
     }
+    let told = new.question.choice.clone();
     allowlist::apply(app, &mut new).await?;
     new.question.previous = ask::previous(app, &new.client, &new.question.facts).await?;
     let held = held(&new);
     // What waits for a person rests on nothing.
     let reused = if held.is_some() { BTreeMap::new() } else { reuse::find(app, &new, app.now()).await? };
     let settled = reused.keys().copied().collect();
-    let chosen = choose(app, &new.question, &settled).await?;
+    let chosen = match choose(app, &new.question, &settled).await {
+        // Whom the client's list names may not be asked, or nobody knows yet: as though it named nobody.
+        Err(AskError::Choice(errors))
+            if new.question.choice != told
+                && (told == Choice::Later || !errors.iter().any(|error| matches!(error, ChoiceError::Unavailable { .. }))) =>
+        {
+            new.question.choice = told;
+            choose(app, &new.question, &settled).await?
+        }
+        chosen => chosen?,
+    };
     let now = app.now();
     let draft = draft(app, &new, held, &chosen, &reused, now)?;
     let record = draft.record.clone();
@@ -120,7 +129,7 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
     // What policy holds must not be announced.
     let heads_up = new.question.profile.profile.mail.applicant_heads_up && record.order.held.is_none();
     let facts = new.question.facts;
-    let (renews, scheduled) = (facts.renews(), new.scheduled.clone());
+    let (renews, scheduled) = (facts.succeeds(), new.scheduled.clone());
     app.store
         .write("place_order", move |tx| {
             Box::pin(async move {
@@ -134,10 +143,13 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
                 }
                 tx.remember(request.as_ref(), order, now).await?;
                 if let Some(scheduled) = &scheduled {
-                    if !tx.renewed(scheduled.order, &scheduled.serial, &record.order.id).await? {
+                    tx.lock(scheduled.order).await?;
+                    if !tx.renewal_done(&scheduled.row, now, None, Some(&record.order.id)).await? {
                         return Err(PlaceError::Renewed);
                     }
-                    let data = json!({"order_id": order, "serial": scheduled.serial, "not_after": scheduled.not_after});
+                    let certificate = &scheduled.row.certificate;
+                    let not_after = Timestamp::from_unix_micros(certificate.not_after);
+                    let data = json!({"order_id": order, "serial": certificate.serial, "not_after": not_after});
                     let placed = Event::new(EventType::RenewalPlaced, now, Cause::SYSTEM, data);
                     tx.record_events(scheduled.order, &scheduled.order_ref, &[placed], &routes, &mut ids).await?;
                 } else if let Some(earlier) = renews {
@@ -184,13 +196,16 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
     Ok(record)
 }
 
-/// Writes that an order renews the certificates of an earlier one of the same client whose names it holds.
+/// Writes that an order says it renews the certificates of an earlier one of the same client, those that it shares a name with.
 async fn renew(tx: &mut Tx<'_>, earlier: OrderId, new: &OrderRecord) -> Result<(), StoreError> {
+    if new.order.test == 1 {
+        return Ok(());
+    }
     let Some(order) = tx.lock_order(earlier).await?.filter(|order| order.client == new.order.client) else { return Ok(()) };
     for row in tx.watched(order.id()?).await? {
         let names = row.certificate.names()?;
-        if names.iter().all(|name| new.validations.iter().any(|one| one.name == *name)) {
-            tx.renewed(earlier, &row.certificate.serial, &new.order.id).await?;
+        if names.iter().any(|name| new.validations.iter().any(|one| one.name == *name)) {
+            tx.says_it_renews(&row, &new.order.id).await?;
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Takes note of a certificate that was issued on an order. It drives renewals and retention.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{App, Cause};
@@ -7,7 +9,7 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::dcv::profile::RenewalRules;
 use crate::dcv::renewal::{self, Life};
-use crate::dcv::timestamp::Timestamp;
+use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::store::{CertificateRow, StoreError, Tx};
 
 /// A certificate as an ordering system reports it, parsed.
@@ -93,6 +95,9 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
         .await
 }
 
+/// How much later a reissue may end than what it replaces.
+const REISSUE: Duration = Duration::from_secs(30 * DAY_SECS);
+
 /// Watches a certificate until its end, in place of those of the order that it replaces: the same names or fewer, and no longer a life.
 async fn watch(
     tx: &mut Tx<'_>,
@@ -102,16 +107,27 @@ async fn watch(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let life = Life { not_before: new.not_before, not_after: new.not_after };
+    let mut renewed_by = None;
     for earlier in tx.watched(id).await? {
-        let names = earlier.certificate.names()?;
-        if earlier.certificate.not_after <= new.not_after.unix_micros() && names.iter().all(|name| new.names.contains(name)) {
-            tx.renewal_done(id, &earlier.certificate.serial, now, None).await?;
+        let (names, ends) = (earlier.certificate.names()?, Timestamp::from_unix_micros(earlier.certificate.not_after));
+        if ends > new.not_after || !names.iter().all(|name| new.names.contains(name)) {
+            continue;
+        }
+        if earlier.renewed_by.is_some() && new.not_after < ends + REISSUE {
+            // A reissue of what is renewed already needs no other renewal.
+            if earlier.next_at.is_none() {
+                return Ok(());
+            }
+            renewed_by.clone_from(&earlier.renewed_by);
+        }
+        if earlier.next_at.is_some() {
+            tx.renewal_done(&earlier, now, None, None).await?;
         }
     }
     // One that was reported late owes what is past.
     let next = renewal::next_after(rules, life, life.not_before);
     if let Some(next) = next.filter(|_| now < life.not_after) {
-        tx.watch(id, &new.serial, life.not_before, Some(next)).await?;
+        tx.watch(id, &new.serial, life.not_before, Some(next), renewed_by.as_deref()).await?;
     }
     Ok(())
 }

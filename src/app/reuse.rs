@@ -44,7 +44,7 @@ pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BT
         let Some(approval) = approval(&row, &facts)? else { continue };
         // Another authority's approval is none of this one's.
         let earlier = &app.profile_by(&row.profile_id, &row.profile_hash).await?.profile;
-        let same_authority = row.profile_id == profile.id || (!profile.ca.is_empty() && earlier.ca == profile.ca);
+        let same_authority = earlier.ca == profile.ca && (row.profile_id == profile.id || !profile.ca.is_empty());
         if !same_authority || !is_as_strict(earlier, profile) {
             continue;
         }

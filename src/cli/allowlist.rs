@@ -1,5 +1,6 @@
 //! `dcvd allowlist`: which domains ordering systems may order, to and from files of tab-separated values.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -113,12 +114,12 @@ pub(super) async fn run(what: What) -> anyhow::Result<()> {
         What::Export { client, encoding, config } => {
             let config = config.load()?;
             let store = super::client::open(&config).await?;
-            // No field holds a tab or a line's end, so that none is quoted.
+            // No field holds a tab or a line's end; one that would be read as quoted is.
             let mut text = HEAD.join("\t") + "\n";
             each(&store, Some(&client), |row| {
                 let profiles = row.profiles()?.join(",");
                 let fields = [row.domain.as_str(), row.approver.as_deref().unwrap_or_default(), &profiles, &row.note];
-                text.push_str(&fields.join("\t"));
+                text.push_str(&fields.map(quoted).join("\t"));
                 text.push('\n');
                 Ok(())
             })
@@ -202,14 +203,31 @@ fn decoded(bytes: &[u8], encoding: Option<Encoding>) -> anyhow::Result<String> {
     Ok(text.into_owned())
 }
 
+/// A field as it is meant: a spreadsheet puts one with commas or quotation marks into such marks, each of its own twice.
+fn unquoted(field: &str) -> Cow<'_, str> {
+    match field.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) => Cow::Owned(inner.replace("\"\"", "\"")),
+        None => Cow::Borrowed(field),
+    }
+}
+
+/// A field as [`unquoted`] reads it back.
+fn quoted(field: &str) -> Cow<'_, str> {
+    match unquoted(field) {
+        Cow::Borrowed(field) => Cow::Borrowed(field),
+        Cow::Owned(_) => Cow::Owned(format!("\"{}\"", field.replace('"', "\"\""))),
+    }
+}
+
 /// Reads every line; all wrong ones are told.
 fn entries(config: &Config, text: &str) -> anyhow::Result<Vec<Entry>> {
     let suffixes = super::serve::lists(config)?.suffixes;
     let catalog = load_profiles(&config.profile_dir, &config.default_profile).context("profile_dir")?;
     let (mut entries, mut wrong): (Vec<Entry>, Vec<String>) = (Vec::new(), Vec::new());
     let mut known = HashSet::new();
-    for (line, fields) in text.lines().enumerate().map(|(at, text)| (at + 1, text.split('\t').collect::<Vec<_>>())) {
-        let field = |at: usize| fields.get(at).copied().unwrap_or_default().trim();
+    for (line, fields) in text.lines().enumerate().map(|(at, text)| (at + 1, text.split('\t').map(unquoted).collect::<Vec<_>>()))
+    {
+        let field = |at: usize| fields.get(at).map(|field| field.trim()).unwrap_or_default();
         let heads = entries.is_empty() && wrong.is_empty() && ["domain", "ドメイン", "ドメイン名"].contains(&field(0));
         if heads || fields.iter().all(|field| field.trim().is_empty()) {
             continue;
@@ -242,6 +260,14 @@ fn entries(config: &Config, text: &str) -> anyhow::Result<Vec<Entry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_read_as_a_spreadsheet_writes_it() {
+        assert_eq!(unquoted("\"nii-upki,standard\""), "nii-upki,standard");
+        for note in ["", "\"", "\"\"", "\"so said\"", "a \"b\"", "\"a b\"@example.jp", "\"x\"\"y\""] {
+            assert_eq!(unquoted(&quoted(note)), note);
+        }
+    }
 
     #[test]
     fn shift_jis_is_read_where_it_is_no_utf_8() {

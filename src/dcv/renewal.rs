@@ -64,7 +64,9 @@ pub fn due(rules: &RenewalRules, life: Life, done_until: Timestamp, now: Timesta
 pub fn order_ref(order_ref: &str, not_after: Timestamp, serial: &str) -> String {
     let first = order_ref.rsplit_once(MARK).filter(|(_, tail)| is_tail(tail)).map_or(order_ref, |(first, _)| first);
     let day = not_after.to_utc().date();
-    let tail = format!("{MARK}{day}/{}", serial.chars().take(SERIAL_CHARS).collect::<String>());
+    // The last digits: the first ones are one authority's for all that it issues.
+    let last = serial.char_indices().rev().nth(SERIAL_CHARS - 1).map_or(0, |(at, _)| at);
+    let tail = format!("{MARK}{day}/{}", &serial[last..]);
     let room = ORDER_REF_MAX_CHARS.saturating_sub(tail.chars().count());
     if first.chars().count() <= room {
         return format!("{first}{tail}");
@@ -130,6 +132,8 @@ mod tests {
         assert_eq!(order_ref(&first, END + days(365), "0c"), "A-1001/renewal/2028-12-27/0c");
         assert_eq!(order_ref("A/renewal/plan", END, "0c"), "A/renewal/plan/renewal/2027-12-28/0c", "a caller's own words stay");
         let long = |last: &str| order_ref(&format!("{}{last}", "x".repeat(127)), END, &"f".repeat(40));
+        let serial = |last: &str| order_ref("A", END, &format!("{}{last}", "ab".repeat(16)));
+        assert_ne!(serial("01"), serial("02"));
         assert_eq!(long("a").chars().count(), 128);
         assert_ne!(long("a"), long("b"));
     }

@@ -15,6 +15,8 @@ pub struct RenewalRow {
     pub done_until: i64,
     /// Unix microseconds; when there is something to do.
     pub next_at: Option<i64>,
+    /// The order that says it renews the certificate; it does once it is approved.
+    pub renewed_by: Option<Vec<u8>>,
     /// The certificate.
     #[sqlx(flatten)]
     pub certificate: CertificateRow,
@@ -28,8 +30,9 @@ impl Tx<'_> {
         serial: &str,
         done_until: Timestamp,
         next_at: Option<Timestamp>,
+        renewed_by: Option<&[u8]>,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO renewals (order_id, serial, done_until, next_at) VALUES ($1, $2, $3, $4)
+        const SQL: &str = "INSERT INTO renewals (order_id, serial, done_until, next_at, renewed_by) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (order_id, serial) DO NOTHING";
         exec!(
             self,
@@ -38,15 +41,17 @@ impl Tx<'_> {
                 .bind(serial)
                 .bind(done_until.unix_micros())
                 .bind(next_at.map(Timestamp::unix_micros))
+                .bind(renewed_by)
         );
         Ok(())
     }
 
-    /// The certificates of an order that are watched.
+    /// The certificates of an order that are watched, or were until they were renewed.
     pub async fn watched(&mut self, order: OrderId) -> Result<Vec<RenewalRow>, StoreError> {
-        const SQL: &str = "SELECT r.order_id, r.done_until, r.next_at, c.serial, c.names, c.not_before, c.not_after, c.at
+        const SQL: &str =
+            "SELECT r.order_id, r.done_until, r.next_at, r.renewed_by, c.serial, c.names, c.not_before, c.not_after, c.at
             FROM renewals r JOIN certificates c ON c.order_id = r.order_id AND c.serial = r.serial
-            WHERE r.order_id = $1 AND r.renewed_by IS NULL";
+            WHERE r.order_id = $1 AND (r.next_at IS NOT NULL OR r.renewed_by IS NOT NULL)";
         Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
@@ -59,47 +64,52 @@ impl Tx<'_> {
         ) == 1)
     }
 
-    /// Writes that what was due is done, and when there is more.
+    /// Writes that what was due is done and when there is more; `false` where something else came of it since it was read.
     pub async fn renewal_done(
         &mut self,
-        order: OrderId,
-        serial: &str,
+        row: &RenewalRow,
         until: Timestamp,
         next_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        const SQL: &str =
-            "UPDATE renewals SET done_until = $3, next_at = $4 WHERE order_id = $1 AND serial = $2 AND renewed_by IS NULL";
-        exec!(
+        renewed_by: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE renewals SET done_until = $4, next_at = $5, renewed_by = $6
+            WHERE order_id = $1 AND serial = $2 AND next_at = $3";
+        let rows = exec!(
             self,
             sqlx::query(SQL)
-                .bind(&order.as_bytes()[..])
-                .bind(serial)
+                .bind(&row.order_id)
+                .bind(&row.certificate.serial)
+                .bind(row.next_at)
                 .bind(until.unix_micros())
                 .bind(next_at.map(Timestamp::unix_micros))
+                .bind(renewed_by)
         );
-        Ok(())
+        Ok(rows == 1)
     }
 
-    /// Writes which order renews a certificate; `false` where another does already.
-    pub async fn renewed(&mut self, order: OrderId, serial: &str, by: &[u8]) -> Result<bool, StoreError> {
-        const SQL: &str =
-            "UPDATE renewals SET renewed_by = $3, next_at = NULL WHERE order_id = $1 AND serial = $2 AND renewed_by IS NULL";
-        Ok(exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(serial).bind(by)) == 1)
+    /// Writes which order says that it renews a certificate; the certificate is watched until that order is approved.
+    pub async fn says_it_renews(&mut self, row: &RenewalRow, by: &[u8]) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE renewals SET renewed_by = $3 WHERE order_id = $1 AND serial = $2 AND next_at IS NOT NULL";
+        exec!(self, sqlx::query(SQL).bind(&row.order_id).bind(&row.certificate.serial).bind(by));
+        Ok(())
     }
 }
 
 impl Store {
     /// What is due, the longest waiting first.
     pub async fn renewals_due(&self, now: Timestamp, limit: u32) -> Result<Vec<RenewalRow>, StoreError> {
-        const SQL: &str = "SELECT r.order_id, r.done_until, r.next_at, c.serial, c.names, c.not_before, c.not_after, c.at
+        const SQL: &str =
+            "SELECT r.order_id, r.done_until, r.next_at, r.renewed_by, c.serial, c.names, c.not_before, c.not_after, c.at
             FROM renewals r JOIN certificates c ON c.order_id = r.order_id AND c.serial = r.serial
             WHERE r.next_at IS NOT NULL AND r.next_at <= $1 ORDER BY r.next_at LIMIT $2";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(now.unix_micros()).bind(i64::from(limit)).fetch_all(db).await?))
     }
 
-    /// Who approved a name, and at which ADN; `None` where nobody did by mail.
-    pub async fn approver_of(&self, validation: &[u8]) -> Result<Option<(String, String)>, StoreError> {
-        const SQL: &str = "SELECT m.recipient, m.adn FROM validations v JOIN mails m ON m.id = v.mail_id WHERE v.id = $1";
-        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(validation).fetch_optional(db).await?))
+    /// Who approved a name, each with the ADN, in the order of their mails; nobody where it was not approved by mail.
+    pub async fn approvers_of(&self, validation: &[u8]) -> Result<Vec<(String, String)>, StoreError> {
+        const SQL: &str = "SELECT m.recipient, m.adn FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id
+            WHERE mv.validation_id = $1 AND mv.void = 0
+            AND EXISTS (SELECT 1 FROM answers a WHERE a.mail_id = m.id AND a.won = 1 AND a.answer = 'approve') ORDER BY m.id";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(validation).fetch_all(db).await?))
     }
 }

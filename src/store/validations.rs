@@ -297,9 +297,13 @@ impl Tx<'_> {
 
     /// Records that somebody is asked for a name that awaited an approver, or still asked for one that was asked for before.
     pub async fn asked(&mut self, id: &[u8]) -> Result<(), StoreError> {
+        const UNHOLD: &str =
+            "UPDATE validations SET veto_ends_at = NULL, mail_id = NULL, answer = NULL, method = NULL, scope = NULL,
+            signer = NULL, reusable_until = NULL, adn = NULL WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL";
         const SQL: &str = "UPDATE validations SET state = 'pending', selection_ends_at = NULL, look_again_at = NULL, entry = NULL WHERE id = $1 AND state = 'awaiting_approver'";
         // Whoever was asked before counts no more.
         exec!(self, sqlx::query("UPDATE mail_validations SET void = 1 WHERE validation_id = $1").bind(id));
+        exec!(self, sqlx::query(UNHOLD).bind(id));
         exec!(self, sqlx::query(SQL).bind(id));
         Ok(())
     }

@@ -621,6 +621,21 @@ async fn a_refusal_vetoes_a_waiting_approval_and_a_second_approval_ends_the_wait
 }
 
 #[tokio::test]
+async fn an_approval_that_waits_ends_with_whoever_is_replaced() {
+    let app = TestApp::with_profiles(&[("veto", VETO)]).await;
+    let (order, [first, _]) = two_are_asked(&app).await;
+    assert_eq!(app.approve(&first).await.0, 303);
+    let path = format!("/v1/orders/{}/approvers", order["id"].as_str().unwrap());
+    assert_eq!(app.post(&path, &json!({"approvers": ["hostmaster@example.jp"]})).await.0, 202);
+    app.clock.advance(Duration::from_secs(2 * 86_400));
+    assert_eq!(state_of(&app, &order).await, "pending");
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    assert_eq!(state_of(&app, &order).await, "approved");
+    let told = app.hooks.taken("validation.approved");
+    assert_eq!((told.len(), told[0].body["data"]["approver"].as_str()), (1, Some("hostmaster@example.jp")));
+}
+
+#[tokio::test]
 async fn an_approval_that_waits_outlives_the_others_deadline() {
     let app = TestApp::with_profiles(&[("veto", VETO)]).await;
     let (order, [first, _]) = two_are_asked(&app).await;

@@ -109,6 +109,15 @@ async fn two_people_approve_and_the_narrowest_scope_counts(app: TestApp) {
     assert_eq!(answer(&app, &link(&app, "admin@example.jp"), &[("decision", "approve"), ("scope", "fqdn")]).await.0, 303);
     assert_eq!(answer(&app, &link(&app, "postmaster@example.jp"), &[("decision", "reject")]).await.0, 303);
     assert_eq!(app.order(&order).await["validations"][0]["state"], "rejected");
+    // So it is where whoever approved thinks better of it.
+    again["order_ref"] = json!("A-6");
+    let order = app.place(&again).await;
+    app.run_jobs().await;
+    let first = link(&app, "admin@example.jp");
+    let nonce = app.nonce(&first).await;
+    assert_eq!(answer(&app, &first, &[("decision", "approve"), ("scope", "fqdn")]).await.0, 303);
+    assert_eq!(app.send_form(&first, &[("decision", "report"), ("nonce", &nonce)]).await.0, 303);
+    assert_eq!(app.order(&order).await["validations"][0]["state"], "rejected");
     // The others answer no more: one approval alone comes to nothing.
     again["order_ref"] = json!("A-3");
     let order = app.place(&again).await;
@@ -129,6 +138,9 @@ async fn two_people_approve_and_the_narrowest_scope_counts(app: TestApp) {
     app.clock.advance(Duration::from_secs(86_400));
     app.run_jobs().await;
     assert_eq!(app.order(&order).await["validations"][0]["state"], "approved");
+    app.run_jobs().await;
+    let told = app.hooks.taken("validation.approved").pop().unwrap();
+    assert_eq!(told.body["data"]["approvers"], json!(["admin@example.jp", "webmaster@example.jp"]));
 }
 
 async fn answer_again(app: &TestApp, link: &str) -> u16 {

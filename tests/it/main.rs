@@ -15,6 +15,7 @@ mod ordering;
 mod policy;
 mod postfix;
 mod process;
+mod renewals;
 mod resend;
 mod returned;
 mod seeds;

@@ -396,7 +396,7 @@ async fn nii_upki_orders_only_what_its_list_allows(app: TestApp) {
     assert_eq!(elsewhere.1["errors"][0]["code"], "domain-not-allowlisted", "not under this profile");
     put("strange.ac.jp", &json!({"approver": "x@elsewhere.example"})).await;
     let strange = app.post("/v1/orders", &body("nii-upki", "A-3", "strange.ac.jp", &Value::Null)).await;
-    assert_eq!(strange.1["code"], "approver-not-allowed", "the list prefers; it makes nobody an approver");
+    assert_eq!(strange.1["code"], "no-approver", "the list prefers; it makes nobody an approver");
     let (_, all) = app.get("/v1/allowlist?limit=2").await;
     let domains: Vec<_> = all["domains"].as_array().unwrap().iter().map(|one| one["domain"].as_str().unwrap()).collect();
     assert_eq!((domains, &all["next"]), (vec!["example.ac.jp", "other.ac.jp"], &json!("other.ac.jp")));

@@ -218,14 +218,6 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
         lookups::gather(app, &[adn.fqdn()], &registration, Freshness::Mailing).await?
     };
     let listing = contact::list(adn.fqdn(), &profile.profile, &lists.policy, &asked, now);
-    if mail.vouched == 1 {
-        // What could not be read then cannot be now: it must stand there still.
-        return Ok(match judge(to, &listing, &asked) {
-            Verdict::Listed | Verdict::Seen(_) => Confirmed::Listed,
-            Verdict::Refuted => Confirmed::Gone,
-            Verdict::Unknown => Confirmed::Unknown(source.as_str()),
-        });
-    }
     let speaks = |one: &&Approver| {
         one.adn == adn
             && one.email == *to
@@ -233,6 +225,12 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
     };
     let mut listed = listing.approvers.iter().filter(speaks);
     let confirmed = match listed.find(|one| one.usable) {
+        // What could not be read then cannot be now: it must stand there still.
+        _ if mail.vouched == 1 => match judge(to, &listing, &asked) {
+            Verdict::Listed | Verdict::Seen(_) => Confirmed::Listed,
+            Verdict::Refuted => Confirmed::Gone,
+            Verdict::Unknown => Confirmed::Unknown(source.as_str()),
+        },
         Some(_) => Confirmed::Listed,
         None if listing.sources.iter().any(|one| one.source == source && one.status == SourceStatus::Failed) => {
             Confirmed::Unknown(source.as_str())

@@ -32,7 +32,7 @@ pub enum Verdict {
     Refuted,
     /// It stands in this look-up's answer, which could not be read.
     Seen(LookupId),
-    /// WHOIS did not answer.
+    /// WHOIS or RDAP did not answer, and what did has it not.
     Unknown,
 }
 
@@ -49,23 +49,25 @@ pub fn judge(email: &EmailAddress, listing: &Listing, lookups: &[Lookup]) -> Ver
     }
     let base = listing.name.authorization_domains().pop();
     let ours = |one: &&Lookup| of_registration(one.source) && base.as_ref().is_some_and(|base| base.as_str() == one.adn);
-    let answered: Vec<&Lookup> = lookups.iter().filter(ours).filter(|one| one.status != SourceStatus::Failed).collect();
+    let (failed, answered): (Vec<&Lookup>, Vec<&Lookup>) =
+        lookups.iter().filter(ours).partition(|one| one.status == SourceStatus::Failed);
     // What was read and may not be asked stays so, however it is told.
     if answered.iter().any(|one| one.contacts.iter().any(|contact| contact.email == *email)) {
         return Verdict::Refuted;
     }
-    let stands = |answer: &str| answer.lines().any(|line| stands_in(email, line) && !is_anothers(line));
+    let stands = |answer: &str| answer.lines().any(|line| stands_in(email, line) && !is_anothers(email, line));
     let holds = |one: &&&Lookup| one.exchanges.iter().any(|exchange| stands(&exchange.answer));
     match answered.iter().find(holds) {
         Some(found) => Verdict::Seen(found.id),
-        None if answered.is_empty() => Verdict::Unknown,
+        // What did not answer may hold it.
+        None if answered.is_empty() || !failed.is_empty() => Verdict::Unknown,
         None => Verdict::Refuted,
     }
 }
 
-/// Whether a line tells of somebody who is no contact of the domain.
-fn is_anothers(line: &str) -> bool {
-    let lower = line.to_lowercase();
+/// Whether a line tells, beside the address, of somebody who is no contact of the domain.
+fn is_anothers(email: &EmailAddress, line: &str) -> bool {
+    let lower = line.to_lowercase().replace(&email.to_string().to_lowercase(), " ");
     ["abuse", "registrar", "reseller", "billing", "notify", "通知アドレス"].iter().any(|word| lower.contains(word))
 }
 
@@ -104,9 +106,9 @@ mod tests {
     #[test]
     fn the_registrars_own_address_is_nobodys_contact() {
         assert!(
-            is_anothers("Registrar Abuse Contact Email: a@b.jp")
-                && is_anothers("[通知アドレス] a@b.jp")
-                && !is_anothers("Kontakt: a@b.jp")
+            is_anothers(&email("a@b.jp"), "Registrar Abuse Contact Email: a@b.jp")
+                && is_anothers(&email("a@b.jp"), "[通知アドレス] a@b.jp")
+                && !is_anothers(&email("a@b.jp"), "Kontakt: a@b.jp")
         );
     }
 

@@ -221,7 +221,8 @@ pub fn assign(
                 follow(listings, at, one, settled, &mut assignment, &mut errors);
             }
             if matches!(choice, Choice::Partly(_)) {
-                errors.clear();
+                // Whoever may not be asked is left out; of a source that did not answer nobody knows.
+                errors.retain(|error| matches!(error, ChoiceError::Unavailable { .. }));
             }
         }
     }
