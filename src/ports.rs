@@ -22,6 +22,16 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// Tells whether a person is who they say.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// Whether a password fits its hash; `None` stands for nobody, and takes as long.
+    async fn is_password(&self, password: &str, hash: Option<&str>) -> bool;
+
+    /// The step of a one-time password that is right at an instant. Spec: RFC 6238.
+    fn step(&self, secret: &[u8; 20], code: &str, at: Timestamp) -> Option<i64>;
+}
+
 /// Draws random bytes fit for keys and Random Values.
 pub trait Entropy: Send + Sync {
     /// Fills `bytes`.
@@ -261,6 +271,7 @@ pub trait Webhook: Send + Sync {
 pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    pub credentials: Arc<dyn Credentials>,
     pub dns: Arc<dyn Dns>,
     pub whois: Arc<dyn Whois>,
     pub rdap: Arc<dyn Rdap>,

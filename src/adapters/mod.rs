@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod clock;
+pub mod credentials;
 pub mod dns;
 pub mod entropy;
 pub mod mail_out;

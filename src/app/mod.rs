@@ -32,6 +32,7 @@ pub mod resend;
 mod reuse;
 pub mod show_evidence;
 pub mod show_order;
+pub mod sign_in;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,7 @@ use crate::dcv::event::{Event, Subscription};
 use crate::dcv::id::{ID_RANDOM_BYTES, OrderId};
 use crate::dcv::link::KeyRing;
 use crate::dcv::name::SuffixList;
+use crate::dcv::operator::SessionLimits;
 use crate::dcv::order::OrderKind;
 use crate::dcv::policy::Policy;
 use crate::dcv::profile::{Catalog, Versioned};
@@ -70,6 +72,8 @@ pub struct Settings {
     pub reads_replies: bool,
     /// The sender of mails, as people see it.
     pub from: String,
+    /// How long a sign-in to the status page lasts; `None` where the page has none and serves this host alone.
+    pub sign_in: Option<SessionLimits>,
     /// Who gets notices of trouble, people's replies and the digest.
     pub operators: Vec<String>,
     /// When the digest goes, as time since midnight in Japan; `None` = never.

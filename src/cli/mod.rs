@@ -10,6 +10,7 @@ mod demo;
 mod ingest;
 mod key;
 mod migrate;
+mod operator;
 mod parse;
 mod profile;
 pub mod serve;
@@ -101,6 +102,11 @@ enum Command {
         #[command(subcommand)]
         what: client::What,
     },
+    /// Handles who may use the status page.
+    Operator {
+        #[command(subcommand)]
+        what: operator::What,
+    },
     /// Tries receivers of webhooks.
     Webhook {
         #[command(subcommand)]
@@ -179,6 +185,7 @@ pub fn main() -> ExitCode {
         },
         Command::Allowlist { what } => runtime().and_then(|runtime| runtime.block_on(allowlist::run(what))),
         Command::Client { what } => runtime().and_then(|runtime| runtime.block_on(client::run(what))),
+        Command::Operator { what } => runtime().and_then(|runtime| runtime.block_on(operator::run(what))),
         Command::Webhook { what } => runtime().and_then(|runtime| runtime.block_on(webhook::run(what))),
         Command::Key { what } => {
             key::run(&what);

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Half;
 use crate::adapters::clock::SystemClock;
+use crate::adapters::credentials::Argon;
 use crate::adapters::dns::HickoryDns;
 use crate::adapters::dns::anchor::Anchor;
 use crate::adapters::entropy::SystemEntropy;
@@ -32,6 +33,7 @@ use crate::dcv::email::EmailAddress;
 use crate::dcv::link::{KEY_OCTETS, KeyRing, LinkKey};
 use crate::dcv::method::{self, RuleStatus};
 use crate::dcv::name::SuffixList;
+use crate::dcv::operator::SessionLimits;
 use crate::dcv::policy::{NameList, Policy};
 use crate::dcv::profile::{Compliance, MailBody, advised};
 use crate::dcv::return_path;
@@ -259,6 +261,7 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
     Ok(Ports {
         clock,
         entropy: Arc::new(SystemEntropy),
+        credentials: Arc::new(Argon::default()),
         dns: Arc::new(dns),
         whois: Arc::new(whois),
         rdap: Arc::new(rdap),
@@ -329,6 +332,10 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         public_base: config.server.public_base().to_owned(),
         bounce_address: bounce.to_string(),
         bounce_delimiter: config.smtp.bounce_delimiter,
+        sign_in: config
+            .admin
+            .sign_in
+            .then_some(SessionLimits { idle: config.admin.session_idle, longest: config.admin.session_max }),
         reads_replies: config.smtp.reply_to == TRACKED
             || (config.smtp.reply_to.is_empty() && !config.inbound.maildir.as_os_str().is_empty()),
         message_id_host: bounce.ascii_domain().to_owned(),
@@ -387,7 +394,7 @@ const fn job_settings(config: &Config) -> JobSettings {
 }
 
 /// The configured keys, or the one that is made at first start and kept.
-async fn key_ring(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
+pub(super) async fn key_ring(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
     let mut keys = config.link.keys().context("link.key_files")?;
     if keys.is_empty() {
         let mut fresh = vec![0; KEY_OCTETS];

@@ -13,8 +13,8 @@ use toml::{Table, Value};
 pub use profiles::{Explained, ProfilesError, ReadProfile, explain_profile, load_profiles, read_profiles};
 pub use secret::SecretError;
 pub use sections::{
-    Canary, CanaryMode, Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, Notices, PolicyFiles,
-    Rate, Rdap, Server, Service, Smtp, Webhook, WebhookEndpoint, Whois,
+    Admin, Canary, CanaryMode, Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, Notices,
+    PolicyFiles, Rate, Rdap, Server, Service, Smtp, Webhook, WebhookEndpoint, Whois,
 };
 
 /// Every key with its default, embedded.
@@ -42,6 +42,8 @@ pub struct Config {
     pub policy: PolicyFiles,
     /// The HTTP server.
     pub server: Server,
+    /// The status page.
+    pub admin: Admin,
     /// The database.
     pub database: Database,
     /// DNS look-ups.
@@ -157,6 +159,7 @@ impl Config {
         }
         self.canary.lint().map_err(|(key, problem)| ConfigError::key(format!("canary.{key}"), problem))?;
         self.whois.lint().map_err(|(key, problem)| ConfigError::key(format!("whois.{key}"), problem))?;
+        self.admin.lint().map_err(|(key, problem)| ConfigError::key(format!("admin.{key}"), problem))?;
         self.server.lint().map_err(|(key, problem)| ConfigError::key(format!("server.{key}"), problem))?;
         self.jobs.lint().map_err(|(key, problem)| ConfigError::key(format!("jobs.{key}"), problem))
     }

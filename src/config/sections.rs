@@ -244,6 +244,27 @@ impl Smtp {
     }
 }
 
+/// `[admin]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct Admin {
+    pub sign_in: bool,
+    #[serde(with = "span")]
+    pub session_idle: Duration,
+    #[serde(with = "span")]
+    pub session_max: Duration,
+}
+
+impl Admin {
+    pub(super) fn lint(&self) -> Lint {
+        if self.session_idle.is_zero() || self.session_idle > self.session_max {
+            return Err(("session_idle", "must be more than nothing, and no longer than session_max".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 /// `[inbound]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -251,6 +251,19 @@ pub fn access_pin(ring: &KeyRing, mail: &[u8; 16]) -> String {
 
 const ACCESS_PIN: &[u8] = b"dcvd/access-pin/v1\0";
 
+/// The secrets of an operator's one-time passwords, one for each key still in use, the signing one first: made of a nonce, so that no
+/// secret is stored.
+#[must_use]
+pub fn one_time_secrets(ring: &KeyRing, nonce: &[u8]) -> Vec<[u8; 20]> {
+    let secret = |key: &LinkKey| {
+        let tag: [u8; 32] = key.mac(b"dcvd/one-time-password/v1\0").chain_update(nonce).finalize().into_bytes().into();
+        let mut secret = [0; 20];
+        secret.copy_from_slice(&tag[..20]);
+        secret
+    };
+    ring.keys.iter().map(secret).collect()
+}
+
 /// Whether a PIN is the mail's, under any key still in use; as [`confirmation_code_fits`].
 #[must_use]
 pub fn access_pin_fits(ring: &KeyRing, mail: &[u8; 16], entered: &str) -> bool {

@@ -21,6 +21,7 @@ pub mod mail_host;
 pub mod method;
 pub mod name;
 pub mod notice;
+pub mod operator;
 pub mod order;
 pub mod policy;
 pub mod profile;

@@ -25,6 +25,7 @@ use axum::routing::{get, post, put};
 use futures_util::FutureExt as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
 use tower::ServiceBuilder;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -53,6 +54,10 @@ pub struct HttpSettings {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
+/// Tries to sign in, by address and by name: so many at once, then one in so long.
+const SIGN_INS: u32 = 10;
+const SIGN_IN_EVERY: Duration = Duration::from_secs(30);
+
 /// What every handler gets.
 pub struct Shared {
     /// The use cases.
@@ -67,6 +72,8 @@ pub struct Shared {
     confirmations: DefaultKeyedRateLimiter<([u8; 32], IpAddr)>,
     confirmed_links: DefaultKeyedRateLimiter<[u8; 32]>,
     confirming: DefaultKeyedRateLimiter<IpAddr>,
+    sign_ins: DefaultKeyedRateLimiter<IpAddr>,
+    names_tried: DefaultKeyedRateLimiter<[u8; 32]>,
 }
 
 /// One caller's tries at a link's confirmation code at once, and the time for one more: an owner who mistyped waits two minutes, and
@@ -104,6 +111,8 @@ impl HttpState {
             confirmations: RateLimiter::keyed(quota(CODE_TRY_EVERY, CODE_TRIES)),
             confirmed_links: RateLimiter::keyed(quota(LINK_TRY_EVERY, LINK_TRIES)),
             confirming: RateLimiter::keyed(Quota::per_minute(tries(CODE_TRIES_PER_CALLER))),
+            sign_ins: RateLimiter::keyed(quota(SIGN_IN_EVERY, SIGN_INS)),
+            names_tried: RateLimiter::keyed(quota(SIGN_IN_EVERY, SIGN_INS)),
         }))
     }
 }
@@ -126,6 +135,17 @@ impl Shared {
         self.confirmed_links.shrink_to_fit();
         self.confirming.retain_recent();
         self.confirming.shrink_to_fit();
+        self.sign_ins.retain_recent();
+        self.sign_ins.shrink_to_fit();
+        self.names_tried.retain_recent();
+        self.names_tried.shrink_to_fit();
+    }
+
+    /// Whether a caller may try to sign in under a name now; each try counts, the right one too. The name is known by its hash, so that
+    /// none makes the table large.
+    fn may_sign_in(&self, caller: IpAddr, name: &str) -> bool {
+        let name: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+        self.sign_ins.check_key(&caller).is_ok() && self.names_tried.check_key(&name).is_ok()
     }
 
     /// Whether a caller may try a confirmation code at a link now.
@@ -207,10 +227,15 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/admin/orders/{id}/mails/{mail}/resend", post(admin::resend::post))
             .route("/admin/returned", get(admin::returned::get))
             .route("/admin/effects/{id}/replay", post(admin::replay::post))
-            .route_layer(from_fn_with_state(state.clone(), admin::only_from_this_host))
+            .route("/admin/access", get(admin::access::get))
+            .route_layer(from_fn_with_state(state.clone(), admin::sign_in::guard))
+            .route("/admin/sign-in", get(admin::sign_in::get).post(admin::sign_in::post))
+            .route("/admin/sign-out", post(admin::sign_in::sign_out))
             .layer(
                 ServiceBuilder::new()
                     .layer(set(header::CACHE_CONTROL, "no-store"))
+                    // With "no-referrer" a browser says of its own forms that they come from `null`.
+                    .layer(set(header::REFERRER_POLICY, "same-origin"))
                     .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)),
             );
         // On an address of its own whoever reaches it may read what is counted; beside the approve pages only this host.

@@ -15,6 +15,7 @@ use crate::app::expire::expire_due;
 use crate::app::look_again::look_again_due;
 use crate::app::renew::renew_due;
 use crate::app::resend::remind_due;
+use crate::app::sign_in::end_resting;
 use crate::app::{App, canary, digest};
 use crate::store::{ClaimedEffect, EffectKind, StoreError};
 
@@ -196,6 +197,11 @@ async fn timekeeper(app: Arc<App>, stop: CancellationToken) {
         }
         if let Err(error) = digest::send_if_due(&app).await {
             tracing::error!(%error, "the digest cannot be made; trying again");
+        }
+        if let Some(limits) = app.settings.sign_in
+            && let Err(error) = end_resting(&app, limits).await
+        {
+            tracing::error!(%error, "sign-ins that are over cannot be ended; trying again");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -11,6 +11,7 @@ mod keys;
 mod listing;
 mod mail;
 mod notices;
+mod operators;
 mod ordering;
 mod policy;
 mod postfix;

@@ -1,12 +1,14 @@
 //! `POST /admin/orders/{id}/approvers`: asks whom an operator chose.
 
-use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Form};
 
 use super::from_same_origin;
+use super::sign_in::actor;
 use crate::app::choose_approver::{ChooseError, OperatorsChoice, choose_approver};
+use crate::app::sign_in::SignedIn;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::id::OrderId;
 use crate::http::api::change_approver;
@@ -15,6 +17,7 @@ use crate::http::{Code, HttpState, Problem};
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
     Path(id): Path<String>,
+    Extension(who): Extension<SignedIn>,
     headers: HeaderMap,
     Form(form): Form<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
@@ -32,7 +35,7 @@ pub(in crate::http) async fn post(
             OperatorsChoice::Listed(emails)
         }
     };
-    match choose_approver(&state.app, id, &choice, "operator").await {
+    match choose_approver(&state.app, id, &choice, &actor(&state, &who)).await {
         // Pressed twice, or after somebody else: the page tells what came of it.
         Ok(()) | Err(ChooseError::Nothing) => {}
         Err(ChooseError::Missing) => return Err(Problem::new(Code::NotFound)),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use axum::Extension;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -10,9 +11,11 @@ use super::returned::CanaryLine;
 use super::{html, jst, lang};
 use crate::app::canary;
 use crate::app::show_order::{OrderRecord, list_orders};
+use crate::app::sign_in::SignedIn;
 use crate::dcv::field::is_one_line;
 use crate::dcv::id::OrderId;
 use crate::dcv::mail_cause::MailCause;
+use crate::dcv::operator::Need;
 use crate::dcv::order::OrderState;
 use crate::dcv::policy::Listed;
 use crate::dcv::timestamp::Timestamp;
@@ -27,6 +30,10 @@ const LIMIT: u32 = 50;
 struct ListPage<'a> {
     lang: &'static str,
     static_base: &'a str,
+    /// Who is signed in.
+    who: &'a str,
+    /// They may read the access log.
+    access: bool,
     mails_due: i64,
     webhooks_due: i64,
     orders_held: i64,
@@ -149,6 +156,7 @@ impl OrderLine {
 
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
+    Extension(who): Extension<SignedIn>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Problem> {
     let given =
@@ -179,6 +187,8 @@ pub(in crate::http) async fn get(
     let page = ListPage {
         lang,
         static_base: "",
+        who: &who.name,
+        access: state.app.settings.sign_in.is_some() && who.role.may(Need::ReadAccess),
         mails_due: state.app.store.effects_due(EffectKind::Mail).await?,
         canary: CanaryLine::new(canary::state(&state.app).await?),
         orders_held: state.app.store.orders_held().await?,

@@ -1,5 +1,6 @@
-//! `/admin`: the status page. Until it has a sign-in it serves this host alone.
+//! `/admin`: the status page. It serves whoever is signed in or, where that is off, this host alone.
 
+pub(super) mod access;
 pub(super) mod choose;
 pub(super) mod list;
 pub(super) mod look;
@@ -8,6 +9,7 @@ pub(super) mod release;
 pub(super) mod replay;
 pub(super) mod resend;
 pub(super) mod returned;
+pub(super) mod sign_in;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use super::list::OrderLine;
 use super::{html, jst, lang, utc};
 use crate::app::show_order::{OrderRecord, show_order, timeline};
+use crate::app::sign_in::SignedIn;
 use crate::dcv::certificate::not_after_of;
 use crate::dcv::contact;
 use crate::dcv::evidence::{Exchange, Lookup};
@@ -26,6 +28,8 @@ use crate::store::{NoticeRow, ReturnedRow};
 struct OrderPage<'a> {
     lang: &'static str,
     static_base: &'a str,
+    /// Who is signed in.
+    who: &'a str,
     order: OrderLine,
     events: Vec<EventLine>,
     attempts: Vec<AttemptLine>,
@@ -150,6 +154,7 @@ struct LookupLine {
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
     Path(id): Path<String>,
+    Extension(who): Extension<SignedIn>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Problem> {
     let id = OrderId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
@@ -167,6 +172,7 @@ pub(in crate::http) async fn get(
         awaiting: awaiting(&state, &record, &profile.profile, &lookups)?,
         lang: lang(&query),
         static_base: "",
+        who: &who.name,
         order: OrderLine::new(&record)?,
         events: events
             .into_iter()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use axum::Extension;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::order::{ReturnedLine, returned_line};
 use super::{html, jst, lang};
 use crate::app::canary::{self, Canary};
+use crate::app::sign_in::SignedIn;
 use crate::dcv::notice::NoticeKind;
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
@@ -24,6 +26,8 @@ const CANARIES: u32 = 24;
 struct ReturnedPage<'a> {
     lang: &'static str,
     static_base: &'a str,
+    /// Who is signed in.
+    who: &'a str,
     canary: CanaryLine,
     canaries: Vec<FlightLine>,
     returned: Vec<ReturnedLine>,
@@ -62,6 +66,7 @@ struct FlightLine {
 
 pub(in crate::http) async fn get(
     State(state): State<HttpState>,
+    Extension(who): Extension<SignedIn>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Problem> {
     let at = |micros: i64| jst(Timestamp::from_unix_micros(micros));
@@ -69,6 +74,7 @@ pub(in crate::http) async fn get(
     let page = ReturnedPage {
         lang: lang(&query),
         static_base: "",
+        who: &who.name,
         canary: CanaryLine::new(canary::state(&state.app).await?),
         canaries: canaries
             .into_iter()

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::routing::get;
+use dcvd::adapters::credentials::Argon;
 use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
 use dcvd::adapters::rdap::HttpRdap;
 use dcvd::adapters::webhook::{Endpoint, StandardWebhooks};
@@ -91,6 +92,11 @@ impl TestApp {
         Self::start(url, dir, profiles, tune).await
     }
 
+    /// As [`Self::tuned`], on PostgreSQL.
+    pub async fn postgres_tuned(profiles: &[(&str, &str)], tune: impl FnOnce(&mut Settings, &mut SmtpSettings)) -> Self {
+        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), profiles, tune).await
+    }
+
     /// Puts operators' lists in force, as reading them again does.
     pub fn policy(&self, refuse_adn: &[(&str, &str)], hold: &[(&str, &str)]) {
         let list = |entries: &[(&str, &str)]| {
@@ -123,6 +129,7 @@ impl TestApp {
             bounce_address: "bounce@dcv.example.net".to_owned(),
             bounce_delimiter: '+',
             reads_replies: true,
+            sign_in: None,
             message_id_host: "dcv.example.net".to_owned(),
             service: ServiceView {
                 name_ja: "審査サービス".to_owned(),
@@ -151,6 +158,7 @@ impl TestApp {
         let ports = Ports {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::default()),
+            credentials: Arc::new(Argon::default()),
             dns: dns.clone(),
             whois: whois.clone(),
             rdap: Arc::new(HttpRdap::new(&bootstrap.to_string_lossy(), true, Duration::from_secs(5), clock.clone()).unwrap()),

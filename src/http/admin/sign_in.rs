@@ -1,0 +1,163 @@
+//! `/admin/sign-in` and `/admin/sign-out`, and who may come past them.
+
+use std::collections::HashMap;
+
+use axum::Form;
+use axum::extract::{Query, Request, State};
+use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+
+use super::{from_same_origin, html, lang, only_from_this_host};
+use crate::app::sign_in::{self, From, SignedIn};
+use crate::dcv::operator::{Need, Role};
+use crate::http::caller::Peer;
+use crate::http::{Code, HttpState, Problem};
+
+/// The cookie's name.
+const NAME: &str = "dcvd-session";
+
+/// `admin/sign-in.html`
+#[derive(Serialize)]
+struct SignInPage<'a> {
+    lang: &'static str,
+    static_base: &'a str,
+    /// Why nobody is let in: `wrong`, `wait`, `over`, or empty.
+    problem: &'static str,
+    name: String,
+    /// Nobody yet.
+    who: &'a str,
+}
+
+/// Lets in whoever is signed in and may do what is asked; without sign-in, this host alone.
+pub(in crate::http) async fn guard(State(state): State<HttpState>, peer: Peer, mut request: Request, next: Next) -> Response {
+    let Some(limits) = state.app.settings.sign_in else {
+        request.extensions_mut().insert(SignedIn { name: String::new(), role: Role::Admin });
+        return only_from_this_host(State(state), request, next).await;
+    };
+    let cookie = cookie(request.headers());
+    let found = match &cookie {
+        None => Ok(None),
+        Some(cookie) => sign_in::signed_in(&state.app, cookie, limits).await,
+    };
+    let who = match found {
+        Err(error) => return Problem::from(error).into_response(),
+        Ok(Some(who)) => who,
+        // A form that comes too late is not done later.
+        Ok(None) if request.method() != Method::GET => return Problem::new(Code::Unauthorized).into_response(),
+        Ok(None) => {
+            let over = if cookie.is_some() { "?over=1" } else { "" };
+            return redirect(&format!("/admin/sign-in{over}"));
+        }
+    };
+    let path = request.uri().path().to_owned();
+    let need = match (request.method(), path.as_str()) {
+        (&Method::GET | &Method::HEAD, "/admin/access") => Need::ReadAccess,
+        (&Method::GET | &Method::HEAD, _) => Need::Look,
+        (_, path) if path.ends_with("/approvers") => Need::ChooseApprover,
+        _ => Need::Act,
+    };
+    if !who.role.may(need) {
+        let detail = format!("the role {} may not do this", who.role.as_str());
+        return Problem::new(Code::Forbidden).detail(detail).into_response();
+    }
+    if need != Need::Look
+        && let Err(error) = sign_in::note_action(&state.app, &who, &path, &peer.address.to_string()).await
+    {
+        return Problem::from(error).into_response();
+    }
+    request.extensions_mut().insert(who);
+    next.run(request).await
+}
+
+/// Who acts, as timelines tell it.
+pub(super) fn actor(state: &HttpState, who: &SignedIn) -> String {
+    if state.app.settings.sign_in.is_some() { format!("operator:{}", who.name) } else { "operator".to_owned() }
+}
+
+pub(in crate::http) async fn get(
+    State(state): State<HttpState>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Problem> {
+    if state.app.settings.sign_in.is_none() {
+        return Err(Problem::new(Code::NotFound));
+    }
+    page(&state, StatusCode::OK, lang(&query), if query.contains_key("over") { "over" } else { "" }, "")
+}
+
+pub(in crate::http) async fn post(
+    State(state): State<HttpState>,
+    Query(query): Query<HashMap<String, String>>,
+    peer: Peer,
+    headers: HeaderMap,
+    Form(form): Form<HashMap<String, String>>,
+) -> Result<Response, Problem> {
+    if state.app.settings.sign_in.is_none() {
+        return Err(Problem::new(Code::NotFound));
+    }
+    from_same_origin(&headers)?;
+    let given = |name: &str| form.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
+    let (name, lang) = (given("name"), lang(&query));
+    if !state.may_sign_in(peer.limited_as(), &name) {
+        return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", &name);
+    }
+    let from = from(&peer);
+    let before = cookie(&headers);
+    let password = form.get("password").map(String::as_str).unwrap_or_default();
+    let signed = sign_in::sign_in(&state.app, &name, password, &given("code"), before.as_deref(), &from).await?;
+    let Some(signed) = signed else { return page(&state, StatusCode::UNPROCESSABLE_ENTITY, lang, "wrong", &name) };
+    let mut answer = redirect(&format!("/admin?lang={lang}"));
+    answer.headers_mut().insert(SET_COOKIE, set_cookie(&state, signed.as_str(), ""));
+    Ok(answer)
+}
+
+pub(in crate::http) async fn sign_out(
+    State(state): State<HttpState>,
+    peer: Peer,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    from_same_origin(&headers)?;
+    if let Some(cookie) = cookie(&headers) {
+        sign_in::sign_out(&state.app, &cookie, &from(&peer)).await?;
+    }
+    let mut answer = redirect("/admin/sign-in");
+    answer.headers_mut().insert(SET_COOKIE, set_cookie(&state, "", "; Max-Age=0"));
+    Ok(answer)
+}
+
+fn from(peer: &Peer) -> From {
+    From { peer: peer.address.to_string(), user_agent: peer.user_agent.clone() }
+}
+
+fn redirect(to: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(LOCATION, to.to_owned())]).into_response()
+}
+
+fn page(
+    state: &HttpState,
+    status: StatusCode,
+    lang: &'static str,
+    problem: &'static str,
+    name: &str,
+) -> Result<Response, Problem> {
+    let context = SignInPage { lang, static_base: "", problem, name: name.to_owned(), who: "" };
+    let mut page = html(state, "admin/sign-in.html", &context)?;
+    *page.status_mut() = status;
+    Ok(page)
+}
+
+fn set_cookie(state: &HttpState, value: &str, more: &str) -> HeaderValue {
+    // Over plain HTTP, on an address of the page's own that a tunnel or a proxy leads to, a browser would drop a Secure cookie.
+    let secure = if state.app.settings.public_base.starts_with("https://") { "; Secure" } else { "" };
+    let text = format!("{NAME}={value}; Path=/admin; HttpOnly; SameSite=Strict{secure}{more}");
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// What our cookie holds, where the browser sent one.
+fn cookie(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+    let ours = all.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == NAME)?;
+    Some(ours.1.to_owned()).filter(|value| value.len() == 43)
+}
