@@ -53,9 +53,11 @@ pub fn one_time_password(secret: &[u8; 20], at: Timestamp) -> Option<String> {
 #[async_trait]
 impl Credentials for Argon {
     async fn is_password(&self, password: &str, hash: Option<&str>) -> bool {
-        let Ok(_turn) = self.turns.acquire().await else { return false };
+        let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else { return false };
         let (password, known) = (password.to_owned(), hash.map(str::to_owned));
         let verified = tokio::task::spawn_blocking(move || {
+            // Kept until it is done, also where nobody waits for it any more.
+            let _turn = turn;
             let hash = known.as_deref().unwrap_or(NOBODY);
             let parsed = PasswordHash::new(hash).map_err(|_| ());
             let fits = parsed.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());

@@ -13,9 +13,6 @@ use crate::dcv::operator::{EndReason, Role, SessionLimits};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{AccessRow, OperatorRow, SessionRow, StoreError, Tx};
 
-/// Longest name kept of a refused sign-in, in characters.
-const NAME_MAX_CHARS: usize = 60;
-
 /// How old a sign-in's last use may be on record: a page costs no durable write each time.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
@@ -70,14 +67,17 @@ pub async fn sign_in(
     from: &From,
 ) -> Result<Option<Cookie>, StoreError> {
     let now = app.now();
-    let found = app.store.operator(name).await?.filter(|one| one.disabled_at.is_none());
+    let named = app.store.operator(name).await?;
+    // What else stands there may be a password in the wrong field.
+    let told = named.as_ref().map(|one| one.name.clone()).unwrap_or_default();
+    let found = named.filter(|one| one.disabled_at.is_none());
     let known = app.ports.credentials.is_password(password, found.as_ref().map(|one| one.password.as_str())).await;
     let step = found.as_ref().and_then(|one| {
         let secrets = link::one_time_secrets(&app.keys, &one.nonce);
         secrets.iter().find_map(|secret| app.ports.credentials.step(secret, code, now))
     });
     let (Some(one), true, Some(step)) = (found, known, step) else {
-        refused(app, name, "wrong", from).await?;
+        refused(app, &told, "wrong", from).await?;
         return Ok(None);
     };
     let cookie = Cookie(BASE64URL_NOPAD.encode(&app.random::<32>()));
@@ -94,7 +94,7 @@ pub async fn sign_in(
         .store
         .write("sign_in", move |tx| {
             Box::pin(async move {
-                if !tx.use_step(&row.operator, step).await? {
+                if !tx.use_step(&one, step).await? {
                     return Ok(false);
                 }
                 if let Some(replaced) = replaced {
@@ -108,16 +108,15 @@ pub async fn sign_in(
         })
         .await?;
     if !began {
-        // The one-time password was used before.
-        refused(app, name, "used-before", from).await?;
+        // The one-time password was used before, or the operator got another password meanwhile.
+        refused(app, &told, "used-before", from).await?;
         return Ok(None);
     }
     Ok(Some(cookie))
 }
 
 async fn refused(app: &App, name: &str, why: &'static str, from: &From) -> Result<(), StoreError> {
-    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_MAX_CHARS).collect();
-    let row = entry(&name, "session.refused", &json!({"reason": why}), &from.peer, app.now(), app.random());
+    let row = entry(name, "session.refused", &json!({"reason": why}), &from.peer, app.now(), app.random());
     app.store.write("sign_in_refused", move |tx| Box::pin(async move { tx.insert_access(&row).await })).await
 }
 
@@ -146,6 +145,10 @@ pub async fn signed_in(app: &App, cookie: &str, limits: SessionLimits) -> Result
 /// [`StoreError`] when the database fails.
 pub async fn sign_out(app: &App, cookie: &str, from: &From) -> Result<(), StoreError> {
     let (now, id, mut ids, peer) = (app.now(), hash(cookie), app.id_source(), from.peer.clone());
+    // What a stranger sends costs no durable write.
+    if app.store.session(&id).await?.is_none() {
+        return Ok(());
+    }
     app.store
         .write("sign_out", move |tx| Box::pin(async move { end(tx, &id, EndReason::Logout, &peer, now, &mut ids).await }))
         .await
@@ -195,8 +198,10 @@ pub async fn set_operator(
                 if new {
                     return tx.insert_operator(&row).await;
                 }
+                // The operator first: a sign-in under way waits for this and then fails, or is over and is ended here.
+                let done = tx.reset_operator(&row).await?;
                 revoke(tx, &row.name, now).await?;
-                tx.reset_operator(&row).await
+                Ok(done)
             })
         })
         .await
@@ -211,8 +216,9 @@ pub async fn disable(store: &crate::store::Store, name: &str, now: Timestamp) ->
     store
         .write("disable_operator", move |tx| {
             Box::pin(async move {
+                let done = tx.disable_operator(&name, now).await?;
                 revoke(tx, &name, now).await?;
-                tx.disable_operator(&name, now).await
+                Ok(done)
             })
         })
         .await

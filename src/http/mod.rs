@@ -54,9 +54,13 @@ pub struct HttpSettings {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Tries to sign in, by address and by name: so many at once, then one in so long.
+/// Tries to sign in, by address: so many at once, then one in so long.
 const SIGN_INS: u32 = 10;
 const SIGN_IN_EVERY: Duration = Duration::from_secs(30);
+
+/// The same by name, whoever tries: more, so that no single stranger keeps an operator out.
+const NAME_TRIES: u32 = 100;
+const NAME_TRY_EVERY: Duration = Duration::from_secs(5);
 
 /// What every handler gets.
 pub struct Shared {
@@ -112,7 +116,7 @@ impl HttpState {
             confirmed_links: RateLimiter::keyed(quota(LINK_TRY_EVERY, LINK_TRIES)),
             confirming: RateLimiter::keyed(Quota::per_minute(tries(CODE_TRIES_PER_CALLER))),
             sign_ins: RateLimiter::keyed(quota(SIGN_IN_EVERY, SIGN_INS)),
-            names_tried: RateLimiter::keyed(quota(SIGN_IN_EVERY, SIGN_INS)),
+            names_tried: RateLimiter::keyed(quota(NAME_TRY_EVERY, NAME_TRIES)),
         }))
     }
 }

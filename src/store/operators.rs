@@ -89,10 +89,11 @@ impl Tx<'_> {
         Ok(exec!(self, sqlx::query(SQL).bind(name).bind(at.unix_micros())) == 1)
     }
 
-    /// Uses up a one-time password; `false` where it, or a later one, was used.
-    pub async fn use_step(&mut self, name: &str, step: i64) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE operators SET last_step = $2 WHERE name = $1 AND last_step < $2 AND disabled_at IS NULL";
-        Ok(exec!(self, sqlx::query(SQL).bind(name).bind(step)) == 1)
+    /// Uses up a one-time password; `false` where it, or a later one, was used, or the password is another by now.
+    pub async fn use_step(&mut self, operator: &OperatorRow, step: i64) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE operators SET last_step = $2
+            WHERE name = $1 AND last_step < $2 AND password = $3 AND disabled_at IS NULL";
+        Ok(exec!(self, sqlx::query(SQL).bind(&operator.name).bind(step).bind(&operator.password)) == 1)
     }
 
     /// Begins a sign-in.

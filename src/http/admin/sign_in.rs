@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::Form;
 use axum::extract::{Query, Request, State};
-use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
+use axum::http::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{from_same_origin, html, lang, only_from_this_host};
 use crate::app::sign_in::{self, From, SignedIn};
+use crate::dcv::field::is_one_line;
 use crate::dcv::operator::{Need, Role};
 use crate::http::caller::Peer;
 use crate::http::{Code, HttpState, Problem};
@@ -63,6 +64,11 @@ pub(in crate::http) async fn guard(State(state): State<HttpState>, peer: Peer, m
         let detail = format!("the role {} may not do this", who.role.as_str());
         return Problem::new(Code::Forbidden).detail(detail).into_response();
     }
+    if !matches!(*request.method(), Method::GET | Method::HEAD)
+        && let Err(problem) = from_same_origin(request.headers())
+    {
+        return problem.into_response();
+    }
     if need != Need::Look
         && let Err(error) = sign_in::note_action(&state.app, &who, &path, &peer.address.to_string()).await
     {
@@ -99,7 +105,7 @@ pub(in crate::http) async fn post(
     }
     from_same_origin(&headers)?;
     let given = |name: &str| form.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
-    let (name, lang) = (given("name"), lang(&query));
+    let (name, lang) = (Some(given("name")).filter(|name| is_one_line(name)).unwrap_or_default(), lang(&query));
     if !state.may_sign_in(peer.limited_as(), &name) {
         return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", &name);
     }
@@ -109,7 +115,7 @@ pub(in crate::http) async fn post(
     let signed = sign_in::sign_in(&state.app, &name, password, &given("code"), before.as_deref(), &from).await?;
     let Some(signed) = signed else { return page(&state, StatusCode::UNPROCESSABLE_ENTITY, lang, "wrong", &name) };
     let mut answer = redirect(&format!("/admin?lang={lang}"));
-    answer.headers_mut().insert(SET_COOKIE, set_cookie(&state, signed.as_str(), ""));
+    answer.headers_mut().insert(SET_COOKIE, set_cookie(&headers, signed.as_str(), ""));
     Ok(answer)
 }
 
@@ -118,12 +124,15 @@ pub(in crate::http) async fn sign_out(
     peer: Peer,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    if state.app.settings.sign_in.is_none() {
+        return Err(Problem::new(Code::NotFound));
+    }
     from_same_origin(&headers)?;
     if let Some(cookie) = cookie(&headers) {
         sign_in::sign_out(&state.app, &cookie, &from(&peer)).await?;
     }
     let mut answer = redirect("/admin/sign-in");
-    answer.headers_mut().insert(SET_COOKIE, set_cookie(&state, "", "; Max-Age=0"));
+    answer.headers_mut().insert(SET_COOKIE, set_cookie(&headers, "", "; Max-Age=0"));
     Ok(answer)
 }
 
@@ -148,9 +157,10 @@ fn page(
     Ok(page)
 }
 
-fn set_cookie(state: &HttpState, value: &str, more: &str) -> HeaderValue {
+fn set_cookie(headers: &HeaderMap, value: &str, more: &str) -> HeaderValue {
     // Over plain HTTP, on an address of the page's own that a tunnel or a proxy leads to, a browser would drop a Secure cookie.
-    let secure = if state.app.settings.public_base.starts_with("https://") { "; Secure" } else { "" };
+    let https = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    let secure = if https { "; Secure" } else { "" };
     let text = format!("{NAME}={value}; Path=/admin; HttpOnly; SameSite=Strict{secure}{more}");
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
