@@ -30,11 +30,11 @@ const NEXT_DAY: Duration = Duration::from_secs(DAY_SECS);
 /// How long before this service would place an order one of the ordering system's own counts as the renewal, though it does not say so.
 const OWN_RENEWAL: Duration = Duration::from_secs(30 * DAY_SECS);
 
-/// How long before the end people are told each day that there is no renewal yet.
-const LATE: Duration = Duration::from_secs(7 * DAY_SECS);
-
 /// Orders of the ordering system looked at for that.
 const OWN_MAX: u32 = 50;
+
+/// How long before the end people are told each day that there is no renewal yet.
+const LATE: Duration = Duration::from_secs(7 * DAY_SECS);
 
 /// Does what is due; how many certificates were looked at. Running it twice changes nothing the second time.
 ///
@@ -273,7 +273,9 @@ async fn tell(app: &App, ending: &Ending<'_>, rules: &RenewalRules) -> Result<()
 
 /// Writes that there is nothing to do now.
 async fn done(app: &App, ending: &Ending<'_>, next: Option<Timestamp>, events: Vec<Event>) -> Result<(), StoreError> {
-    write(app, ending, next, None, events, Vec::new()).await
+    // Which order says that it renews the certificate is still true.
+    let by = ending.row.renewed_by.clone().filter(|_| next.is_some());
+    write(app, ending, next, by, events, Vec::new()).await
 }
 
 /// Writes what was done, and by which order the certificate is renewed; nothing, and tells nobody, where something else came of it

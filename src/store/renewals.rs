@@ -87,9 +87,10 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
-    /// Writes which order says that it renews a certificate; the certificate is watched until that order is approved.
+    /// Writes which order says that it renews a certificate; the certificate is watched until that order is approved. Whoever claimed it
+    /// meanwhile writes nothing any more.
     pub async fn says_it_renews(&mut self, row: &RenewalRow, by: &[u8]) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE renewals SET renewed_by = $3 WHERE order_id = $1 AND serial = $2 AND next_at IS NOT NULL";
+        const SQL: &str = "UPDATE renewals SET renewed_by = $3, next_at = next_at + 1 WHERE order_id = $1 AND serial = $2 AND next_at IS NOT NULL";
         exec!(self, sqlx::query(SQL).bind(&row.order_id).bind(&row.certificate.serial).bind(by));
         Ok(())
     }

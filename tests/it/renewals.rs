@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dcvd::dcv::contact::whois::HopError;
+use dcvd::store::StoreError;
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
@@ -111,6 +112,24 @@ async fn a_reissue_of_what_is_renewed_is_not_renewed_again(app: TestApp) {
     report(&app, &order, "0b", &["a.example.jp"]).await;
     days(&app, 25).await;
     assert_eq!(times(&app, &order, "renewal.placed").await, 1);
+}
+
+#[tokio::test]
+async fn an_order_that_comes_while_the_sources_are_asked_is_not_overruled() {
+    let app = TestApp::with_profiles(PROFILES).await;
+    let order = approved(&app, &body("places", "A-1", &["a.example.jp"], &["admin@example.jp"])).await;
+    report(&app, &order, "0a", &["a.example.jp"]).await;
+    app.clock.advance(DAY * 70);
+    let read = app.app.store.renewals_due(app.app.now(), 9).await.unwrap().remove(0);
+    let mut renews = body("places", "A-2", &["a.example.jp"], &["admin@example.jp"]);
+    renews["previous_order_id"] = order["id"].clone();
+    app.place(&renews).await;
+    let now = app.app.now();
+    let written: Result<bool, StoreError> =
+        app.app.store.write("test", move |tx| Box::pin(async move { tx.renewal_done(&read, now, None, Some(&[1])).await })).await;
+    assert!(!written.unwrap());
+    days(&app, 1).await;
+    assert_eq!(times(&app, &order, "renewal.placed").await, 0);
 }
 
 #[tokio::test]
