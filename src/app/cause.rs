@@ -9,6 +9,8 @@ pub struct Cause {
     pub actor: String,
     /// The request, where it carried an Idempotency-Key.
     pub request: Option<Repeatable>,
+    /// Why, where somebody said so.
+    pub reason: Option<String>,
 }
 
 impl Cause {
@@ -18,6 +20,6 @@ impl Cause {
     /// Somebody's word that is not repeated.
     #[must_use]
     pub fn by(actor: &str) -> Self {
-        Self { actor: actor.to_owned(), request: None }
+        Self { actor: actor.to_owned(), request: None, reason: None }
     }
 }

@@ -186,7 +186,7 @@ pub(super) async fn change_to(
                 }
                 let mails: Vec<MailId> = written.mails.iter().map(MailRow::id).collect::<Result<_, _>>()?;
                 let names: Vec<&str> = validations.iter().map(|one| one.name.as_str()).collect();
-                let data = json!({"names": names, "superseded": superseded, "mails": mails});
+                let data = json!({"names": names, "superseded": superseded, "mails": mails, "reason": cause.reason});
                 let event = Event::new(EventType::ApproverChanged, now, &cause.actor, data);
                 tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
                 Ok(())

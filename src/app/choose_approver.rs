@@ -1,16 +1,16 @@
 //! An operator chooses for names that await an approver: one that is listed, or what becomes of a contact that was entered.
 
 use super::ask::AskError;
-use super::change_approver::{ChangeError, change_to};
+use super::change_approver::{ChangeError, change_to, open_names};
 use super::show_order::show_order;
 use super::{App, Cause};
 use crate::dcv::contact;
 use crate::dcv::contact::entry::Entry;
 use crate::dcv::email::EmailAddress;
-use crate::dcv::id::OrderId;
+use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::name::CertificateName;
-use crate::dcv::order::{self, Choice, ChoiceError, Chooser, NotSelectable, Wanted};
-use crate::store::StoreError;
+use crate::dcv::order::{self, Choice, ChoiceError, Chooser, NotSelectable, ValidationState, Wanted};
+use crate::store::{StoreError, ValidationRow};
 
 /// What an operator chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl From<StoreError> for ChooseError {
 ///
 /// # Errors
 /// [`ChooseError`]; then everything stays as it was.
-pub async fn choose_approver(app: &App, id: OrderId, choice: &OperatorsChoice, actor: &str) -> Result<(), ChooseError> {
+pub async fn choose_approver(app: &App, id: OrderId, choice: &OperatorsChoice, cause: &Cause) -> Result<(), ChooseError> {
     let record = show_order(app, id, None).await?.ok_or(ChooseError::Missing)?;
     let (profile, lists) = (app.profile_of(&record.order).await?, app.lists());
     let rules = &profile.profile;
@@ -103,6 +103,52 @@ pub async fn choose_approver(app: &App, id: OrderId, choice: &OperatorsChoice, a
         Choice::These(wanted) if vouched.is_none() => Choice::Partly(wanted),
         choice => choice,
     };
-    change_to(app, &record, names, choice, vouched, &Cause::by(actor)).await?;
+    change_to(app, &record, names, choice, vouched, cause).await?;
+    Ok(())
+}
+
+/// Whom an operator wants asked in place of those who were asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instead {
+    /// Others, for every open name that they may approve.
+    Others(Vec<EmailAddress>),
+    /// The recipient of this mail once more, by a new link.
+    Same(MailId),
+}
+
+/// Asks somebody else for names that were asked, or the same person by a new link; what was sent before is superseded.
+///
+/// # Errors
+/// [`ChooseError`]; then everything stays as it was.
+pub async fn ask_instead(app: &App, id: OrderId, instead: &Instead, cause: &Cause) -> Result<(), ChooseError> {
+    let record = show_order(app, id, None).await?.ok_or(ChooseError::Missing)?;
+    let profile = app.profile_of(&record.order).await?;
+    let lists = app.lists();
+    let (wanted, emails) = match instead {
+        Instead::Others(emails) => (Vec::new(), emails.clone()),
+        Instead::Same(mail) => {
+            let mail = record.mails.iter().find(|one| one.id[..] == mail.as_bytes()[..]).ok_or(ChooseError::Missing)?;
+            let open = |one: &&&ValidationRow| one.state == ValidationState::Pending.as_str();
+            let names: Vec<String> = record.asked_by(&mail.id).iter().filter(open).map(|one| one.name.clone()).collect();
+            let email = EmailAddress::parse(&mail.recipient);
+            let email = email.map_err(|_| StoreError::inconsistent("mails", "recipient", &mail.id))?;
+            if names.is_empty() {
+                return Err(ChooseError::Nothing);
+            }
+            (names, vec![email])
+        }
+    };
+    let names: Vec<CertificateName> =
+        open_names(&record, &wanted)?.iter().filter_map(|name| CertificateName::parse(name, &lists.suffixes).ok()).collect();
+    let these: Vec<Wanted> = emails.into_iter().map(|email| Wanted { email, adn: None, names: None }).collect();
+    let choice = match instead {
+        // Nobody is chosen anew.
+        Instead::Same(_) => Choice::These(these),
+        Instead::Others(_) => match Choice::These(these).under(&profile.profile.addresses, Chooser::Operator)? {
+            Choice::These(these) => Choice::Partly(these),
+            choice => choice,
+        },
+    };
+    change_to(app, &record, names, choice, None, cause).await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The use cases, one file each, named for what they do: gather, decide, commit.
 
 pub mod allowlist;
+pub mod annotate;
 pub mod answer;
 pub mod ask;
 pub mod canary;
@@ -21,6 +22,7 @@ pub mod look_again;
 pub mod lookups;
 mod notify;
 pub mod open_link;
+pub mod overview;
 pub mod pace;
 pub mod place_order;
 pub mod preflight;
@@ -33,6 +35,9 @@ mod reuse;
 pub mod show_evidence;
 pub mod show_order;
 pub mod sign_in;
+pub mod statistics;
+pub mod tally;
+pub mod view;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -145,6 +150,8 @@ pub struct App {
     pub renderer: Renderer,
     /// Wakes the workers.
     pub wake: Wake,
+    /// Who opened links lately, until it is written.
+    pub views: view::Views,
     /// Receivers of webhooks that are gone, as last read.
     pub gone_endpoints: Mutex<GoneEndpoints>,
     /// The pace of mail to each recipient domain.

@@ -297,6 +297,8 @@ fn draft(
         released_at: None,
         asks_all: i64::from(new.question.choice.asks_whoever_is_found()),
         test: i64::from(new.test),
+        assignee: None,
+        paused_at: None,
     };
     let validations: Vec<ValidationRow> = new
         .question
@@ -311,6 +313,7 @@ fn draft(
                 order_id: order.id.clone(),
                 position: i64::try_from(at).unwrap_or(i64::MAX),
                 name: name.to_string(),
+                base_domain: Some(name.fqdn().base_domain().to_string()),
                 state: state.as_str().to_owned(),
                 selection_ends_at: awaiting.then(|| now.plus_days(profile.window.selection_days).unix_micros()),
                 mail_id: None,

@@ -2,19 +2,19 @@
 
 use serde_json::json;
 
-use super::{App, notify};
+use super::{App, Cause, notify};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::store::StoreError;
 
-/// Releases a held order on `actor`'s word; `false` when there is no such pending order or nothing holds it.
+/// Releases a held order on somebody's word; `false` when there is no such pending order or nothing holds it.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub async fn release(app: &App, id: OrderId, actor: &str) -> Result<bool, StoreError> {
+pub async fn release(app: &App, id: OrderId, cause: &Cause) -> Result<bool, StoreError> {
     let Some(order) = app.store.order(id).await? else { return Ok(false) };
     let heads_up = app.profile_of(&order).await?.profile.mail.applicant_heads_up;
-    let event = Event::new(EventType::OrderReleased, app.now(), actor, json!({}));
+    let event = Event::new(EventType::OrderReleased, app.now(), &cause.actor, json!({"reason": cause.reason}));
     let (now, mut ids, routes) = (app.now(), app.id_source(), app.routes(&order.client));
     let released: Result<bool, StoreError> = app
         .store

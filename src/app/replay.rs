@@ -2,19 +2,19 @@
 
 use serde_json::json;
 
-use super::App;
+use super::{App, Cause};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{EffectId, EventId};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::StoreError;
 
-/// Replays one effect on `actor`'s word; `false` when there is none that was given up under this id, or its bytes are gone with its
+/// Replays one effect on somebody's word; `false` when there is none that was given up under this id, or its bytes are gone with its
 /// link.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub async fn replay(app: &App, id: EffectId, actor: &str) -> Result<bool, StoreError> {
-    let (now, mut ids, actor) = (app.now(), app.id_source(), actor.to_owned());
+pub async fn replay(app: &App, id: EffectId, cause: &Cause) -> Result<bool, StoreError> {
+    let (now, mut ids, actor) = (app.now(), app.id_source(), cause.actor.clone());
     let order = app.store.order_of_effect(id).await?;
     let replayed: Result<bool, StoreError> = app
         .store

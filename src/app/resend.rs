@@ -44,7 +44,12 @@ pub async fn resend(app: &App, order_id: OrderId, mail_id: MailId, cause: &Cause
                 let mail = mails.iter().find(|mail| mail.id[..] == mail_id.as_bytes()[..]).ok_or(ResendError::Missing)?;
                 let rules = &profile.profile;
                 resend::may_resend(&mail.sent(stated(mail, &rules.window))?, &rules.resend, now)?;
-                let event = Event::new(EventType::MailResent, now, &cause.actor, super::deliver::mail_data(mail, json!({})));
+                let event = Event::new(
+                    EventType::MailResent,
+                    now,
+                    &cause.actor,
+                    super::deliver::mail_data(mail, json!({"reason": cause.reason})),
+                );
                 if enqueue(tx, &order, mail, &sealed, &host, false, now, &mut ids).await? {
                     tx.record_events(order_id, &order.order_ref, &[event], &routes, &mut ids).await?;
                     return Ok(());
@@ -146,6 +151,9 @@ async fn remind(app: &App, due: &MailRow) -> Result<(), StoreError> {
                     return Ok(());
                 }
                 let event = |kind| Event::new(kind, now, "system", super::deliver::mail_data(mail, json!({"reminder": true})));
+                if order.paused_at.is_some() {
+                    return Ok(());
+                }
                 match resend::reminding(&mail.sent(stated(mail, &rules.window))?, &rules.reminders, now) {
                     Reminding::Resend => {
                         let Some(sealed) = &sealed else { return Ok(()) };

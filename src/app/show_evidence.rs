@@ -12,7 +12,7 @@ use crate::dcv::evidence::{Dnssec, Exchange, Lookup};
 use crate::dcv::id::{LookupId, MailId, OrderId, ReturnedId};
 use crate::dcv::method::{self, BR_VERSION, Method, Quorum, Rule};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{AnswerRow, AttemptRow, MailRow, ReturnedRow, StoreError};
+use crate::store::{AnswerRow, AttemptRow, MailRow, ReturnedRow, StoreError, ViewRow};
 
 /// The bundle. No link and no Random Value is in it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,6 +24,8 @@ pub struct Evidence {
     pub profile: ProfileEvidence,
     pub lookups: Vec<LookupEvidence>,
     pub mails: Vec<MailEvidence>,
+    /// Who opened the links.
+    pub views: Vec<ViewEvidence>,
     pub answers: Vec<AnswerEvidence>,
     pub events: Vec<EventView>,
     pub attempts: Vec<AttemptEvidence>,
@@ -105,6 +107,22 @@ pub struct MailEvidence {
     pub quorum: Option<Quorum>,
 }
 
+/// One agent at one address that opened a link's page.
+#[derive(Debug, Serialize, ToSchema)]
+#[expect(missing_docs, reason = "the table's columns document each")]
+pub struct ViewEvidence {
+    #[schema(value_type = Option<String>)]
+    pub mail: Option<MailId>,
+    #[schema(value_type = String, format = DateTime)]
+    pub first_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub last_at: Timestamp,
+    pub times: i64,
+    pub peer: String,
+    pub user_agent: String,
+    pub likely_scanner: bool,
+}
+
 /// One press of a button.
 #[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "the table's columns document each")]
@@ -135,12 +153,12 @@ pub struct AttemptEvidence {
     pub dialogue: Vec<String>,
 }
 
-/// Puts an order's evidence together; `None` when there is no such order of this ordering system.
+/// Puts an order's evidence together; `None` when there is no such order of this ordering system, or of any.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails or a row does not fit the model.
-pub async fn show_evidence(app: &App, id: OrderId, client: &str) -> Result<Option<Evidence>, StoreError> {
-    let Some(record) = show_order(app, id, Some(client)).await? else { return Ok(None) };
+pub async fn show_evidence(app: &App, id: OrderId, client: Option<&str>) -> Result<Option<Evidence>, StoreError> {
+    let Some(record) = show_order(app, id, client).await? else { return Ok(None) };
     let profile = app.profile_of(&record.order).await?;
     let values = RawValue::from_string(profile.body.clone())
         .map_err(|_| StoreError::inconsistent("profile_versions", "body", &profile.hash))?;
@@ -150,6 +168,7 @@ pub async fn show_evidence(app: &App, id: OrderId, client: &str) -> Result<Optio
         profile: ProfileEvidence { id: profile.profile.id.clone(), sha256: HEXLOWER.encode(&profile.hash), values },
         lookups: app.store.order_lookups(id).await?.into_iter().map(lookup).collect(),
         mails: record.mails.iter().map(mail).collect::<Result<_, _>>()?,
+        views: app.store.views(id).await?.into_iter().map(view).collect(),
         answers: app.store.answers(id).await?.into_iter().map(answer).collect(),
         events: timeline(app, id).await?,
         attempts: app.store.attempts(id).await?.into_iter().map(attempt).collect(),
@@ -202,6 +221,18 @@ fn returned(row: &ReturnedRow) -> Result<ReturnedEvidence, StoreError> {
         findings: RawValue::from_string(row.findings.clone()).map_err(|_| bad("findings"))?,
         raw: String::from_utf8_lossy(&row.raw).into_owned(),
     })
+}
+
+fn view(row: ViewRow) -> ViewEvidence {
+    ViewEvidence {
+        mail: <[u8; 16]>::try_from(row.mail_id.as_slice()).ok().map(MailId::from_bytes),
+        first_at: Timestamp::from_unix_micros(row.first_at),
+        last_at: Timestamp::from_unix_micros(row.last_at),
+        times: row.times,
+        peer: row.peer,
+        user_agent: row.user_agent,
+        likely_scanner: row.scanner == 1,
+    }
 }
 
 fn answer(row: AnswerRow) -> AnswerEvidence {

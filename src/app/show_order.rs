@@ -9,10 +9,12 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::record_certificate::certificate_view;
+use crate::dcv::email::EmailAddress;
 use crate::dcv::id::{EventId, MailId, OrderId};
 use crate::dcv::mail_cause::MailCause;
+use crate::dcv::name::CertificateName;
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{CertificateRow, EventRow, MailRow, OrderFilter, OrderRow, StoreError, ValidationRow};
+use crate::store::{CertificateRow, EventRow, MailRow, OrderFilter, OrderRow, Search, StoreError, ValidationRow};
 
 /// An order with its names and mails, as stored.
 #[derive(Debug, Clone)]
@@ -286,6 +288,26 @@ pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRec
         }
     }
     Ok(records)
+}
+
+/// What an operator means by what they typed: an order, an address, a name or reference, or else part of what was told.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn search(app: &App, text: &str) -> Result<Search, StoreError> {
+    if let Ok(id) = OrderId::parse(text) {
+        return Ok(Search::Order(id));
+    }
+    if let Ok(address) = EmailAddress::parse(text) {
+        return Ok(Search::Recipient(address.to_string()));
+    }
+    let name = CertificateName::parse(text, &app.lists().suffixes).map(|name| name.to_string());
+    for exactly in [Some(text.to_owned()), name.ok()].into_iter().flatten() {
+        if app.store.is_called(&exactly).await? {
+            return Ok(Search::Exactly(exactly));
+        }
+    }
+    Ok(Search::Told(text.to_owned()))
 }
 
 /// Reads an order's timeline.

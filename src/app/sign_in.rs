@@ -172,12 +172,12 @@ pub async fn end_resting(app: &App, limits: SessionLimits) -> Result<usize, Stor
     Ok(rows.len())
 }
 
-/// Notes what somebody did; part of the request that does it, written before it.
+/// Notes what somebody did or saw; part of the request that does it, written before it.
 ///
 /// # Errors
 /// [`StoreError`] when it cannot be written: then it must not be done.
-pub async fn note_action(app: &App, who: &SignedIn, what: &str, peer: &str) -> Result<(), StoreError> {
-    let row = entry(&who.name, "action", &json!({"path": what, "role": who.role}), peer, app.now(), app.random());
+pub async fn note(app: &App, who: &SignedIn, event: &str, what: &str, peer: &str) -> Result<(), StoreError> {
+    let row = entry(&who.name, event, &json!({"path": what, "role": who.role}), peer, app.now(), app.random());
     app.store.write("note_action", move |tx| Box::pin(async move { tx.insert_access(&row).await })).await
 }
 

@@ -213,6 +213,7 @@ pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> any
             config.smtp.domain_concurrency.get(),
         )),
         gone_endpoints: Mutex::default(),
+        views: crate::app::view::Views::default(),
         mail_hosts: preflight::Found::default(),
         whois_servers: Mutex::new(HashMap::new()),
         rdap_bootstrap: Mutex::new(None),

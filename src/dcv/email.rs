@@ -174,6 +174,26 @@ impl EmailAddress {
     }
 }
 
+/// Text with all but the first letter of each address' local part hidden, for whoever may not see addresses.
+#[must_use]
+pub fn masked_text(text: &str) -> String {
+    let is_local = |c: char| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-".contains(c);
+    let mut masked = String::with_capacity(text.len());
+    for (place, part) in text.split('@').enumerate() {
+        if place > 0 {
+            // What was written of the part before, back to where its address begins.
+            let local = masked.chars().rev().take_while(|c| is_local(*c)).map(char::len_utf8).sum::<usize>();
+            let begin = masked.len() - local;
+            let first = masked[begin..].chars().next();
+            masked.truncate(begin);
+            masked.extend(first);
+            masked.push_str("***@");
+        }
+        masked.push_str(part);
+    }
+    masked
+}
+
 impl fmt::Display for EmailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

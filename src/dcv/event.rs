@@ -82,6 +82,14 @@ event_types! {
     AnswerMarked = "answer.marked",
     /// A mail was put into the outbox once more; `mail.sent` follows.
     MailResent = "mail.resent",
+    /// An operator wrote something to the order, or marked a check that is made elsewhere.
+    OrderNoted = "order.noted",
+    /// The order was given to an operator, or to nobody.
+    OrderAssigned = "order.assigned",
+    /// Its reminders rest; its deadlines do not.
+    OrderPaused = "order.paused",
+    /// Its reminders go on.
+    OrderResumed = "order.resumed",
     /// An effect that was given up was put back into the outbox.
     EffectReplayed = "effect.replayed",
 }
@@ -94,6 +102,10 @@ impl EventType {
             self,
             Self::OrderHeld
                 | Self::MailDelivered
+                | Self::OrderNoted
+                | Self::OrderAssigned
+                | Self::OrderPaused
+                | Self::OrderResumed
                 | Self::OrderExtended
                 | Self::CertificateRecorded
                 | Self::RenewalNoticed
@@ -108,6 +120,12 @@ impl EventType {
                 | Self::MailResent
                 | Self::EffectReplayed
         )
+    }
+
+    /// Whether operators alone see it: what they write to each other.
+    #[must_use]
+    pub const fn is_operators_own(self) -> bool {
+        matches!(self, Self::OrderNoted | Self::OrderAssigned | Self::OrderPaused | Self::OrderResumed)
     }
 
     /// Reads the contract's spelling.

@@ -35,4 +35,6 @@ pub mod return_path;
 pub mod returned_mail;
 pub mod reuse;
 pub mod sender_policy;
+pub mod tally;
 pub mod timestamp;
+pub mod viewer;

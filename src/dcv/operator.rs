@@ -31,8 +31,12 @@ pub enum Need {
     Act,
     /// Choose who may approve.
     ChooseApprover,
-    /// Read the access log.
+    /// Read the access log and the audit log.
     ReadAccess,
+    /// See whole addresses and what people wrote.
+    SeePersonal,
+    /// Take rows away as a file; without personal data where they may not be seen.
+    Export,
 }
 
 impl Role {
@@ -61,7 +65,8 @@ impl Role {
     #[must_use]
     pub const fn may(self, need: Need) -> bool {
         match need {
-            Need::Look => true,
+            Need::Look | Need::Export => true,
+            Need::SeePersonal => !matches!(self, Self::Viewer),
             Need::Act => matches!(self, Self::Operator | Self::ApproverAdmin | Self::Admin),
             Need::ChooseApprover => matches!(self, Self::ApproverAdmin | Self::Admin),
             Need::ReadAccess => matches!(self, Self::Auditor | Self::Admin),

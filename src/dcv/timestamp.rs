@@ -75,6 +75,12 @@ impl Timestamp {
         Self::from_unix_secs(self.unix_secs() - into_the_day).plus_days(1)
     }
 
+    /// The beginning of its day in Japan.
+    #[must_use]
+    pub fn start_of_day_jst(self) -> Self {
+        self.end_of_day_jst() - Duration::from_secs(DAY_SECS)
+    }
+
     /// The instant as a calendar time in Japan (UTC+9, no summer time).
     #[must_use]
     pub fn to_jst(self) -> OffsetDateTime {

@@ -222,32 +222,12 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         router = router.merge(api).merge(docs).merge(approve);
     }
     if routes != Routes::Public {
-        let admin = Router::new()
-            .route("/admin", get(admin::list::get))
-            .route("/admin/orders/{id}", get(admin::order::get))
-            .route("/admin/orders/{id}/approvers", post(admin::choose::post))
-            .route("/admin/orders/{id}/look", post(admin::look::post))
-            .route("/admin/orders/{id}/release", post(admin::release::post))
-            .route("/admin/orders/{id}/mails/{mail}/resend", post(admin::resend::post))
-            .route("/admin/returned", get(admin::returned::get))
-            .route("/admin/effects/{id}/replay", post(admin::replay::post))
-            .route("/admin/access", get(admin::access::get))
-            .route_layer(from_fn_with_state(state.clone(), admin::sign_in::guard))
-            .route("/admin/sign-in", get(admin::sign_in::get).post(admin::sign_in::post))
-            .route("/admin/sign-out", post(admin::sign_in::sign_out))
-            .layer(
-                ServiceBuilder::new()
-                    .layer(set(header::CACHE_CONTROL, "no-store"))
-                    // With "no-referrer" a browser says of its own forms that they come from `null`.
-                    .layer(set(header::REFERRER_POLICY, "same-origin"))
-                    .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)),
-            );
         // On an address of its own whoever reaches it may read what is counted; beside the approve pages only this host.
         let mut metrics = Router::new().route("/metrics", get(ops::metrics));
         if routes == Routes::All {
             metrics = metrics.route_layer(from_fn_with_state(state.clone(), admin::only_from_this_host));
         }
-        router = router.merge(admin).merge(metrics);
+        router = router.merge(admin::router(&state)).merge(metrics);
     }
     let (max_body_bytes, request_timeout) = (state.settings.max_body_bytes, state.settings.request_timeout);
     let around = Around { request_timeout, pages: Some(state.clone()) };

@@ -116,6 +116,11 @@ impl Problem {
         Self { errors, ..Self::new(Code::Invalid) }
     }
 
+    /// Whether its code is this.
+    pub(super) fn is(&self, code: Code) -> bool {
+        self.code == code
+    }
+
     /// Says more, for a person.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {

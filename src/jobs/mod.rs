@@ -16,6 +16,8 @@ use crate::app::look_again::look_again_due;
 use crate::app::renew::renew_due;
 use crate::app::resend::remind_due;
 use crate::app::sign_in::end_resting;
+use crate::app::tally::count_round;
+use crate::app::view::write_views;
 use crate::app::{App, canary, digest};
 use crate::store::{ClaimedEffect, EffectKind, StoreError};
 
@@ -34,6 +36,10 @@ pub struct JobSettings {
 
 /// How often deadlines, reminders, the canary and the digest are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often views are written and timelines are counted, and the pause where there is more to count.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+const BETWEEN_COUNTS: Duration = Duration::from_millis(20);
 
 /// How long a request is remembered that carried an Idempotency-Key.
 const REMEMBERED: Duration = Duration::from_secs(48 * 3600);
@@ -64,6 +70,7 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     }
     workers.spawn(looker(Arc::clone(&app), stop.clone()));
     workers.spawn(renewer(Arc::clone(&app), stop.clone()));
+    workers.spawn(counter(Arc::clone(&app), stop.clone()));
     workers.spawn(timekeeper(app, stop));
     while let Some(ended) = workers.join_next().await {
         ended?;
@@ -207,6 +214,30 @@ async fn timekeeper(app: Arc<App>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = sleep(LOOK_EVERY) => {}
         }
+    }
+}
+
+/// Writes what was seen and counts what happened, for the status page. A task of its own: after an upgrade there may be years to count.
+async fn counter(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        if let Err(error) = write_views(&app).await {
+            tracing::error!(%error, "views of links were lost");
+        }
+        let wait = match count_round(&app).await {
+            Ok(0) => COUNT_EVERY,
+            Ok(_) => BETWEEN_COUNTS,
+            Err(error) => {
+                tracing::error!(%error, "the timelines cannot be counted; trying again");
+                COUNT_EVERY
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep(wait) => {}
+        }
+    }
+    if let Err(error) = write_views(&app).await {
+        tracing::error!(%error, "views of links were lost");
     }
 }
 

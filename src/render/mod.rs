@@ -2,6 +2,7 @@
 //!
 //! Templates are embedded; a file of the same name in the operator's folder replaces one. All are compiled at start.
 
+mod charts;
 mod views;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::dcv::notice::NoticeKind;
 
+pub use charts::{Bars, Chart};
 pub use views::*;
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");

@@ -347,6 +347,18 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// Since when the oldest effect that could go has waited.
+    pub async fn oldest_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        const SQL: &str = "SELECT MIN(due_at) FROM effects WHERE kind = $1 AND state = 'due' AND due_at <= $2";
+        let mut oldest: Option<i64> = None;
+        for kind in [EffectKind::Mail, EffectKind::Notice, EffectKind::Webhook] {
+            let found: Option<i64> =
+                on_pool!(self, |db| sqlx::query_scalar(SQL).bind(kind.as_str()).bind(now.unix_micros()).fetch_one(db).await?);
+            oldest = [oldest, found].into_iter().flatten().min();
+        }
+        Ok(oldest.map(Timestamp::from_unix_micros))
+    }
+
     /// Whether an effect of a kind is due.
     pub async fn any_due(&self, kind: EffectKind, now: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT 1 FROM effects WHERE state = 'due' AND kind = $1 AND due_at <= $2 LIMIT 1";

@@ -22,7 +22,9 @@ mod renewals;
 mod returned_mails;
 mod secrets;
 mod sqlite_writer;
+mod tallies;
 mod validations;
+mod views;
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -43,10 +45,12 @@ pub use idempotency::{RepeatRow, Repeatable};
 pub use mails::{Asked, MailRow, MailValidation};
 pub use notices::NoticeRow;
 pub use operators::{AccessRow, OperatorRow, SessionRow};
-pub use orders::{OrderFilter, OrderRow};
+pub use orders::{OrderFilter, OrderIs, OrderRow, Search};
 pub use renewals::RenewalRow;
 pub use returned_mails::ReturnedRow;
+pub use tallies::{TallyRow, ToCount, tally_marks};
 pub use validations::{LiveRow, ValidationRow};
+pub use views::ViewRow;
 
 use sqlite_writer::Writer;
 

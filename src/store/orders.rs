@@ -1,10 +1,11 @@
 //! Table `orders`.
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 
 use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use crate::dcv::contact::Source;
 use crate::dcv::id::OrderId;
-use crate::dcv::order::OrderState;
+use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::timestamp::Timestamp;
 
 /// One order as stored.
@@ -40,6 +41,10 @@ pub struct OrderRow {
     pub asks_all: i64,
     /// 1 where a client under test placed it.
     pub test: i64,
+    /// The operator whose it is.
+    pub assignee: Option<String>,
+    /// Unix microseconds; since when its reminders rest.
+    pub paused_at: Option<i64>,
 }
 
 impl OrderRow {
@@ -58,6 +63,79 @@ impl OrderRow {
     }
 }
 
+/// What stands out about an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OrderIs {
+    /// One of the others but the last.
+    InTrouble,
+    /// Policy holds it.
+    Held,
+    /// A name awaits an approver.
+    Awaiting,
+    /// An open link's mail is late, came back or was given up.
+    Undelivered,
+    /// A webhook or a mail of it was given up.
+    GivenUp,
+    /// Its deadline is near.
+    DueSoon,
+}
+
+impl OrderIs {
+    /// Every one.
+    pub const ALL: [Self; 6] = [Self::InTrouble, Self::Held, Self::Awaiting, Self::Undelivered, Self::GivenUp, Self::DueSoon];
+
+    /// As it stands in addresses, and in Japanese and in English.
+    #[must_use]
+    pub const fn in_words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::InTrouble => ("in-trouble", "要対応", "needs a person"),
+            Self::Held => ("held", "保留中", "held by policy"),
+            Self::Awaiting => ("awaiting", "承認者未定", "awaits an approver"),
+            Self::Undelivered => ("undelivered", "未達・遅延", "mail not delivered"),
+            Self::GivenUp => ("given-up", "送信断念あり", "something was given up"),
+            Self::DueSoon => ("due-soon", "期限まで3日以内", "due within 3 days"),
+        }
+    }
+
+    /// Reads what stands in addresses.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.in_words().0 == text)
+    }
+
+    /// The orders that are so; each question has a small index of its own.
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Held => "SELECT id FROM orders WHERE held IS NOT NULL AND released_at IS NULL AND state = 'pending'",
+            Self::Awaiting => "SELECT order_id FROM validations WHERE state = 'awaiting_approver'",
+            Self::Undelivered => {
+                "SELECT order_id FROM mails WHERE link IN ('queued', 'sent') AND delivery IN ('bounced', 'failed', 'delayed')"
+            }
+            Self::GivenUp => "SELECT order_id FROM effects WHERE state = 'dead' AND order_id IS NOT NULL",
+            Self::InTrouble => {
+                "SELECT id FROM orders WHERE held IS NOT NULL AND released_at IS NULL AND state = 'pending'
+                UNION ALL SELECT order_id FROM validations WHERE state = 'awaiting_approver'
+                UNION ALL SELECT order_id FROM mails WHERE link IN ('queued', 'sent') AND delivery IN ('bounced', 'failed', 'delayed')"
+            }
+            // The caller says until when, by `expires`.
+            Self::DueSoon => "",
+        }
+    }
+}
+
+/// What an operator searches for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Search {
+    /// An order.
+    Order(OrderId),
+    /// Whoever was mailed.
+    Recipient(String),
+    /// A name, all names of a registered domain, or an order's reference: exactly this.
+    Exactly(String),
+    /// Part of what was told with the order: organization, requester, product.
+    Told(String),
+}
+
 /// Which orders to list.
 #[derive(Clone, Debug, Default)]
 pub struct OrderFilter {
@@ -65,14 +143,22 @@ pub struct OrderFilter {
     pub client: Option<String>,
     /// Only in this state.
     pub state: Option<OrderState>,
-    /// Only those that wait for an operator.
-    pub held: bool,
+    /// Only those that stand out so.
+    pub is: Option<OrderIs>,
+    /// Only what is searched for.
+    pub search: Option<Search>,
+    /// Only this operator's.
+    pub assignee: Option<String>,
     /// Only with this name among theirs.
     pub name: Option<String>,
     /// Only with this reference.
     pub order_ref: Option<String>,
     /// Only under this profile.
     pub profile: Option<String>,
+    /// Only with a mail to an address that was found there.
+    pub source: Option<Source>,
+    /// Only for this purpose.
+    pub kind: Option<OrderKind>,
     /// Only created from the first instant on and before the second.
     pub created: (Option<Timestamp>, Option<Timestamp>),
     /// Only those that wait, and whose deadline lies from the first instant on and before the second.
@@ -81,13 +167,15 @@ pub struct OrderFilter {
     pub before: Option<OrderId>,
     /// How many, at most.
     pub limit: u32,
+    /// Among how many at most, newest first, those are sought that no index tells: few that fit cost no walk through all.
+    pub within: Option<u32>,
 }
 
 /// Every column of an order, and what follows `FROM orders`.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held, released_at, asks_all, test
+            "SELECT id, client, order_ref, profile_id, profile_hash, state, locale, facts, created_at, ended_at, last_seq, held, released_at, asks_all, test, assignee, paused_at
             FROM orders ",
             $rest
         )
@@ -160,6 +248,21 @@ impl Tx<'_> {
         Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(entries)) == 1)
     }
 
+    /// Gives a pending order to an operator, or to nobody; `false` when that is so already.
+    pub async fn assign(&mut self, id: OrderId, to: Option<&str>) -> Result<bool, StoreError> {
+        const SQL: &str =
+            "UPDATE orders SET assignee = $2 WHERE id = $1 AND state = 'pending' AND COALESCE(assignee, '') <> COALESCE($2, '')";
+        Ok(exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(to)) == 1)
+    }
+
+    /// Lets a pending order's reminders rest, or go on; `false` when that is so already.
+    pub async fn pause(&mut self, id: OrderId, at: Option<Timestamp>) -> Result<bool, StoreError> {
+        const REST: &str = "UPDATE orders SET paused_at = $2 WHERE id = $1 AND state = 'pending' AND paused_at IS NULL";
+        const GO_ON: &str = "UPDATE orders SET paused_at = $2 WHERE id = $1 AND state = 'pending' AND paused_at IS NOT NULL";
+        let sql = if at.is_some() { REST } else { GO_ON };
+        Ok(exec!(self, sqlx::query(sql).bind(&id.as_bytes()[..]).bind(at.map(Timestamp::unix_micros))) == 1)
+    }
+
     /// Reserves the next `count` places in the order's timeline and returns the first, and whether the order is a test.
     pub async fn take_seqs(&mut self, id: OrderId, count: i64) -> Result<(i64, bool), StoreError> {
         const SQL: &str = "UPDATE orders SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq, test";
@@ -194,53 +297,148 @@ impl Store {
         Ok(on_pool!(self, |db| {
             // Only the conditions in use are in the text, so that each listing has an index to walk.
             let mut query = QueryBuilder::new(LIST);
-            if let Some(client) = &filter.client {
-                query.push(" AND client = ").push_bind(client);
-            }
-            if let Some(state) = filter.state {
-                query.push(" AND state = ").push_bind(state.as_str());
-            }
-            if filter.held {
-                query.push(" AND held IS NOT NULL AND released_at IS NULL AND state = 'pending'");
-            }
-            if let Some(order_ref) = &filter.order_ref {
-                query.push(" AND order_ref = ").push_bind(order_ref);
-            }
-            if let Some(name) = &filter.name {
-                query.push(" AND id IN (SELECT order_id FROM validations WHERE name = ").push_bind(name).push(")");
-            }
-            if let Some(profile) = &filter.profile {
-                query.push(" AND profile_id = ").push_bind(profile);
-            }
-            // Ids are ordered by time of creation, to the millisecond; the column says it to the microsecond.
-            if let Some(from) = filter.created.0 {
-                query.push(" AND id >= ").push_bind(OrderId::new(from, [0; 10]).as_bytes().to_vec());
-                query.push(" AND created_at >= ").push_bind(from.unix_micros());
-            }
-            if let Some(to) = filter.created.1 {
-                query.push(" AND id <= ").push_bind(OrderId::new(to, [0xff; 10]).as_bytes().to_vec());
-                query.push(" AND created_at < ").push_bind(to.unix_micros());
-            }
-            if filter.expires != (None, None) {
-                // Two small indexes hold what waits, however many orders are stored.
-                let (from, to) = (
-                    filter.expires.0.map_or(0, Timestamp::unix_micros),
-                    filter.expires.1.map_or(i64::MAX, Timestamp::unix_micros),
-                );
-                query
-                    .push(" AND id IN (SELECT order_id FROM mails WHERE link IN ('queued', 'sent') AND expires_at >= ")
-                    .push_bind(from);
-                query.push(" AND expires_at < ").push_bind(to);
-                query.push(
-                    " UNION ALL SELECT order_id FROM validations WHERE state = 'awaiting_approver' AND selection_ends_at >= ",
-                );
-                query.push_bind(from).push(" AND selection_ends_at < ").push_bind(to).push(")");
-            }
-            if let Some(before) = &filter.before {
-                query.push(" AND id < ").push_bind(&before.as_bytes()[..]);
+            match filter.within {
+                None => {
+                    indexed(&mut query, filter);
+                    sought(&mut query, filter);
+                }
+                Some(within) => {
+                    query.push(" AND id IN (SELECT id FROM (SELECT id FROM orders WHERE 1 = 1");
+                    indexed(&mut query, filter);
+                    query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(within)).push(") AS newest)");
+                    sought(&mut query, filter);
+                }
             }
             query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
             query.build_query_as().fetch_all(db).await?
         }))
+    }
+
+    /// The oldest order that a listing `within` a number looked at, and when it was created; `None` where it looked at all.
+    pub async fn orders_looked_at(&self, filter: &OrderFilter) -> Result<Option<(OrderId, Timestamp)>, StoreError> {
+        let Some(within) = filter.within else { return Ok(None) };
+        let found: Option<(Vec<u8>, i64)> = on_pool!(self, |db| {
+            let mut query = QueryBuilder::new("SELECT id, created_at FROM orders WHERE 1 = 1");
+            indexed(&mut query, filter);
+            query.push(" ORDER BY id DESC LIMIT 1 OFFSET ").push_bind(i64::from(within) - 1);
+            query.build_query_as().fetch_optional(db).await?
+        });
+        found
+            .map(|(id, at)| Ok((id_bytes(&id, "orders", "id").map(OrderId::from_bytes)?, Timestamp::from_unix_micros(at))))
+            .transpose()
+    }
+
+    /// Whether anything is called exactly so.
+    pub async fn is_called(&self, text: &str) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM orders WHERE order_ref = $1 UNION ALL SELECT 1 FROM validations WHERE name = $1
+            UNION ALL SELECT 1 FROM validations WHERE base_domain = $1 LIMIT 1";
+        let found: Option<i32> = on_pool!(self, |db| sqlx::query_scalar(SQL).bind(text).fetch_optional(db).await?);
+        Ok(found.is_some())
+    }
+
+    /// How many pending orders are so, at most `limit`.
+    pub async fn count_orders(&self, is: Option<OrderIs>, limit: u32) -> Result<i64, StoreError> {
+        let which = is.map_or("SELECT id FROM orders WHERE state = 'pending'", OrderIs::sql);
+        let sql = format!("SELECT COUNT(*) FROM (SELECT 1 FROM ({which}) AS found LIMIT $1) AS counted");
+        Ok(on_pool!(self, |db| sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(i64::from(limit)).fetch_one(db).await?))
+    }
+
+    /// How many open links end before an instant, at most `limit`.
+    pub async fn count_due(&self, until: Timestamp, limit: u32) -> Result<i64, StoreError> {
+        const SQL: &str =
+            "SELECT COUNT(*) FROM (SELECT 1 FROM mails WHERE link IN ('queued', 'sent') AND expires_at < $1 LIMIT $2) AS counted";
+        Ok(on_pool!(self, |db| sqlx::query_scalar(SQL).bind(until.unix_micros()).bind(i64::from(limit)).fetch_one(db).await?))
+    }
+}
+
+/// What an index leads to.
+fn indexed<'q, DB: Database>(query: &mut QueryBuilder<DB>, filter: &'q OrderFilter)
+where
+    i64: Encode<'q, DB> + Type<DB>,
+    &'q str: Encode<'q, DB> + Type<DB>,
+    Vec<u8>: Encode<'q, DB> + Type<DB>,
+{
+    if let Some(client) = &filter.client {
+        query.push(" AND client = ").push_bind(client.as_str());
+    }
+    if filter.state == Some(OrderState::Pending) {
+        query.push(" AND state = 'pending'");
+    }
+    if let Some(is) = filter.is.filter(|is| *is != OrderIs::DueSoon) {
+        query.push(" AND id IN (").push(is.sql()).push(")");
+    }
+    match &filter.search {
+        None | Some(Search::Told(_)) => {}
+        Some(Search::Order(id)) => {
+            query.push(" AND id = ").push_bind(id.as_bytes().to_vec());
+        }
+        Some(Search::Recipient(address)) => {
+            query.push(" AND id IN (SELECT order_id FROM mails WHERE recipient = ").push_bind(address.as_str()).push(")");
+        }
+        Some(Search::Exactly(text)) => {
+            query.push(" AND id IN (SELECT id FROM orders WHERE order_ref = ").push_bind(text.as_str());
+            query.push(" UNION ALL SELECT order_id FROM validations WHERE name = ").push_bind(text.as_str());
+            query.push(" UNION ALL SELECT order_id FROM validations WHERE base_domain = ").push_bind(text.as_str()).push(")");
+        }
+    }
+    if let Some(assignee) = &filter.assignee {
+        query.push(" AND assignee IS NOT NULL AND state = 'pending' AND assignee = ").push_bind(assignee.as_str());
+    }
+    if let Some(order_ref) = &filter.order_ref {
+        query.push(" AND order_ref = ").push_bind(order_ref.as_str());
+    }
+    if let Some(name) = &filter.name {
+        query.push(" AND id IN (SELECT order_id FROM validations WHERE name = ").push_bind(name.as_str()).push(")");
+    }
+    // Ids are ordered by time of creation, to the millisecond; the column says it to the microsecond.
+    if let Some(from) = filter.created.0 {
+        query.push(" AND id >= ").push_bind(OrderId::new(from, [0; 10]).as_bytes().to_vec());
+    }
+    if let Some(to) = filter.created.1 {
+        query.push(" AND id <= ").push_bind(OrderId::new(to, [0xff; 10]).as_bytes().to_vec());
+    }
+    if filter.expires != (None, None) {
+        // Two small indexes hold what waits, however many orders are stored.
+        let (from, to) =
+            (filter.expires.0.map_or(0, Timestamp::unix_micros), filter.expires.1.map_or(i64::MAX, Timestamp::unix_micros));
+        query.push(" AND id IN (SELECT order_id FROM mails WHERE link IN ('queued', 'sent') AND expires_at >= ").push_bind(from);
+        query.push(" AND expires_at < ").push_bind(to);
+        query.push(" UNION ALL SELECT order_id FROM validations WHERE state = 'awaiting_approver' AND selection_ends_at >= ");
+        query.push_bind(from).push(" AND selection_ends_at < ").push_bind(to).push(")");
+    }
+    if let Some(before) = &filter.before {
+        query.push(" AND id < ").push_bind(before.as_bytes().to_vec());
+    }
+}
+
+/// What no index leads to.
+fn sought<'q, DB: Database>(query: &mut QueryBuilder<DB>, filter: &'q OrderFilter)
+where
+    i64: Encode<'q, DB> + Type<DB>,
+    &'q str: Encode<'q, DB> + Type<DB>,
+    String: Encode<'q, DB> + Type<DB>,
+{
+    if let Some(state) = filter.state.filter(|state| *state != OrderState::Pending) {
+        query.push(" AND state = ").push_bind(state.as_str());
+    }
+    if let Some(profile) = &filter.profile {
+        query.push(" AND profile_id = ").push_bind(profile.as_str());
+    }
+    if let Some(from) = filter.created.0 {
+        query.push(" AND created_at >= ").push_bind(from.unix_micros());
+    }
+    if let Some(to) = filter.created.1 {
+        query.push(" AND created_at < ").push_bind(to.unix_micros());
+    }
+    if let Some(source) = filter.source {
+        query.push(" AND EXISTS (SELECT 1 FROM mails m WHERE m.order_id = orders.id AND m.source = ");
+        query.push_bind(source.as_str()).push(")");
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND facts LIKE ").push_bind(format!("%\"kind\":\"{}\"%", kind.as_str()));
+    }
+    if let Some(Search::Told(text)) = &filter.search {
+        let text = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        query.push(" AND LOWER(facts) LIKE ").push_bind(format!("%{text}%")).push(" ESCAPE '\\'");
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{CertificateRow, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{CertificateRow, Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::id::OrderId;
 use crate::dcv::timestamp::Timestamp;
 
@@ -97,6 +97,13 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// The orders that renew an order's certificates.
+    pub async fn orders_renewing(&self, order: OrderId) -> Result<Vec<OrderId>, StoreError> {
+        const SQL: &str = "SELECT renewed_by FROM renewals WHERE order_id = $1 AND renewed_by IS NOT NULL";
+        let found: Vec<Vec<u8>> = on_pool!(self, |db| sqlx::query_scalar(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?);
+        found.iter().map(|id| id_bytes(id, "renewals", "renewed_by").map(OrderId::from_bytes)).collect()
+    }
+
     /// What is due, the longest waiting first.
     pub async fn renewals_due(&self, now: Timestamp, limit: u32) -> Result<Vec<RenewalRow>, StoreError> {
         const SQL: &str =

@@ -21,6 +21,8 @@ pub struct ValidationRow {
     pub position: i64,
     /// A-labels, with `*.` where it is a wildcard.
     pub name: String,
+    /// Its Base Domain Name; `None` in rows that are older than this and not filled yet.
+    pub base_domain: Option<String>,
     /// A [`ValidationState`].
     pub state: String,
     /// Unix microseconds; while awaiting an approver: until when.
@@ -117,7 +119,7 @@ impl ValidationRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT v.id, v.order_id, v.position, v.name, v.state, v.selection_ends_at, v.mail_id, v.answer, v.method, v.scope, v.signer, v.reason,
+            "SELECT v.id, v.order_id, v.position, v.name, v.base_domain, v.state, v.selection_ends_at, v.mail_id, v.answer, v.method, v.scope, v.signer, v.reason,
             v.ended_at, v.reusable_until, v.veto_ends_at, v.adn, v.disputed_at, v.reused_from, v.reused_id, v.look_again_at, v.looks, v.entry",
             $rest
         )
@@ -129,7 +131,7 @@ impl Tx<'_> {
     pub async fn insert_validation(&mut self, row: &ValidationRow) -> Result<(), StoreError> {
         const SQL: &str =
             "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at, look_again_at, reused_from, adn, method, scope, signer,
-            ended_at, reusable_until, answer, reused_id, entry) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+            ended_at, reusable_until, answer, reused_id, entry, base_domain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
         exec!(
             self,
             sqlx::query(SQL)
@@ -150,6 +152,7 @@ impl Tx<'_> {
                 .bind(&row.answer)
                 .bind(&row.reused_id)
                 .bind(&row.entry)
+                .bind(&row.base_domain)
         );
         Ok(())
     }

@@ -101,6 +101,8 @@ async fn fill(app: &App, round: usize, events: usize) -> anyhow::Result<()> {
                         released_at: None,
                         asks_all: 0,
                         test: 0,
+                        assignee: None,
+                        paused_at: None,
                     };
                     tx.insert_order(&row).await?;
                     let data = json!({"names": ["www.example.co.jp"], "profile": "standard", "state": "pending"});

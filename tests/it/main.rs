@@ -21,6 +21,7 @@ mod resend;
 mod returned;
 mod seeds;
 mod services;
+mod status_page;
 mod store;
 mod support;
 mod webhooks;

@@ -280,12 +280,12 @@ async fn in_a_browser_an_operator_signs_in_sends_a_mail_again_and_leaves() {
     browser.enter("#password", PASSWORD).await;
     browser.enter("#code", &code(&app)).await;
     browser.press("button.approve").await;
-    is_fine("注文一覧").await;
+    is_fine("概況").await;
     app.clock.advance(Duration::from_secs(600));
     browser.open(&format!("{}/admin/orders/{}", app.base, order["id"].as_str().unwrap())).await;
     browser.press("form[action*='/resend'] button").await;
     app.run_jobs().await;
     assert_eq!(app.approval_mails().len(), 2);
-    browser.press("form[action='/admin/sign-out'] button").await;
+    browser.press("form[action^='/admin/sign-out'] button").await;
     is_fine("サインイン").await;
 }

@@ -40,8 +40,8 @@ async fn a_held_order_mails_nothing_before_an_operator_releases_it(app: TestApp)
     assert!(!events.to_string().contains("phished"), "the reason is the operators'");
     let page = app.client.get(format!("{}/admin/orders/{id}", app.base)).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("phished in 2026"), "{page}");
-    let list = app.client.get(format!("{}/admin?held=1&lang=en", app.base)).send().await.unwrap().text().await.unwrap();
-    assert!(list.contains("Orders held") && list.contains(id), "{list}");
+    let list = app.client.get(format!("{}/admin/orders?is=held&lang=en", app.base)).send().await.unwrap().text().await.unwrap();
+    assert!(list.contains("held by policy") && list.contains(id), "{list}");
     assert_eq!(release(&app, id, "https://elsewhere.example").await, 403);
     app.run_jobs().await;
     assert!(app.inbox.arrived().is_empty());

@@ -1,14 +1,11 @@
 //! `GET /admin/access`: who came, who was refused, who left, and what was done.
 
-use std::collections::HashMap;
-
-use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::{html, jst, lang, utc};
-use crate::app::sign_in::SignedIn;
+use super::frame::Frame;
+use super::{html, jst, utc};
 use crate::dcv::id::EventId;
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
@@ -18,10 +15,9 @@ const LIMIT: u32 = 100;
 
 /// `admin/access.html`
 #[derive(Serialize)]
-struct AccessPage<'a> {
-    lang: &'static str,
-    static_base: &'a str,
-    who: &'a str,
+struct AccessPage {
+    #[serde(flatten)]
+    frame: Frame,
     entries: Vec<AccessLine>,
     next: Option<String>,
 }
@@ -36,22 +32,14 @@ struct AccessLine {
     peer: String,
 }
 
-pub(in crate::http) async fn get(
-    State(state): State<HttpState>,
-    Extension(who): Extension<SignedIn>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, Problem> {
-    let before = query.get("before").and_then(|text| EventId::parse(text).ok());
+pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<Response, Problem> {
+    let before = frame.given("before").and_then(|text| EventId::parse(&text).ok());
     let mut rows = state.app.store.access_log(before.as_ref().map(|id| &id.as_bytes()[..]), LIMIT + 1).await?;
     let more = rows.len() > LIMIT as usize;
     rows.truncate(LIMIT as usize);
     let last = rows.last().and_then(|row| Some(EventId::from_bytes(row.id.clone().try_into().ok()?)));
-    let lang = lang(&query);
     let page = AccessPage {
-        lang,
-        static_base: "",
-        who: &who.name,
-        next: last.filter(|_| more).map(|id| format!("lang={lang}&before={id}")),
+        next: last.filter(|_| more).map(|id| frame.with("before", &id.to_string())),
         entries: rows
             .into_iter()
             .map(|row| AccessLine {
@@ -63,6 +51,7 @@ pub(in crate::http) async fn get(
                 peer: row.peer,
             })
             .collect(),
+        frame,
     };
     html(&state, "admin/access.html", &page)
 }

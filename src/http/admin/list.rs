@@ -1,54 +1,62 @@
-//! `GET /admin`
+//! `GET /admin/orders`: the orders, as far as a filter lets them through.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
-use super::returned::CanaryLine;
-use super::{html, jst, lang};
-use crate::app::canary;
-use crate::app::show_order::{OrderRecord, list_orders};
-use crate::app::sign_in::SignedIn;
-use crate::dcv::field::is_one_line;
+use super::frame::Frame;
+use super::{html, jst};
+use crate::app::show_order::{OrderRecord, list_orders, search};
+use crate::dcv::contact::Source;
 use crate::dcv::id::OrderId;
 use crate::dcv::mail_cause::MailCause;
 use crate::dcv::operator::Need;
-use crate::dcv::order::OrderState;
+use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::policy::Listed;
-use crate::dcv::timestamp::Timestamp;
+use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::http::{HttpState, Problem};
-use crate::store::{EffectKind, OrderFilter, StoreError};
+use crate::store::{OrderFilter, OrderIs, StoreError};
+
+/// What is due within this time is due soon.
+pub(super) const DUE_SOON: Duration = Duration::from_secs(3 * DAY_SECS);
 
 /// Orders on one page.
 const LIMIT: u32 = 50;
 
+/// Orders looked at for one page: where few fit, the page says how far it looked, and looks on when asked to.
+const LOOKED_AT: u32 = 10_000;
+
 /// `admin/list.html`
 #[derive(Serialize)]
-struct ListPage<'a> {
-    lang: &'static str,
-    static_base: &'a str,
-    /// Who is signed in.
-    who: &'a str,
-    /// They may read the access log.
-    access: bool,
-    mails_due: i64,
-    webhooks_due: i64,
-    orders_held: i64,
-    canary: CanaryLine,
+struct ListPage {
+    #[serde(flatten)]
+    frame: Frame,
     states: Vec<&'static str>,
+    are: Vec<(&'static str, &'static str, &'static str)>,
+    profiles: Vec<String>,
+    sources: Vec<&'static str>,
+    kinds: Vec<&'static str>,
     filter: FilterView,
     orders: Vec<OrderLine>,
+    /// The next page's address.
     next: Option<String>,
+    /// How far it looked, where the page is not full and older orders were not looked at.
+    until: String,
 }
 
+/// What the form shows.
 #[derive(Serialize)]
 struct FilterView {
+    q: String,
     state: String,
-    name: String,
-    order_ref: String,
+    is: String,
+    profile: String,
+    source: String,
+    kind: String,
+    from: String,
+    to: String,
 }
 
 /// An order as the status page shows it.
@@ -64,8 +72,14 @@ pub(super) struct OrderLine {
     held_for: Vec<Listed>,
     created: String,
     deadline: String,
+    organization: String,
+    requester: String,
+    product: String,
+    pub(super) assignee: String,
+    pub(super) paused: bool,
+    test: bool,
     validations: Vec<ValidationLine>,
-    mails: Vec<MailLine>,
+    pub(super) mails: Vec<MailLine>,
 }
 
 #[derive(Serialize)]
@@ -79,8 +93,8 @@ struct ValidationLine {
 }
 
 #[derive(Serialize)]
-struct MailLine {
-    id: String,
+pub(super) struct MailLine {
+    pub(super) id: String,
     to: String,
     mail_host: Option<String>,
     /// It can be sent once more, as far as the list can tell.
@@ -102,7 +116,7 @@ struct MailLine {
 }
 
 impl OrderLine {
-    pub(super) fn new(record: &OrderRecord) -> Result<Self, StoreError> {
+    pub(super) fn new(record: &OrderRecord, frame: &Frame) -> Result<Self, StoreError> {
         let view = record.view()?;
         Ok(Self {
             id: view.id.to_string(),
@@ -114,6 +128,12 @@ impl OrderLine {
             held_for: record.order.held.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
             created: jst(view.created_at),
             deadline: view.expires_at.map(jst).unwrap_or_default(),
+            organization: view.facts.organization.clone().unwrap_or_default(),
+            requester: view.facts.requester.clone().unwrap_or_default(),
+            product: view.facts.product.clone().unwrap_or_default(),
+            assignee: record.order.assignee.clone().unwrap_or_default(),
+            paused: record.order.paused_at.is_some(),
+            test: view.test,
             validations: record
                 .validations
                 .iter()
@@ -121,7 +141,7 @@ impl OrderLine {
                     name: one.name.clone(),
                     state: one.state.clone(),
                     method: one.method.clone().unwrap_or_default(),
-                    signer: one.signer.clone().unwrap_or_default(),
+                    signer: signer(one.signer.as_deref(), frame),
                     reason: one.reason.clone().unwrap_or_default(),
                     reusable_until: one.reusable_until.map(Timestamp::from_unix_micros).map(jst).unwrap_or_default(),
                 })
@@ -131,7 +151,7 @@ impl OrderLine {
                 .into_iter()
                 .map(|mail| MailLine {
                     id: mail.id.to_string(),
-                    to: mail.to,
+                    to: frame.shown(&mail.to),
                     mail_host: mail.mail_host,
                     resendable: matches!(mail.state.as_str(), "queued" | "sent")
                         && !matches!(mail.delivery.as_str(), "queued" | "sending"),
@@ -143,8 +163,8 @@ impl OrderLine {
                     role: mail.role,
                     state: mail.state,
                     delivery: mail.delivery,
-                    failure: mail.failure,
-                    failure_detail: mail.failure_detail,
+                    failure: mail.failure.map(|text| frame.shown(&text)),
+                    failure_detail: mail.failure_detail.map(|text| frame.shown(&text)),
                     cause: MailCause::ALL.into_iter().find(|one| Some(one.as_str()) == mail.cause).map(MailCause::in_words),
                     delivery_at: mail.delivery_at.map(jst).unwrap_or_default(),
                     deadline: jst(mail.expires_at),
@@ -154,53 +174,79 @@ impl OrderLine {
     }
 }
 
-pub(in crate::http) async fn get(
-    State(state): State<HttpState>,
-    Extension(who): Extension<SignedIn>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, Problem> {
-    let given =
-        |name: &str| query.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty() && is_one_line(value));
-    let filter = OrderFilter {
-        state: given("state").and_then(|text| OrderState::from_text(&text)),
-        held: given("held").is_some(),
-        name: given("name"),
-        order_ref: given("order_ref"),
-        before: given("before").and_then(|text| OrderId::parse(&text).ok()),
-        limit: LIMIT + 1,
-        ..OrderFilter::default()
+/// The name that was typed, for whoever may see it.
+fn signer(signer: Option<&str>, frame: &Frame) -> String {
+    match signer {
+        Some(name) if frame.may(Need::SeePersonal) => name.to_owned(),
+        Some(_) => "***".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// A day as a form gives it, from its beginning in Japan.
+fn day(text: &str) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(&format!("{text}T00:00:00+09:00")).ok()
+}
+
+/// Which orders an address asks for.
+pub(super) async fn filter_of(state: &HttpState, frame: &Frame) -> Result<OrderFilter, Problem> {
+    let search = match frame.given("q") {
+        Some(text) => Some(search(&state.app, &text).await?),
+        None => None,
     };
+    let is = frame.given("is").and_then(|text| OrderIs::from_text(&text));
+    let soon = (is == Some(OrderIs::DueSoon)).then(|| state.app.now() + DUE_SOON);
+    Ok(OrderFilter {
+        search,
+        expires: (None, soon),
+        state: frame.given("state").and_then(|text| OrderState::from_text(&text)),
+        is,
+        assignee: frame.given("mine").map(|_| frame.signed.name.clone()),
+        name: frame.given("name"),
+        order_ref: frame.given("order_ref"),
+        profile: frame.given("profile"),
+        source: frame.given("source").and_then(|text| Source::from_text(&text)),
+        kind: frame.given("kind").and_then(|text| OrderKind::from_text(&text)),
+        created: (
+            frame.given("from").and_then(|text| day(&text)),
+            frame.given("to").and_then(|text| day(&text)).map(|at| at.plus_days(1)),
+        ),
+        before: frame.given("before").and_then(|text| OrderId::parse(&text).ok()),
+        ..OrderFilter::default()
+    })
+}
+
+pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<Response, Problem> {
+    let filter = OrderFilter { limit: LIMIT + 1, within: Some(LOOKED_AT), ..filter_of(&state, &frame).await? };
     let mut records = list_orders(&state.app, &filter).await?;
     let more = records.len() > LIMIT as usize;
     records.truncate(LIMIT as usize);
-    let lang = lang(&query);
-    let orders = records.iter().map(OrderLine::new).collect::<Result<Vec<_>, _>>()?;
-    let next = orders.last().filter(|_| more).map(|last| {
-        let mut next = url::form_urlencoded::Serializer::new(String::new());
-        for name in ["state", "name", "order_ref", "held"] {
-            if let Some(value) = given(name) {
-                next.append_pair(name, &value);
-            }
-        }
-        next.append_pair("lang", lang).append_pair("before", &last.id).finish()
-    });
+    let orders = records.iter().map(|record| OrderLine::new(record, &frame)).collect::<Result<Vec<_>, _>>()?;
+    // Where the page is not full there may be older ones that were not looked at.
+    let edge = if more { None } else { state.app.store.orders_looked_at(&filter).await? };
+    let next = orders.last().filter(|_| more).map(|last| last.id.clone());
+    let next = next.or_else(|| edge.map(|(id, _)| id.to_string())).map(|id| frame.with("before", &id));
+    let given = |name: &str| frame.given(name).unwrap_or_default();
     let page = ListPage {
-        lang,
-        static_base: "",
-        who: &who.name,
-        access: state.app.settings.sign_in.is_some() && who.role.may(Need::ReadAccess),
-        mails_due: state.app.store.effects_due(EffectKind::Mail).await?,
-        canary: CanaryLine::new(canary::state(&state.app).await?),
-        orders_held: state.app.store.orders_held().await?,
-        webhooks_due: state.app.store.effects_due(EffectKind::Webhook).await?,
         states: OrderState::ALL.iter().map(|state| state.as_str()).collect(),
+        are: OrderIs::ALL.iter().map(|is| is.in_words()).collect(),
+        profiles: state.app.profiles.iter().map(|one| one.profile.id.clone()).collect(),
+        sources: Source::ALL.iter().map(|source| source.as_str()).collect(),
+        kinds: OrderKind::ALL.iter().map(|kind| kind.as_str()).collect(),
         filter: FilterView {
-            state: filter.state.map_or_else(String::new, |state| state.as_str().to_owned()),
-            name: filter.name.clone().unwrap_or_default(),
-            order_ref: filter.order_ref.clone().unwrap_or_default(),
+            q: given("q"),
+            state: given("state"),
+            is: given("is"),
+            profile: given("profile"),
+            source: given("source"),
+            kind: given("kind"),
+            from: given("from"),
+            to: given("to"),
         },
         orders,
         next,
+        until: edge.map(|(_, at)| jst(at)).unwrap_or_default(),
+        frame,
     };
     html(&state, "admin/list.html", &page)
 }

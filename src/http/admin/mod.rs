@@ -1,27 +1,61 @@
 //! `/admin`: the status page. It serves whoever is signed in or, where that is off, this host alone.
 
-pub(super) mod access;
-pub(super) mod choose;
-pub(super) mod list;
-pub(super) mod look;
-pub(super) mod order;
-pub(super) mod release;
-pub(super) mod replay;
-pub(super) mod resend;
-pub(super) mod returned;
-pub(super) mod sign_in;
+mod access;
+mod frame;
+mod list;
+mod order;
+mod overview;
+mod press;
+mod returned;
+mod sign_in;
+mod statistics;
+mod trouble;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::header::{self, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use tower::ServiceBuilder;
 
-use super::{Code, HttpState, Problem};
+use super::{Code, HttpState, PAGE_POLICY, Problem, set};
 use crate::dcv::timestamp::Timestamp;
+
+/// The routes of the status page.
+pub(super) fn router(state: &HttpState) -> Router<HttpState> {
+    Router::new()
+        .route("/admin", get(overview::get))
+        .route("/admin/orders", get(list::get))
+        .route("/admin/orders/{id}", get(order::get))
+        .route("/admin/orders/{id}/approvers", post(press::choose))
+        .route("/admin/orders/{id}/look", post(press::look))
+        .route("/admin/orders/{id}/release", post(press::let_go))
+        .route("/admin/orders/{id}/cancel", post(press::withdraw))
+        .route("/admin/orders/{id}/extend", post(press::prolong))
+        .route("/admin/orders/{id}/put/{what}", post(press::put_to))
+        .route("/admin/orders/{id}/mails/{mail}/resend", post(press::send_again))
+        .route("/admin/orders/{id}/mails/{mail}/reissue", post(press::reissue))
+        .route("/admin/statistics", get(statistics::get))
+        .route("/admin/returned", get(returned::get))
+        .route("/admin/effects/{id}/replay", post(press::send_effect))
+        .route("/admin/access", get(access::get))
+        .route_layer(from_fn_with_state(state.clone(), sign_in::guard))
+        .route("/admin/sign-in", get(sign_in::get).post(sign_in::post))
+        .route("/admin/sign-out", post(sign_in::sign_out))
+        .layer(
+            ServiceBuilder::new()
+                .layer(set(header::CACHE_CONTROL, "no-store"))
+                // With "no-referrer" a browser says of its own forms that they come from `null`.
+                .layer(set(header::REFERRER_POLICY, "same-origin"))
+                .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+                .layer(from_fn_with_state(state.clone(), trouble::page)),
+        )
+}
 
 /// Serves only a loopback peer that asks for a loopback address and speaks for nobody else; to all others the page does not exist.
 ///

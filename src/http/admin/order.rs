@@ -1,36 +1,47 @@
 //! `GET /admin/orders/{id}`
 
-use std::collections::HashMap;
-
-use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::frame::Frame;
 use super::list::OrderLine;
-use super::{html, jst, lang, utc};
-use crate::app::show_order::{OrderRecord, show_order, timeline};
-use crate::app::sign_in::SignedIn;
+use super::{html, jst, utc};
+use crate::app::change_approver::open_names;
+use crate::app::show_order::{EventView, OrderRecord, show_order, timeline};
 use crate::dcv::certificate::not_after_of;
 use crate::dcv::contact;
 use crate::dcv::evidence::{Exchange, Lookup};
 use crate::dcv::id::{EffectId, OrderId};
 use crate::dcv::name::CertificateName;
+use crate::dcv::operator::Need;
 use crate::dcv::order;
-use crate::dcv::profile::{Profile, SelectedBy};
+use crate::dcv::profile::{CancelField, Profile, SelectedBy};
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{Code, HttpState, Problem};
-use crate::store::{NoticeRow, ReturnedRow};
+use crate::store::{AttemptRow, NoticeRow, ReturnedRow};
 
 /// `admin/order.html`
 #[derive(Serialize)]
-struct OrderPage<'a> {
-    lang: &'static str,
-    static_base: &'a str,
-    /// Who is signed in.
-    who: &'a str,
+struct OrderPage {
+    #[serde(flatten)]
+    frame: Frame,
     order: OrderLine,
+    views: Vec<ViewLine>,
+    /// Orders that this one follows, or that follow it.
+    linked: Vec<Linked>,
+    /// Whom an operator may ask in place of those who were asked; empty where nothing is open, or the service chooses by itself.
+    instead: Vec<String>,
+    /// Names that a person may still decide.
+    open: Vec<String>,
+    /// Who may cancel, and whether a name must be typed for it.
+    cancel_by: Vec<&'static str>,
+    cancel_needs_name: bool,
+    /// For the customer's mail administrator: the delivery record of each mail.
+    records: Vec<DeliveryRecord>,
+    /// The TXT record that would name a contact, for each open name's registered domain.
+    to_publish: Vec<Publish>,
     events: Vec<EventLine>,
     attempts: Vec<AttemptLine>,
     dead: Vec<DeadLine>,
@@ -94,6 +105,54 @@ fn awaiting(state: &HttpState, record: &OrderRecord, profile: &Profile, lookups:
     Ok(Some(all))
 }
 
+/// One agent that opened a link's page.
+#[derive(Serialize)]
+struct ViewLine {
+    to: String,
+    first: String,
+    last: String,
+    times: i64,
+    peer: String,
+    user_agent: String,
+    scanner: bool,
+}
+
+/// Another order that belongs to this one.
+#[derive(Serialize)]
+struct Linked {
+    id: String,
+    ja: &'static str,
+    en: &'static str,
+}
+
+/// What became of a mail, as text to pass on.
+#[derive(Serialize)]
+struct DeliveryRecord {
+    to: String,
+    text: String,
+}
+
+/// The record to publish for a domain, as zone files and as control panels want it.
+#[derive(Serialize)]
+pub(super) struct Publish {
+    pub(super) domain: String,
+    zone: String,
+    host: &'static str,
+    value: String,
+}
+
+impl Publish {
+    pub(super) fn new(domain: &str) -> Self {
+        let value = format!("admin@{domain}");
+        Self {
+            zone: format!("_validation-contactemail.{domain}. 3600 IN TXT \"{value}\""),
+            host: "_validation-contactemail",
+            value,
+            domain: domain.to_owned(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct NoticeLine {
     at: String,
@@ -151,12 +210,7 @@ struct LookupLine {
     exchanges: Vec<Exchange>,
 }
 
-pub(in crate::http) async fn get(
-    State(state): State<HttpState>,
-    Path(id): Path<String>,
-    Extension(who): Extension<SignedIn>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, Problem> {
+pub(super) async fn get(State(state): State<HttpState>, Path(id): Path<String>, frame: Frame) -> Result<Response, Problem> {
     let id = OrderId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
     let record = show_order(&state.app, id, None).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     let events = timeline(&state.app, id).await?;
@@ -168,12 +222,18 @@ pub(in crate::http) async fn get(
     };
     let profile = state.app.profile_of(&record.order).await?;
     let lookups = state.app.store.order_lookups(id).await?;
+    let attempts = state.app.store.attempts(id).await?;
     let page = OrderPage {
         awaiting: awaiting(&state, &record, &profile.profile, &lookups)?,
-        lang: lang(&query),
-        static_base: "",
-        who: &who.name,
-        order: OrderLine::new(&record)?,
+        views: views(&state, &record, &frame).await?,
+        linked: linked(&state, &record).await?,
+        instead: instead(&state, &record, &profile.profile, &lookups, &frame),
+        cancel_by: profile.profile.cancel.by.iter().map(|by| by.as_str()).collect(),
+        cancel_needs_name: profile.profile.cancel.required_fields.contains(&CancelField::CommonName),
+        records: records(&record, &events, &attempts, &frame),
+        to_publish: to_publish(&state, &record),
+        open: open_names(&record, &[]).unwrap_or_default(),
+        order: OrderLine::new(&record, &frame)?,
         events: events
             .into_iter()
             .map(|event| EventLine {
@@ -182,14 +242,10 @@ pub(in crate::http) async fn get(
                 utc: utc(event.timestamp),
                 kind: event.kind,
                 actor: event.actor,
-                data: in_lines(event.data.get()),
+                data: frame.shown(&in_lines(event.data.get())),
             })
             .collect(),
-        attempts: state
-            .app
-            .store
-            .attempts(id)
-            .await?
+        attempts: attempts
             .into_iter()
             .map(|one| AttemptLine {
                 at: utc(Timestamp::from_unix_micros(one.ended_at)),
@@ -197,8 +253,8 @@ pub(in crate::http) async fn get(
                 endpoint: one.endpoint,
                 number: one.number,
                 outcome: one.outcome,
-                detail: one.detail,
-                dialogue: one.dialogue,
+                detail: frame.shown(&one.detail),
+                dialogue: one.dialogue.map(|text| frame.shown(&text)),
             })
             .collect(),
         dead: state
@@ -213,31 +269,152 @@ pub(in crate::http) async fn get(
                     id: id.to_string(),
                     kind: one.kind,
                     endpoint: one.endpoint,
-                    error: one.last_error.unwrap_or_default(),
+                    error: frame.shown(&one.last_error.unwrap_or_default()),
                 })
             })
             .collect(),
-        returned: state.app.store.returned_mails(id).await?.into_iter().map(returned_line).collect(),
+        returned: state.app.store.returned_mails(id).await?.into_iter().map(|row| returned_line(row, &frame)).collect(),
         certificate_ends: ends.map(utc).unwrap_or_default(),
         known_by,
         external_checks: profile.profile.external_checks.iter().map(|check| check.as_str()).collect(),
-        notices: state.app.store.notices(id).await?.into_iter().map(notice_line).collect(),
-        lookups: lookups.into_iter().map(lookup_line).collect(),
+        notices: state.app.store.notices(id).await?.into_iter().map(|row| notice_line(row, &frame)).collect(),
+        lookups: lookups.into_iter().map(|lookup| lookup_line(lookup, &frame)).collect(),
+        frame,
     };
     html(&state, "admin/order.html", &page)
 }
 
-fn notice_line(row: NoticeRow) -> NoticeLine {
+/// Raw answers and messages are for whoever may see what people wrote.
+fn hidden(raw: String, frame: &Frame) -> String {
+    if frame.may(Need::SeePersonal) { raw } else { "***".to_owned() }
+}
+
+async fn views(state: &HttpState, record: &OrderRecord, frame: &Frame) -> Result<Vec<ViewLine>, Problem> {
+    let rows = state.app.store.views(record.order.id()?).await?;
+    let to = |mail: &[u8]| record.mails.iter().find(|one| one.id == mail).map(|one| frame.shown(&one.recipient));
+    Ok(rows
+        .into_iter()
+        .map(|row| ViewLine {
+            to: to(&row.mail_id).unwrap_or_default(),
+            first: jst(Timestamp::from_unix_micros(row.first_at)),
+            last: jst(Timestamp::from_unix_micros(row.last_at)),
+            times: row.times,
+            peer: hidden(row.peer, frame),
+            user_agent: row.user_agent,
+            scanner: row.scanner == 1,
+        })
+        .collect())
+}
+
+/// Orders that this one names, or rests on.
+async fn linked(state: &HttpState, record: &OrderRecord) -> Result<Vec<Linked>, Problem> {
+    let mut linked = Vec::new();
+    let mut add = |id: Option<OrderId>, ja: &'static str, en: &'static str| {
+        if let Some(id) = id
+            && !linked.iter().any(|one: &Linked| one.id == id.to_string())
+        {
+            linked.push(Linked { id: id.to_string(), ja, en });
+        }
+    };
+    let facts = record.order.facts()?;
+    let before = facts.previous_order_id.as_deref().and_then(|text| OrderId::parse(text).ok());
+    add(before, "前の注文", "the order before");
+    for one in &record.validations {
+        let reused: Value = one.reused_from.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let id = reused["order_id"].as_str().and_then(|text| OrderId::parse(text).ok());
+        add(id, "承認を再利用した注文", "whose approval it rests on");
+    }
+    for id in state.app.store.orders_renewing(record.order.id()?).await? {
+        add(Some(id), "更新の注文", "the order that renews it");
+    }
+    Ok(linked)
+}
+
+/// Whom an operator may ask in place of those who were asked.
+fn instead(state: &HttpState, record: &OrderRecord, profile: &Profile, lookups: &[Lookup], frame: &Frame) -> Vec<String> {
+    if profile.addresses.selected_by == SelectedBy::System || !frame.may(Need::ChooseApprover) {
+        return Vec::new();
+    }
+    let (lists, mut all) = (state.app.lists(), Vec::new());
+    for row in record.validations.iter().filter(|row| row.state == "pending") {
+        if let Ok(name) = CertificateName::parse(&row.name, &lists.suffixes) {
+            let listing = contact::list(name.fqdn(), profile, &lists.policy, lookups, state.app.now());
+            for address in order::allowed(&listing) {
+                if !all.contains(&address) {
+                    all.push(address);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// What a mail administrator needs to find a mail in their own logs.
+fn records(record: &OrderRecord, events: &[EventView], attempts: &[AttemptRow], frame: &Frame) -> Vec<DeliveryRecord> {
+    let mut records = Vec::new();
+    for mail in &record.mails {
+        let Ok(id) = mail.id() else { continue };
+        let mut lines = vec![
+            format!("Message-ID: {}", mail.message_id),
+            format!("To: {}", frame.shown(&mail.recipient)),
+            format!("Created: {}", utc(Timestamp::from_unix_micros(mail.created_at))),
+        ];
+        for event in events.iter().filter(|event| event.kind.starts_with("mail.")) {
+            let data: Value = serde_json::from_str(event.data.get()).unwrap_or_default();
+            if data["mail_id"].as_str() != Some(&id.to_string()) {
+                continue;
+            }
+            let mut line = format!("{} {}", utc(event.timestamp), event.kind);
+            for (key, words) in [
+                ("relay", "relay"),
+                ("queue_id", "queue id"),
+                ("tls", "TLS"),
+                ("reply", "reply"),
+                ("reason", "reason"),
+                ("detail", "detail"),
+            ] {
+                if let Some(value) = data[key].as_str().filter(|value| !value.is_empty()) {
+                    line.extend(["; ", words, ": ", &frame.shown(value)]);
+                }
+            }
+            lines.push(line);
+        }
+        let tries = attempts.iter().filter(|one| one.kind == "mail" && one.endpoint == mail.reference && one.outcome != "done");
+        for one in tries {
+            let at = utc(Timestamp::from_unix_micros(one.ended_at));
+            lines.push(format!("{at} attempt {}: {}", one.number, frame.shown(&one.detail)));
+        }
+        records.push(DeliveryRecord { to: frame.shown(&mail.recipient), text: lines.join("\n") });
+    }
+    records
+}
+
+/// The TXT records that would name a contact.
+fn to_publish(state: &HttpState, record: &OrderRecord) -> Vec<Publish> {
+    let lists = state.app.lists();
+    let mut all: Vec<Publish> = Vec::new();
+    for row in &record.validations {
+        if let Ok(name) = CertificateName::parse(&row.name, &lists.suffixes) {
+            let domain = name.fqdn().base_domain().to_string();
+            if !all.iter().any(|one| one.domain == domain) {
+                all.push(Publish::new(&domain));
+            }
+        }
+    }
+    all
+}
+
+fn notice_line(row: NoticeRow, frame: &Frame) -> NoticeLine {
     NoticeLine {
         at: utc(Timestamp::from_unix_micros(row.created_at)),
         kind: row.kind,
-        to: row.recipient,
+        to: frame.shown(&row.recipient),
         delivery: row.delivery,
-        failure: row.failure,
+        failure: row.failure.map(|text| frame.shown(&text)),
     }
 }
 
-pub(super) fn returned_line(row: ReturnedRow) -> ReturnedLine {
+pub(super) fn returned_line(row: ReturnedRow, frame: &Frame) -> ReturnedLine {
     let findings: Value = serde_json::from_str(&row.findings).unwrap_or_default();
     let recipients = findings["recipients"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -247,12 +424,15 @@ pub(super) fn returned_line(row: ReturnedRow) -> ReturnedLine {
     ReturnedLine {
         at: utc(Timestamp::from_unix_micros(row.at)),
         kind: row.kind,
-        words: words.collect(),
-        raw: String::from_utf8_lossy(&row.raw).into_owned(),
+        words: words.map(|words| frame.shown(&words)).collect(),
+        raw: hidden(String::from_utf8_lossy(&row.raw).into_owned(), frame),
     }
 }
 
-fn lookup_line(lookup: Lookup) -> LookupLine {
+fn lookup_line(mut lookup: Lookup, frame: &Frame) -> LookupLine {
+    for exchange in &mut lookup.exchanges {
+        exchange.answer = hidden(std::mem::take(&mut exchange.answer), frame);
+    }
     LookupLine {
         source: lookup.source.as_str(),
         adn: lookup.adn,

@@ -1,16 +1,13 @@
 //! `GET /admin/returned`: what came back and belongs to no approval mail, and how the canary fares.
 
-use std::collections::HashMap;
-
-use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
+use super::frame::Frame;
 use super::order::{ReturnedLine, returned_line};
-use super::{html, jst, lang};
+use super::{html, jst};
 use crate::app::canary::{self, Canary};
-use crate::app::sign_in::SignedIn;
 use crate::dcv::notice::NoticeKind;
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
@@ -23,11 +20,9 @@ const CANARIES: u32 = 24;
 
 /// `admin/returned.html`
 #[derive(Serialize)]
-struct ReturnedPage<'a> {
-    lang: &'static str,
-    static_base: &'a str,
-    /// Who is signed in.
-    who: &'a str,
+struct ReturnedPage {
+    #[serde(flatten)]
+    frame: Frame,
     canary: CanaryLine,
     canaries: Vec<FlightLine>,
     returned: Vec<ReturnedLine>,
@@ -64,17 +59,10 @@ struct FlightLine {
     returned: String,
 }
 
-pub(in crate::http) async fn get(
-    State(state): State<HttpState>,
-    Extension(who): Extension<SignedIn>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, Problem> {
+pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<Response, Problem> {
     let at = |micros: i64| jst(Timestamp::from_unix_micros(micros));
     let canaries = state.app.store.latest_notices(NoticeKind::Canary, CANARIES).await?;
     let page = ReturnedPage {
-        lang: lang(&query),
-        static_base: "",
-        who: &who.name,
         canary: CanaryLine::new(canary::state(&state.app).await?),
         canaries: canaries
             .into_iter()
@@ -85,7 +73,8 @@ pub(in crate::http) async fn get(
                 returned: one.returned_at.map(at).unwrap_or_default(),
             })
             .collect(),
-        returned: state.app.store.stray_mails(LIMIT).await?.into_iter().map(returned_line).collect(),
+        returned: state.app.store.stray_mails(LIMIT).await?.into_iter().map(|row| returned_line(row, &frame)).collect(),
+        frame,
     };
     html(&state, "admin/returned.html", &page)
 }

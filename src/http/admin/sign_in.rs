@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
+use super::frame::Frame;
 use super::{from_same_origin, html, lang, only_from_this_host};
 use crate::app::sign_in::{self, From, SignedIn};
 use crate::dcv::field::is_one_line;
@@ -22,18 +23,16 @@ const NAME: &str = "dcvd-session";
 
 /// `admin/sign-in.html`
 #[derive(Serialize)]
-struct SignInPage<'a> {
-    lang: &'static str,
-    static_base: &'a str,
+struct SignInPage {
+    #[serde(flatten)]
+    frame: Frame,
     /// Why nobody is let in: `wrong`, `wait`, `over`, or empty.
     problem: &'static str,
     name: String,
-    /// Nobody yet.
-    who: &'a str,
 }
 
 /// Lets in whoever is signed in and may do what is asked; without sign-in, this host alone.
-pub(in crate::http) async fn guard(State(state): State<HttpState>, peer: Peer, mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(state): State<HttpState>, peer: Peer, mut request: Request, next: Next) -> Response {
     let Some(limits) = state.app.settings.sign_in else {
         request.extensions_mut().insert(SignedIn { name: String::new(), role: Role::Admin });
         return only_from_this_host(State(state), request, next).await;
@@ -55,8 +54,9 @@ pub(in crate::http) async fn guard(State(state): State<HttpState>, peer: Peer, m
     };
     let path = request.uri().path().to_owned();
     let need = match (request.method(), path.as_str()) {
-        (&Method::GET | &Method::HEAD, "/admin/access") => Need::ReadAccess,
+        (&Method::GET | &Method::HEAD, "/admin/access" | "/admin/audit") => Need::ReadAccess,
         (&Method::GET | &Method::HEAD, _) => Need::Look,
+        (_, "/admin/exports") => Need::Export,
         (_, path) if path.ends_with("/approvers") => Need::ChooseApprover,
         _ => Need::Act,
     };
@@ -69,8 +69,11 @@ pub(in crate::http) async fn guard(State(state): State<HttpState>, peer: Peer, m
     {
         return problem.into_response();
     }
-    if need != Need::Look
-        && let Err(error) = sign_in::note_action(&state.app, &who, &path, &peer.address.to_string()).await
+    // What shows personal data is noted as well.
+    let shows = need == Need::Look && path.starts_with("/admin/orders/") && who.role.may(Need::SeePersonal);
+    let event = if shows { "view" } else { "action" };
+    if (need != Need::Look || shows)
+        && let Err(error) = sign_in::note(&state.app, &who, event, &path, &peer.address.to_string()).await
     {
         return Problem::from(error).into_response();
     }
@@ -83,7 +86,7 @@ pub(super) fn actor(state: &HttpState, who: &SignedIn) -> String {
     if state.app.settings.sign_in.is_some() { format!("operator:{}", who.name) } else { "operator".to_owned() }
 }
 
-pub(in crate::http) async fn get(
+pub(super) async fn get(
     State(state): State<HttpState>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Problem> {
@@ -93,7 +96,7 @@ pub(in crate::http) async fn get(
     page(&state, StatusCode::OK, lang(&query), if query.contains_key("over") { "over" } else { "" }, "")
 }
 
-pub(in crate::http) async fn post(
+pub(super) async fn post(
     State(state): State<HttpState>,
     Query(query): Query<HashMap<String, String>>,
     peer: Peer,
@@ -119,11 +122,7 @@ pub(in crate::http) async fn post(
     Ok(answer)
 }
 
-pub(in crate::http) async fn sign_out(
-    State(state): State<HttpState>,
-    peer: Peer,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub(super) async fn sign_out(State(state): State<HttpState>, peer: Peer, headers: HeaderMap) -> Result<Response, Problem> {
     if state.app.settings.sign_in.is_none() {
         return Err(Problem::new(Code::NotFound));
     }
@@ -151,7 +150,7 @@ fn page(
     problem: &'static str,
     name: &str,
 ) -> Result<Response, Problem> {
-    let context = SignInPage { lang, static_base: "", problem, name: name.to_owned(), who: "" };
+    let context = SignInPage { frame: Frame::outside(lang), problem, name: name.to_owned() };
     let mut page = html(state, "admin/sign-in.html", &context)?;
     *page.status_mut() = status;
     Ok(page)

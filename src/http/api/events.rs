@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Client, json_answer, order_id};
 use crate::app::show_order::{EventView, show_order, timeline};
+use crate::dcv::event::EventType;
 use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
@@ -31,5 +32,11 @@ pub(in crate::http) async fn get(
 ) -> Result<Response, Problem> {
     let id = order_id(&id)?;
     show_order(&state.app, id, Some(&client.name)).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
-    Ok(json_answer(Timeline { events: timeline(&state.app, id).await? }))
+    Ok(json_answer(Timeline { events: for_clients(timeline(&state.app, id).await?) }))
+}
+
+/// What ordering systems may read of a timeline: not what operators write to each other.
+pub(super) fn for_clients(mut events: Vec<EventView>) -> Vec<EventView> {
+    events.retain(|event| !EventType::from_text(&event.kind).is_some_and(EventType::is_operators_own));
+    events
 }

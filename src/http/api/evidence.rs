@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
+use super::events::for_clients;
 use super::{Client, json_answer, order_id};
 use crate::app::show_evidence::show_evidence;
 use crate::http::docs::schema;
@@ -23,6 +24,8 @@ pub(in crate::http) async fn get(
     Extension(client): Extension<Client>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let evidence = show_evidence(&state.app, order_id(&id)?, &client.name).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let evidence = show_evidence(&state.app, order_id(&id)?, Some(&client.name)).await?;
+    let mut evidence = evidence.ok_or_else(|| Problem::new(Code::NotFound))?;
+    evidence.events = for_clients(evidence.events);
     Ok(json_answer(evidence))
 }

@@ -37,7 +37,7 @@ pub(in crate::http) struct Request(Option<(String, [u8; 32])>);
 impl Request {
     /// On whose word a change is made, and what is remembered with it; `status` is that of its success.
     pub(in crate::http) fn cause(&self, client: &Client, status: u16) -> Cause {
-        Cause { actor: client.actor(), request: self.repeatable(client, status) }
+        Cause { actor: client.actor(), request: self.repeatable(client, status), reason: None }
     }
 
     /// The request as it is remembered.

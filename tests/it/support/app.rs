@@ -16,6 +16,8 @@ use dcvd::app::expire::expire_due;
 use dcvd::app::pace::Pace;
 use dcvd::app::renew::renew_due;
 use dcvd::app::resend::remind_due;
+use dcvd::app::tally::count_round;
+use dcvd::app::view::write_views;
 use dcvd::app::{App, Lists, Settings, Wake, canary, digest, preflight};
 use dcvd::config::load_profiles;
 use dcvd::dcv::client::{ApiScope, RequestRate, Rights};
@@ -181,6 +183,7 @@ impl TestApp {
             wake: Wake::default(),
             pace: Mutex::new(Pace::new(Duration::from_millis(1), 1000, 1000)),
             gone_endpoints: Mutex::default(),
+            views: dcvd::app::view::Views::default(),
             mail_hosts: preflight::Found::default(),
             whois_servers: Mutex::new(HashMap::new()),
             rdap_bootstrap: Mutex::new(None),
@@ -264,6 +267,8 @@ impl TestApp {
             round += remind_due(&self.app).await.unwrap();
             canary::send_if_due(&self.app).await.unwrap();
             digest::send_if_due(&self.app).await.unwrap();
+            write_views(&self.app).await.unwrap();
+            while count_round(&self.app).await.unwrap() > 0 {}
             round += jobs::drain(&self.app, EffectKind::Notice, LEASE).await.unwrap();
             round += jobs::drain(&self.app, EffectKind::Webhook, LEASE).await.unwrap();
             if round == 0 {

@@ -1,0 +1,274 @@
+//! The status page's screens and what is pressed there.
+
+use std::time::Duration;
+
+use dcvd::dcv::email::masked_text;
+use reqwest::header::ACCEPT;
+use serde_json::{Value, json};
+
+use crate::support::app::TestApp;
+use crate::support::browser::Browser;
+use crate::support::on_both;
+
+/// A page as a browser asks for it.
+async fn page(app: &TestApp, path: &str) -> (u16, String) {
+    let request = app.client.get(format!("{}{path}", app.base)).header(ACCEPT, "text/html");
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// Sends a form of the page.
+async fn press(app: &TestApp, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = app.client.post(format!("{}{path}", app.base)).header("origin", &app.base).header(ACCEPT, "text/html");
+    let answer = request.header("content-type", "application/x-www-form-urlencoded").body(body).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn once(page: &str) -> String {
+    page.split("name=\"once\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+fn id(order: &Value) -> &str {
+    order["id"].as_str().unwrap()
+}
+
+on_both!(
+    an_order_is_found_by_whatever_is_known_of_it,
+    each_press_counts_once_and_says_why,
+    the_numbers_tell_what_happened,
+    whoever_opened_a_link_is_told_and_programs_are_told_apart,
+);
+
+async fn an_order_is_found_by_whatever_is_known_of_it(app: TestApp) {
+    let one = app
+        .place(
+            &json!({"order_ref": "A-1", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"], "kind": "renewal",
+            "applicant": {"organization": "株式会社 100%_試験"}, "requester": "窓口"}),
+        )
+        .await;
+    let other = app.place(&json!({"order_ref": "B-2", "names": ["example.jp"], "approvers": ["admin@example.jp"]})).await;
+    let found = async |query: &str| {
+        let (status, list) = page(&app, &format!("/admin/orders?{query}")).await;
+        assert_eq!(status, 200, "{query}: {list}");
+        (list.contains(id(&one)), list.contains(id(&other)))
+    };
+    assert_eq!(found("").await, (true, true));
+    for (query, wanted) in [
+        ("q=A-1", (true, false)),
+        ("q=example.co.jp", (true, false)),
+        ("q=WWW.EXAMPLE.co.jp", (true, false)),
+        ("q=example.jp", (false, true)),
+        ("q=admin@example.jp", (false, true)),
+        ("q=100%25_", (true, false)),
+        ("q=100%25x", (false, false)),
+        ("q=%E7%AA%93%E5%8F%A3", (true, false)),
+        ("q=nothing", (false, false)),
+        ("q=%27%20OR%201=1", (false, false)),
+        ("kind=renewal", (true, false)),
+        ("state=completed", (false, false)),
+        ("state=pending&source=constructed", (true, true)),
+        ("source=dns_txt", (false, false)),
+        ("profile=standard", (true, true)),
+        ("profile=other", (false, false)),
+        ("is=in-trouble", (false, false)),
+        ("is=due-soon", (false, false)),
+        ("from=2000-01-01&to=2000-01-02", (false, false)),
+    ] {
+        assert_eq!(found(query).await, wanted, "{query}");
+    }
+    assert_eq!(found(&format!("q={}", id(&other))).await, (false, true));
+    app.clock.advance(Duration::from_secs(24 * 86_400));
+    assert_eq!(found("is=due-soon").await, (true, true));
+    assert_eq!(page(&app, "/admin/orders/ord_nothing").await.0, 404);
+}
+
+async fn each_press_counts_once_and_says_why(app: TestApp) {
+    let order =
+        app.place(&json!({"order_ref": "A-1", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"]})).await;
+    app.run_jobs().await;
+    let at = format!("/admin/orders/{}", id(&order));
+    let (_, shown) = page(&app, &format!("{at}?lang=en")).await;
+    let key = once(&shown);
+    let count =
+        async |kind: &str| app.app.store.events(order_id(&order)).await.unwrap().iter().filter(|one| one.kind == kind).count();
+    // A note, sent twice as by a double click.
+    for _ in 0..2 {
+        let (status, _) =
+            press(&app, &format!("{at}/put/notes"), &[("once", &key), ("note", "電話しました"), ("check", "phone")]).await;
+        assert_eq!(status, 303);
+    }
+    assert_eq!(count("order.noted").await, 1);
+    assert_eq!(press(&app, &format!("{at}/put/notes"), &[("note", "")]).await.0, 400);
+    assert_eq!(press(&app, &format!("{at}/put/nothing"), &[]).await.0, 404);
+    // What changes what is asked wants a reason.
+    let mail = app.order(&order).await["mails"][0]["id"].as_str().unwrap().to_owned();
+    app.clock.advance(Duration::from_secs(3600));
+    let reissue = format!("{at}/mails/{mail}/reissue");
+    for (path, fields) in [
+        ("extend", vec![("days", "1")]),
+        ("cancel", vec![]),
+        ("approvers", vec![("choice", "instead"), ("email", "admin@example.co.jp")]),
+    ] {
+        let (status, told) = press(&app, &format!("{at}/{path}?lang=en"), &fields).await;
+        assert!(status == 400 && told.contains("say why") && told.contains("Nothing was changed"), "{path}: {told}");
+    }
+    assert_eq!(press(&app, &reissue, &[]).await.0, 400);
+    for _ in 0..2 {
+        assert_eq!(press(&app, &reissue, &[("once", &key), ("reason", "届いていない")]).await.0, 303);
+    }
+    app.run_jobs().await;
+    assert_eq!((count("approver.changed").await, app.approval_mails().len()), (1, 2));
+    let mails = app.order(&order).await["mails"].clone();
+    assert_eq!((mails[0]["state"].as_str(), mails[1]["state"].as_str()), (Some("superseded"), Some("sent")));
+    assert_eq!(mails[1]["to"], "admin@example.co.jp");
+    // Somebody else in their place.
+    app.clock.advance(Duration::from_secs(3600));
+    let (status, told) = press(
+        &app,
+        &format!("{at}/approvers"),
+        &[("once", &key), ("choice", "instead"), ("email", "postmaster@example.co.jp"), ("reason", "退職")],
+    )
+    .await;
+    assert_eq!(status, 303, "{told}");
+    let (status, _) =
+        press(&app, &format!("{at}/approvers"), &[("choice", "instead"), ("email", "x@evil.example"), ("reason", "x")]).await;
+    assert!(matches!(status, 422 | 503), "nobody but those listed: {status}");
+    app.run_jobs().await;
+    assert_eq!(app.last_mail().rcpt_to.concat(), "postmaster@example.co.jp");
+    // Reminders rest, the deadline moves, the order ends: each twice, each once.
+    for (path, fields, kind) in [
+        ("put/pause", vec![("reason", "休暇中")], "order.paused"),
+        ("put/resume", vec![], "order.resumed"),
+        ("extend", vec![("days", "2"), ("reason", "連休")], "order.extended"),
+        ("cancel", vec![("reason", "重複")], "order.cancelled"),
+    ] {
+        for _ in 0..2 {
+            let mut fields = fields.clone();
+            fields.push(("once", &key));
+            let (status, told) = press(&app, &format!("{at}/{path}"), &fields).await;
+            assert_eq!(status, 303, "{path}: {told}");
+        }
+        assert_eq!(count(kind).await, 1, "{path}");
+    }
+    let (status, told) = press(&app, &format!("{at}/cancel?lang=en"), &[("reason", "again")]).await;
+    assert!(status == 409 && told.contains("The order has ended"), "{told}");
+    let (_, shown) = page(&app, &at).await;
+    for told in ["電話しました", "届いていない", "退職", "休暇中", "連休", "重複"] {
+        assert!(shown.contains(told), "{told}");
+    }
+    let (_, events) = app.get(&format!("/v1/orders/{}/events", id(&order))).await;
+    assert!(!events.to_string().contains("電話しました"), "what operators write to each other is theirs");
+    let (_, evidence) = app.get(&format!("/v1/orders/{}/evidence", id(&order))).await;
+    assert!(!evidence.to_string().contains("電話しました"));
+}
+
+fn order_id(order: &Value) -> dcvd::dcv::id::OrderId {
+    dcvd::dcv::id::OrderId::parse(id(order)).unwrap()
+}
+
+async fn the_numbers_tell_what_happened(app: TestApp) {
+    for (order_ref, name, answer) in
+        [("A-1", "www.example.co.jp", "approve"), ("A-2", "example.jp", "reject"), ("A-3", "example.com", "")]
+    {
+        let admin = format!("admin@{}", name.trim_start_matches("www."));
+        let order = app.place(&json!({"order_ref": order_ref, "names": [name], "approvers": [admin]})).await;
+        app.run_jobs().await;
+        let link = app.last_link();
+        app.clock.advance(Duration::from_secs(7200));
+        match answer {
+            "approve" => assert_eq!(app.approve(&link).await.0, 303),
+            "reject" => {
+                let nonce = app.nonce(&link).await;
+                assert_eq!(app.send_form(&link, &[("decision", "reject"), ("nonce", &nonce)]).await.0, 303);
+            }
+            _ => {}
+        }
+        app.run_jobs().await;
+        let _ = order;
+    }
+    app.clock.advance(Duration::from_secs(120));
+    app.run_jobs().await;
+    let (status, shown) = page(&app, "/admin/statistics?lang=en&by=class").await;
+    assert_eq!(status, 200);
+    let row = |value: &str| {
+        let row = shown.split("<tr>").find(|row| row.starts_with(&format!("<th scope=\"row\">{value}</th>"))).unwrap_or_default();
+        row.split("<td class=\"number\">").skip(1).map(|cell| cell.split('<').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // orders, names, sent, delivered, bounced, approved, reused, rejected …
+    assert_eq!(row("jp-organizational")[..8], ["0", "1", "0", "0", "0", "1", "0", "0"], "{shown}");
+    assert_eq!(row("jp-general")[..8], ["0", "1", "0", "0", "0", "0", "0", "1"]);
+    assert_eq!((row("jp-organizational").last().unwrap().as_str(), row("gtld").last().unwrap().as_str()), ("100%", "-"));
+    assert!(shown.contains("half of the approvals within") && shown.contains("4 h"));
+    assert_eq!(shown.matches("<svg ").count(), 8);
+    for by in ["profile", "client", "domain", "requester", "method", "source", "local-part"] {
+        assert_eq!(page(&app, &format!("/admin/statistics?by={by}&days=365")).await.0, 200, "{by}");
+    }
+    // Counted once, however often it is counted.
+    app.run_jobs().await;
+    let (_, overview) = page(&app, "/admin?lang=en").await;
+    let funnel = overview.split("<h2 id=\"funnel\">").nth(1).unwrap();
+    let steps: Vec<&str> = funnel.split("<td class=\"number\">").skip(1).map(|cell| cell.split('<').next().unwrap()).collect();
+    // The pages were opened by a program, the ordering system took the news within the hour, and nobody reported a certificate.
+    assert_eq!(steps, ["3", "3", "3", "3", "0", "2", "2", "0"]);
+}
+
+async fn whoever_opened_a_link_is_told_and_programs_are_told_apart(app: TestApp) {
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    let link = app.last_link();
+    let open = async |agent: &str, language: Option<&str>| {
+        let mut request = app.client.get(&link).header("user-agent", agent);
+        if let Some(language) = language {
+            request = request.header("accept-language", language);
+        }
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    };
+    open("curl/8", None).await;
+    app.clock.advance(Duration::from_secs(600));
+    for _ in 0..3 {
+        open("Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0", Some("ja")).await;
+    }
+    app.run_jobs().await;
+    let views = app.app.store.views(order_id(&order)).await.unwrap();
+    let told: Vec<_> = views.iter().map(|one| (one.user_agent.as_str(), one.scanner, one.times)).collect();
+    assert_eq!(told, [("curl/8", 1, 1), ("Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0", 0, 3)]);
+    let (_, shown) = page(&app, &format!("/admin/orders/{}?lang=en", id(&order))).await;
+    for told in ["likely a scanner", "Firefox"] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    assert!(!shown.contains(link.rsplit('/').next().unwrap()), "never the link");
+    // However many agents come, so many are kept.
+    for number in 0..60 {
+        open(&format!("agent {number}"), None).await;
+    }
+    app.run_jobs().await;
+    assert_eq!(app.app.store.views(order_id(&order)).await.unwrap().len(), 50);
+}
+
+#[test]
+fn addresses_are_hidden_wherever_they_stand() {
+    assert_eq!(masked_text("to: taro.yamada@example.jp, <x@y.example>"), "to: t***@example.jp, <x***@y.example>");
+    assert_eq!(masked_text("no address @ all"), "no address ***@ all");
+    assert_eq!(masked_text("山田@example.jp@x"), "山***@e***@x");
+}
+
+#[tokio::test]
+async fn every_screen_is_well_in_a_browser() {
+    let app = TestApp::sqlite().await;
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(3600));
+    app.approve(&app.last_link()).await;
+    app.place(&json!({"order_ref": "A-2", "names": ["example.jp"], "approvers": ["admin@example.jp"]})).await;
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(120));
+    app.run_jobs().await;
+    for (width, language) in [(360, "ja"), (1200, "en")] {
+        let browser = Browser::start(width, language).await;
+        for path in ["", "/orders", &format!("/orders/{}", id(&order)), "/statistics", "/returned", "/orders/ord_x"] {
+            browser.open(&format!("{}/admin{path}?lang={language}", app.base)).await;
+            assert_eq!(browser.complaints().await, Vec::<String>::new(), "{path} at {width}");
+        }
+    }
+}
