@@ -9,6 +9,11 @@ CREATE INDEX validations_without_base ON validations (id) WHERE base_domain IS N
 CREATE INDEX orders_by_ref ON orders (order_ref, id);
 CREATE INDEX orders_assigned ON orders (assignee, id) WHERE assignee IS NOT NULL AND state = 'pending';
 CREATE INDEX mails_by_recipient ON mails (recipient, order_id);
+-- An order's effects, ended ones too: its page and its evidence tell them.
+DROP INDEX effects_line;
+CREATE INDEX effects_by_order ON effects (order_id, endpoint, seq);
+CREATE INDEX effects_given_up ON effects (order_id) WHERE state = 'dead' AND last_error <> 'link-ended';
+CREATE INDEX allowlist_by_domain ON allowlist (domain);
 CREATE INDEX mails_undelivered ON mails (order_id) WHERE link IN ('queued', 'sent') AND delivery IN ('bounced', 'failed', 'delayed');
 
 -- Who opened a link's page, by agent and address: counted in memory and written now and then, since a view changes nothing.

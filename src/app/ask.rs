@@ -184,7 +184,9 @@ pub(super) fn write(
     let mut written = Written { mails: Vec::new(), pairs: Vec::new(), letters: Vec::new() };
     for planned in &assignment.mails {
         let asked: Vec<&ValidationRow> = planned.names.iter().filter_map(|at| validations.get(*at)).collect();
-        let (mail, letter) = write_mail(app, question, order, planned, &asked, others(assignment, planned), now)?;
+        let (mut mail, letter) = draft_mail(app, question, order, planned, &asked, others(assignment, planned), now)?;
+        let letter = app.ports.mail_out.compose(&letter).map_err(|error| AskError::Mail(error.to_string()))?;
+        mail.content_hash = Sha256::digest(&letter).to_vec();
         written.pairs.extend(asked.iter().map(|validation| (mail.id.clone(), validation.id.clone())));
         written.mails.push(mail);
         written.letters.push(letter);
@@ -228,8 +230,8 @@ fn others(assignment: &Assignment, planned: &PlannedMail) -> Vec<String> {
     assignment.mails.iter().filter(shares).map(|mail| mail.approver.email.masked()).collect()
 }
 
-/// Makes one mail: its row, and its final bytes, which hold the only copy of its Random Value.
-fn write_mail(
+/// Makes one mail: its row, but for its bytes' hash, and its letter, which holds the only copy of its Random Value.
+pub(super) fn draft_mail(
     app: &App,
     new: &Question,
     order: &OrderRow,
@@ -237,14 +239,14 @@ fn write_mail(
     asked: &[&ValidationRow],
     others: Vec<String>,
     now: Timestamp,
-) -> Result<(MailRow, Vec<u8>), AskError> {
+) -> Result<(MailRow, Letter), AskError> {
     let mut ids = app.id_source();
     let id = MailId::new(now, ids());
     let random = RandomValue::new(app.random());
     let (approver, profile) = (&planned.approver, &new.profile.profile);
     // The reference stands in the return path; it tells nothing of the Random Value.
     let reference = return_path::reference(&app.keys, id.as_bytes());
-    let mut row = MailRow {
+    let row = MailRow {
         id: id.as_bytes().to_vec(),
         order_id: order.id.clone(),
         recipient: approver.email.to_string(),
@@ -334,9 +336,7 @@ fn write_mail(
             (false, false) => "en",
         },
     };
-    let bytes = app.ports.mail_out.compose(&letter).map_err(|error| AskError::Mail(error.to_string()))?;
-    row.content_hash = Sha256::digest(&bytes).to_vec();
-    Ok((row, bytes))
+    Ok((row, letter))
 }
 
 /// The other roles that the registration names an approver in.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{App, facts_view};
+use super::{App, OrderFacts, facts_view};
 use crate::dcv::decision::{self, Answer, AskedMail, Confirmed, Decision, Refusal, Scope};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::link::{self, RandomValue};
@@ -32,6 +32,21 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// A link that was never sent, for a preview of its page.
+    pub(super) fn made_up(
+        app: &App,
+        order: OrderRow,
+        mail: MailRow,
+        asked: ValidationRow,
+        profile: Arc<Versioned>,
+        closed: Option<Refusal>,
+        facts: &OrderFacts,
+    ) -> Self {
+        let facts = facts_view(&order, facts, &mail, vec![name_view(&asked)]);
+        let random = RandomValue::new(app.random());
+        Self { mail, order, asked: vec![asked], profile, closed, facts, nonce: String::new(), random }
+    }
+
     /// Whether a posted nonce belongs to this page.
     #[must_use]
     pub fn nonce_fits(&self, app: &App, nonce: &str) -> bool {

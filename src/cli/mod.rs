@@ -3,6 +3,7 @@
 
 mod allowlist;
 mod approvers;
+mod audit;
 mod check;
 mod client;
 #[cfg(feature = "demo")]
@@ -107,6 +108,11 @@ enum Command {
         #[command(subcommand)]
         what: operator::What,
     },
+    /// Answers auditors: is the log whole, what did a fault touch, does today's code decide as then, a random sample.
+    Audit {
+        #[command(subcommand)]
+        what: audit::What,
+    },
     /// Tries receivers of webhooks.
     Webhook {
         #[command(subcommand)]
@@ -186,6 +192,10 @@ pub fn main() -> ExitCode {
         Command::Allowlist { what } => runtime().and_then(|runtime| runtime.block_on(allowlist::run(what))),
         Command::Client { what } => runtime().and_then(|runtime| runtime.block_on(client::run(what))),
         Command::Operator { what } => runtime().and_then(|runtime| runtime.block_on(operator::run(what))),
+        Command::Audit { what } => match runtime().and_then(|runtime| runtime.block_on(audit::run(what))) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Webhook { what } => runtime().and_then(|runtime| runtime.block_on(webhook::run(what))),
         Command::Key { what } => {
             key::run(&what);

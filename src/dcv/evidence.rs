@@ -94,6 +94,12 @@ impl Exchange {
         }
     }
 
+    /// Whether the answer is kept as it came: not cut, and text.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        data_encoding::HEXLOWER.encode(&Sha256::digest(self.answer.as_bytes())) == self.sha256
+    }
+
     /// Records that no answer came.
     #[must_use]
     pub fn failed(server: &str, address: Option<String>, query: &str, at: Timestamp, error: String) -> Self {

@@ -12,9 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::deliver::{Lease, deliver, give_back};
 use crate::app::expire::expire_due;
+use crate::app::fill_base_domains::fill_base_domains;
 use crate::app::look_again::look_again_due;
 use crate::app::renew::renew_due;
 use crate::app::resend::remind_due;
+use crate::app::seal::seal_due;
 use crate::app::sign_in::end_resting;
 use crate::app::tally::count_round;
 use crate::app::view::write_views;
@@ -219,9 +221,23 @@ async fn timekeeper(app: Arc<App>, stop: CancellationToken) {
 
 /// Writes what was seen and counts what happened, for the status page. A task of its own: after an upgrade there may be years to count.
 async fn counter(app: Arc<App>, stop: CancellationToken) {
+    // Rows of an older daemon, once.
+    while !stop.is_cancelled() {
+        match fill_base_domains(&app).await {
+            Ok(0) => break,
+            Ok(_) => sleep(BETWEEN_COUNTS).await,
+            Err(error) => {
+                tracing::error!(%error, "registered domains cannot be filled; trying again");
+                sleep(COUNT_EVERY).await;
+            }
+        }
+    }
     loop {
         if let Err(error) = write_views(&app).await {
             tracing::error!(%error, "views of links were lost");
+        }
+        if let Err(error) = seal_due(&app).await {
+            tracing::error!(%error, "what was written cannot be sealed; trying again");
         }
         let wait = match count_round(&app).await {
             Ok(0) => COUNT_EVERY,

@@ -60,6 +60,19 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// The entries of every ordering system for some domains.
+    pub async fn allowed_anywhere(&self, domains: &[String]) -> Result<Vec<AllowRow>, StoreError> {
+        Ok(on_pool!(self, |db| {
+            let mut query = QueryBuilder::new(COLUMNS);
+            query.push("domain IN (");
+            let mut list = query.separated(", ");
+            for domain in domains {
+                list.push_bind(domain.as_str());
+            }
+            query.push(") ORDER BY domain, client LIMIT 200").build_query_as().fetch_all(db).await?
+        }))
+    }
+
     /// The entries of an ordering system for any of some domains.
     pub async fn allowed(&self, client: &str, domains: &[String]) -> Result<Vec<AllowRow>, StoreError> {
         if domains.is_empty() {

@@ -77,7 +77,7 @@ impl Tx<'_> {
                 .bind(&row.user_agent)
                 .bind(row.won)
         );
-        Ok(())
+        self.to_seal(row)
     }
 }
 

@@ -130,6 +130,31 @@ pub struct AttemptRow {
     pub dialogue: Option<String>,
 }
 
+/// A webhook with its event.
+#[derive(Clone, Debug, FromRow)]
+pub struct WebhookRow {
+    /// The effect.
+    pub id: Vec<u8>,
+    /// The order.
+    pub order_id: Vec<u8>,
+    /// The receiver's name.
+    pub endpoint: String,
+    /// `due`, `done` or `dead`.
+    pub state: String,
+    /// How often it was posted.
+    pub attempts: i64,
+    /// Unix microseconds; when it is next posted, while it is due.
+    pub due_at: i64,
+    /// Unix microseconds.
+    pub ended_at: Option<i64>,
+    /// What was last answered.
+    pub last_error: Option<String>,
+    /// The event, whose id is the webhook's.
+    pub event_id: Vec<u8>,
+    /// The event's type.
+    pub event: String,
+}
+
 /// What was said in an attempt.
 #[derive(Clone, Debug, Default)]
 pub struct Said<'s> {
@@ -413,6 +438,23 @@ impl Store {
             "SELECT e.kind, e.subject_id, e.endpoint, a.number, a.ended_at, a.outcome, a.detail, a.dialogue FROM attempts a
             JOIN effects e ON e.id = a.effect_id WHERE e.order_id = $1 ORDER BY a.ended_at, a.number";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    }
+
+    /// The webhooks of the latest events, the latest first.
+    pub async fn latest_webhooks(&self, limit: u32) -> Result<Vec<WebhookRow>, StoreError> {
+        const SQL: &str = "SELECT f.id, f.order_id, f.endpoint, f.state, f.attempts, f.due_at, f.ended_at, f.last_error, e.id AS event_id, e.kind AS event
+            FROM (SELECT id, kind FROM events ORDER BY id DESC LIMIT $1) AS e JOIN effects f ON f.subject_id = e.id AND f.kind = 'webhook' ORDER BY e.id DESC, f.endpoint";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(i64::from(limit)).fetch_all(db).await?))
+    }
+
+    /// The webhooks that wait, those first that have waited longest; or those that were given up, the latest first.
+    pub async fn troubled_webhooks(&self, given_up: bool, limit: u32) -> Result<Vec<WebhookRow>, StoreError> {
+        const WAITING: &str = "SELECT f.id, f.order_id, f.endpoint, f.state, f.attempts, f.due_at, f.ended_at, f.last_error, e.id AS event_id, e.kind AS event
+            FROM effects f JOIN events e ON e.id = f.subject_id WHERE f.kind = 'webhook' AND f.state = 'due' AND f.attempts > 0 ORDER BY f.due_at LIMIT $1";
+        const GIVEN_UP: &str = "SELECT f.id, f.order_id, f.endpoint, f.state, f.attempts, f.due_at, f.ended_at, f.last_error, e.id AS event_id, e.kind AS event
+            FROM effects f JOIN events e ON e.id = f.subject_id WHERE f.kind = 'webhook' AND f.state = 'dead' ORDER BY f.ended_at DESC LIMIT $1";
+        let sql = if given_up { GIVEN_UP } else { WAITING };
+        Ok(on_pool!(self, |db| sqlx::query_as(sql).bind(i64::from(limit)).fetch_all(db).await?))
     }
 
     /// The bytes of a mail that has not ended, as they were committed with its Random Value.

@@ -56,18 +56,27 @@ impl Tx<'_> {
             if test {
                 data.insert("test".to_owned(), json!(true));
             }
-            let data = Value::Object(data).to_string();
+            let row = EventRow {
+                id: id.as_bytes().to_vec(),
+                order_id: order.as_bytes().to_vec(),
+                seq,
+                kind: event.kind.as_str().to_owned(),
+                at: event.at.unix_micros(),
+                actor: event.actor.clone(),
+                data: Value::Object(data).to_string(),
+            };
             exec!(
                 self,
                 sqlx::query(SQL)
-                    .bind(&id.as_bytes()[..])
-                    .bind(&order.as_bytes()[..])
-                    .bind(seq)
-                    .bind(event.kind.as_str())
-                    .bind(event.at.unix_micros())
-                    .bind(&event.actor)
-                    .bind(&data)
+                    .bind(&row.id)
+                    .bind(&row.order_id)
+                    .bind(row.seq)
+                    .bind(&row.kind)
+                    .bind(row.at)
+                    .bind(&row.actor)
+                    .bind(&row.data)
             );
+            self.to_seal(&row)?;
             for endpoint in endpoints(event) {
                 self.enqueue(&NewEffect {
                     id: EffectId::new(event.at, ids()),

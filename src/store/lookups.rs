@@ -10,17 +10,17 @@ use crate::dcv::id::{LookupId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 
 #[derive(FromRow)]
-struct LookupRow {
-    id: Vec<u8>,
-    source: String,
-    adn: String,
-    status: String,
-    server: Option<String>,
-    dnssec: Option<String>,
-    at: i64,
-    valid_until: Option<i64>,
-    perspective: String,
-    findings: String,
+pub(super) struct LookupRow {
+    pub(super) id: Vec<u8>,
+    pub(super) source: String,
+    pub(super) adn: String,
+    pub(super) status: String,
+    pub(super) server: Option<String>,
+    pub(super) dnssec: Option<String>,
+    pub(super) at: i64,
+    pub(super) valid_until: Option<i64>,
+    pub(super) perspective: String,
+    pub(super) findings: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,20 +66,35 @@ impl Tx<'_> {
             .dnssec
             .and_then(|dnssec| serde_json::to_value(dnssec).ok())
             .and_then(|value| value.as_str().map(str::to_owned));
-        exec!(
+        let row = LookupRow {
+            id: lookup.id.as_bytes().to_vec(),
+            source: lookup.source.as_str().to_owned(),
+            adn: lookup.adn.clone(),
+            status: lookup.status.as_str().to_owned(),
+            server: lookup.server.clone(),
+            dnssec,
+            at: lookup.at.unix_micros(),
+            valid_until: lookup.valid_until.map(Timestamp::unix_micros),
+            perspective: lookup.perspective.clone(),
+            findings,
+        };
+        let rows = exec!(
             self,
             sqlx::query(SQL)
-                .bind(&lookup.id.as_bytes()[..])
-                .bind(lookup.source.as_str())
-                .bind(&lookup.adn)
-                .bind(lookup.status.as_str())
-                .bind(&lookup.server)
-                .bind(&dnssec)
-                .bind(lookup.at.unix_micros())
-                .bind(lookup.valid_until.map(Timestamp::unix_micros))
-                .bind(&lookup.perspective)
-                .bind(&findings)
+                .bind(&row.id)
+                .bind(&row.source)
+                .bind(&row.adn)
+                .bind(&row.status)
+                .bind(&row.server)
+                .bind(&row.dnssec)
+                .bind(row.at)
+                .bind(row.valid_until)
+                .bind(&row.perspective)
+                .bind(&row.findings)
         );
+        if rows == 1 {
+            self.to_seal(&row)?;
+        }
         Ok(())
     }
 

@@ -314,6 +314,12 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// The mails that went to an address, the latest order's first.
+    pub async fn mails_to(&self, recipient: &str, limit: u32) -> Result<Vec<MailRow>, StoreError> {
+        const SQL: &str = select!("WHERE recipient = $1 ORDER BY order_id DESC, id LIMIT $2");
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(recipient).bind(i64::from(limit)).fetch_all(db).await?))
+    }
+
     /// Finds the mail of a Random Value by its hash, with its order and the names it asks for. Each is of its moment: what was decided
     /// in between shows in the names, which are read last.
     pub async fn asked_by_hash(&self, random_hash: &[u8; 32]) -> Result<Option<Asked>, StoreError> {

@@ -20,6 +20,7 @@ mod orders;
 mod profiles;
 mod renewals;
 mod returned_mails;
+mod seals;
 mod secrets;
 mod sqlite_writer;
 mod tallies;
@@ -39,7 +40,7 @@ pub use allowlist::AllowRow;
 pub use answers::{AnswerRow, ApprovalRow};
 pub use certificates::CertificateRow;
 pub use clients::ClientRow;
-pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, ON_RELEASE, Outcome, Said};
+pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, ON_RELEASE, Outcome, Said, WebhookRow};
 pub use events::EventRow;
 pub use idempotency::{RepeatRow, Repeatable};
 pub use mails::{Asked, MailRow, MailValidation};
@@ -48,8 +49,9 @@ pub use operators::{AccessRow, OperatorRow, SessionRow};
 pub use orders::{OrderFilter, OrderIs, OrderRow, Search};
 pub use renewals::RenewalRow;
 pub use returned_mails::ReturnedRow;
+pub use seals::{AffectedRow, ApprovalFilter, SampleRow, SealRow};
 pub use tallies::{TallyRow, ToCount, tally_marks};
-pub use validations::{LiveRow, ValidationRow};
+pub use validations::{LiveRow, StandingApproval, ValidationRow};
 pub use views::ViewRow;
 
 use sqlite_writer::Writer;
@@ -114,6 +116,8 @@ enum Pools {
 /// A transaction, or one closure's share of one.
 pub struct Tx<'c> {
     conn: Conn<'c>,
+    /// Rows that it wrote and that are sealed soon.
+    unsealed: Vec<u8>,
 }
 
 enum Conn<'c> {
@@ -237,7 +241,9 @@ impl Store {
             Pools::Sqlite { writer, .. } => writer.run(name, work).await,
             Pools::Postgres(pool) => {
                 let mut transaction = pool.begin().await.map_err(StoreError::from)?;
-                let value = work(&mut Tx { conn: Conn::Postgres(&mut transaction) }).await?;
+                let mut tx = Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new() };
+                let value = work(&mut tx).await?;
+                tx.keep_unsealed().await?;
                 transaction.commit().await.map_err(|error| {
                     tracing::warn!(name, %error, "commit failed");
                     StoreError::from(error)

@@ -111,7 +111,7 @@ impl OrderIs {
             Self::Undelivered => {
                 "SELECT order_id FROM mails WHERE link IN ('queued', 'sent') AND delivery IN ('bounced', 'failed', 'delayed')"
             }
-            Self::GivenUp => "SELECT order_id FROM effects WHERE state = 'dead' AND order_id IS NOT NULL",
+            Self::GivenUp => "SELECT order_id FROM effects WHERE state = 'dead' AND last_error <> 'link-ended' AND order_id IS NOT NULL",
             Self::InTrouble => {
                 "SELECT id FROM orders WHERE held IS NOT NULL AND released_at IS NULL AND state = 'pending'
                 UNION ALL SELECT order_id FROM validations WHERE state = 'awaiting_approver'

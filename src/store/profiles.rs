@@ -14,6 +14,13 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// The versions of a profile that were ever in force here: hash, values and when each was first seen, the latest first.
+    pub async fn profile_versions(&self, id: &str) -> Result<Vec<(Vec<u8>, String, i64)>, StoreError> {
+        const SQL: &str =
+            "SELECT hash, body, first_seen_at FROM profile_versions WHERE id = $1 ORDER BY first_seen_at DESC LIMIT 50";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(id).fetch_all(db).await?))
+    }
+
     /// Reads a profile's effective values by their hash.
     pub async fn profile_body(&self, hash: &[u8]) -> Result<Option<String>, StoreError> {
         const SQL: &str = "SELECT body FROM profile_versions WHERE hash = $1";

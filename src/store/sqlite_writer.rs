@@ -118,8 +118,15 @@ async fn commit(
     conn.execute("BEGIN IMMEDIATE").await?;
     for job in jobs {
         conn.execute("SAVEPOINT job").await?;
-        let (keep, acknowledge) = job(&mut Tx { conn: Conn::Sqlite(conn) }).await;
+        let mut tx = Tx { conn: Conn::Sqlite(conn), unsealed: Vec::new() };
+        let (keep, acknowledge) = job(&mut tx).await;
         done.push(acknowledge);
+        if keep {
+            tx.keep_unsealed().await.map_err(|error| match error {
+                StoreError::Database(error) => error,
+                other => sqlx::Error::Protocol(other.to_string()),
+            })?;
+        }
         if !keep {
             conn.execute("ROLLBACK TO job").await?;
         }

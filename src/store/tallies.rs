@@ -194,6 +194,19 @@ impl Store {
         }))
     }
 
+    /// One value's counts in some months.
+    pub async fn tallies_in(&self, dimension: Dimension, months: &[i64], value: &str) -> Result<Vec<TallyRow>, StoreError> {
+        Ok(on_pool!(self, |db| {
+            let mut query = sqlx::QueryBuilder::new("SELECT at, value, measure, count FROM tallies WHERE dimension = ");
+            query.push_bind(dimension.as_str()).push(" AND value = ").push_bind(value).push(" AND at IN (");
+            let mut list = query.separated(", ");
+            for month in months {
+                list.push_bind(*month);
+            }
+            query.push(") ORDER BY at, measure").build_query_as().fetch_all(db).await?
+        }))
+    }
+
     /// How many open links end in each hour (since 1970) from an instant on and before another; the first of very many.
     pub async fn deadlines_ahead(&self, from: Timestamp, to: Timestamp) -> Result<Vec<(i64, i64)>, StoreError> {
         const SQL: &str = "SELECT hour, COUNT(*) FROM (SELECT expires_at / 3600000000 AS hour FROM mails

@@ -126,7 +126,39 @@ macro_rules! select {
     };
 }
 
+/// An approval that stands.
+#[derive(Clone, Debug, FromRow)]
+pub struct StandingApproval {
+    /// The name it was given for.
+    pub name: String,
+    /// The ADN.
+    pub adn: Option<String>,
+    /// The scope.
+    pub scope: Option<String>,
+    /// The method's section.
+    pub method: Option<String>,
+    /// The order.
+    pub order_id: Vec<u8>,
+    /// Unix microseconds; when it was given.
+    pub ended_at: Option<i64>,
+    /// Unix microseconds.
+    pub reusable_until: Option<i64>,
+    /// The order's reference.
+    pub order_ref: String,
+    /// The ordering system.
+    pub client: String,
+}
+
 impl Tx<'_> {
+    /// Writes a name's registered domain down, where it is not.
+    pub async fn set_base_domain(&mut self, id: &[u8], base: &str) -> Result<(), StoreError> {
+        exec!(
+            self,
+            sqlx::query("UPDATE validations SET base_domain = $2 WHERE id = $1 AND base_domain IS NULL").bind(id).bind(base)
+        );
+        Ok(())
+    }
+
     /// Inserts one name.
     pub async fn insert_validation(&mut self, row: &ValidationRow) -> Result<(), StoreError> {
         const SQL: &str =
@@ -343,6 +375,25 @@ const LIVE: &str = select!(
 const LIVE_MAX: i64 = 2000;
 
 impl Store {
+    /// The approvals below a registered domain that may still be reused, those that last longest first.
+    pub async fn standing_approvals(&self, base: &str, now: Timestamp, limit: u32) -> Result<Vec<StandingApproval>, StoreError> {
+        const SQL: &str = "SELECT v.name, v.adn, v.scope, v.method, v.order_id, v.ended_at, v.reusable_until, o.order_ref, o.client
+            FROM validations v JOIN orders o ON o.id = v.order_id WHERE v.base_domain = $1 AND v.state = 'approved' AND v.reused_from IS NULL
+            AND v.disputed_at IS NULL AND v.reusable_until > $2 AND o.test = 0 ORDER BY v.reusable_until DESC LIMIT $3";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL)
+            .bind(base)
+            .bind(now.unix_micros())
+            .bind(i64::from(limit))
+            .fetch_all(db)
+            .await?))
+    }
+
+    /// Names whose registered domain is not written down yet.
+    pub async fn without_base(&self, limit: u32) -> Result<Vec<(Vec<u8>, String)>, StoreError> {
+        const SQL: &str = "SELECT id, name FROM validations WHERE base_domain IS NULL ORDER BY id LIMIT $1";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(i64::from(limit)).fetch_all(db).await?))
+    }
+
     /// Reads the names of an order, in the order's order.
     pub async fn validations(&self, order: OrderId) -> Result<Vec<ValidationRow>, StoreError> {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))

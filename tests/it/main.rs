@@ -3,6 +3,7 @@
 
 mod api;
 mod approve;
+mod audit;
 mod browser;
 mod change;
 mod clients;

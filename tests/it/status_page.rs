@@ -38,6 +38,7 @@ on_both!(
     each_press_counts_once_and_says_why,
     the_numbers_tell_what_happened,
     whoever_opened_a_link_is_told_and_programs_are_told_apart,
+    domains_addresses_and_receivers_are_looked_up,
 );
 
 async fn an_order_is_found_by_whatever_is_known_of_it(app: TestApp) {
@@ -246,6 +247,50 @@ async fn whoever_opened_a_link_is_told_and_programs_are_told_apart(app: TestApp)
     assert_eq!(app.app.store.views(order_id(&order)).await.unwrap().len(), 50);
 }
 
+async fn domains_addresses_and_receivers_are_looked_up(app: TestApp) {
+    app.dns.txt_is("example.co.jp", &["owner@example.co.jp"]);
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    app.approve(&app.last_link()).await;
+    app.clock.advance(Duration::from_secs(120));
+    app.run_jobs().await;
+    let screen = async |path: &str| {
+        let (status, shown) = page(&app, path).await;
+        assert_eq!(status, 200, "{path}: {shown}");
+        shown
+    };
+    let domain = screen("/admin/domains?name=EXAMPLE.co.jp&lang=en").await;
+    assert!(domain.contains(id(&order)) && domain.contains("3.2.2.4.4") && domain.contains(">100%<"), "{domain}");
+    assert!(screen("/admin/domains?name=co.jp&lang=en").await.contains("public suffix"));
+    let address = screen("/admin/approvers?address=admin@example.co.jp&lang=en").await;
+    assert!(address.contains(id(&order)) && address.contains("answered"), "{address}");
+    assert!(screen("/admin/approvers?address=nobody&lang=en").await.contains("This is no e-mail address"));
+    let dns = screen("/admin/dns?name=www.example.co.jp&lang=en").await;
+    assert!(dns.contains("owner@example.co.jp") && dns.contains("_validation-contactemail.example.co.jp. 3600 IN TXT"), "{dns}");
+    let hooks = screen("/admin/webhooks?lang=en").await;
+    assert!(hooks.contains("validation.approved") && hooks.contains("evt_"), "{hooks}");
+    // The same event once more, with the same id.
+    let event = hooks.split("/admin/events/").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let before = app.hooks.received().iter().filter(|one| one.id == event).count();
+    assert_eq!(press(&app, &format!("/admin/events/{event}/replay"), &[]).await.0, 303);
+    app.run_jobs().await;
+    assert_eq!((before, app.hooks.received().iter().filter(|one| one.id == event).count()), (1, 2));
+    // The profile as it works, and what it looks like: nothing of it is stored, and no link of it leads anywhere.
+    let profile = screen("/admin/profiles/standard?lang=en").await;
+    assert!(profile.contains("window.days") && profile.contains("株式会社サンプル"), "{profile}");
+    let link = profile.split("/approve/").nth(1);
+    assert!(link.is_some(), "the sample mail shows what a link looks like");
+    for (state, told) in
+        [("valid", "Do you approve"), ("approved", "has been approved"), ("expired", "deadline"), ("superseded", "newer")]
+    {
+        let shown = screen(&format!("/admin/profiles/standard/page?state={state}&lang=en")).await;
+        assert!(shown.contains(told), "{state}: {shown}");
+    }
+    assert_eq!(page(&app, "/admin/profiles/none").await.0, 404);
+    let count: Vec<String> = app.event_types(&order).await;
+    assert_eq!(count.iter().filter(|kind| *kind == "order.created").count(), 1);
+}
+
 #[test]
 fn addresses_are_hidden_wherever_they_stand() {
     assert_eq!(masked_text("to: taro.yamada@example.jp, <x@y.example>"), "to: t***@example.jp, <x***@y.example>");
@@ -266,8 +311,24 @@ async fn every_screen_is_well_in_a_browser() {
     app.run_jobs().await;
     for (width, language) in [(360, "ja"), (1200, "en")] {
         let browser = Browser::start(width, language).await;
-        for path in ["", "/orders", &format!("/orders/{}", id(&order)), "/statistics", "/returned", "/orders/ord_x"] {
-            browser.open(&format!("{}/admin{path}?lang={language}", app.base)).await;
+        let shown = format!("/orders/{}?", id(&order));
+        for path in [
+            "?",
+            "/orders?",
+            &shown,
+            "/statistics?",
+            "/domains?name=www.example.co.jp&",
+            "/approvers?address=admin@example.co.jp&",
+            "/dns?name=example.co.jp&",
+            "/webhooks?",
+            "/profiles?",
+            "/profiles/standard?",
+            "/profiles/standard/page?state=valid&",
+            "/profiles/standard/page?state=superseded&",
+            "/returned?",
+            "/orders/ord_x?",
+        ] {
+            browser.open(&format!("{}/admin{path}lang={language}", app.base)).await;
             assert_eq!(browser.complaints().await, Vec::<String>::new(), "{path} at {width}");
         }
     }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 
 use super::frame::Frame;
@@ -9,6 +10,9 @@ use super::{html, jst, utc};
 use crate::dcv::id::EventId;
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
+
+/// Seals shown.
+const SEALS: u32 = 5;
 
 /// Entries on one page.
 const LIMIT: u32 = 100;
@@ -19,6 +23,8 @@ struct AccessPage {
     #[serde(flatten)]
     frame: Frame,
     entries: Vec<AccessLine>,
+    /// The audit log's latest seals: number, time, hash.
+    seals: Vec<(i64, String, String)>,
     next: Option<String>,
 }
 
@@ -38,7 +44,12 @@ pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<
     let more = rows.len() > LIMIT as usize;
     rows.truncate(LIMIT as usize);
     let last = rows.last().and_then(|row| Some(EventId::from_bytes(row.id.clone().try_into().ok()?)));
+    let seals = state.app.store.latest_seals(SEALS).await?;
     let page = AccessPage {
+        seals: seals
+            .into_iter()
+            .map(|(number, at, hash)| (number, jst(Timestamp::from_unix_micros(at)), HEXLOWER.encode(&hash)))
+            .collect(),
         next: last.filter(|_| more).map(|id| frame.with("before", &id.to_string())),
         entries: rows
             .into_iter()

@@ -6,7 +6,9 @@ mod list;
 mod order;
 mod overview;
 mod press;
+mod profiles;
 mod returned;
+mod seek;
 mod sign_in;
 mod statistics;
 mod trouble;
@@ -32,6 +34,7 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route("/admin", get(overview::get))
         .route("/admin/orders", get(list::get))
         .route("/admin/orders/{id}", get(order::get))
+        .route("/admin/orders/{id}/bundle", get(order::archive))
         .route("/admin/orders/{id}/approvers", post(press::choose))
         .route("/admin/orders/{id}/look", post(press::look))
         .route("/admin/orders/{id}/release", post(press::let_go))
@@ -41,8 +44,17 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route("/admin/orders/{id}/mails/{mail}/resend", post(press::send_again))
         .route("/admin/orders/{id}/mails/{mail}/reissue", post(press::reissue))
         .route("/admin/statistics", get(statistics::get))
+        .route("/admin/domains", get(seek::domains))
+        .route("/admin/approvers", get(seek::approvers))
+        .route("/admin/dns", get(seek::dns))
+        .route("/admin/webhooks", get(seek::webhooks))
+        .route("/admin/profiles", get(profiles::list))
+        .route("/admin/profiles/{id}", get(profiles::show))
+        .route("/admin/profiles/{id}/mail", get(profiles::mail))
+        .route("/admin/profiles/{id}/page", get(profiles::page))
         .route("/admin/returned", get(returned::get))
         .route("/admin/effects/{id}/replay", post(press::send_effect))
+        .route("/admin/events/{id}/replay", post(press::post_again))
         .route("/admin/access", get(access::get))
         .route_layer(from_fn_with_state(state.clone(), sign_in::guard))
         .route("/admin/sign-in", get(sign_in::get).post(sign_in::post))

@@ -1,13 +1,15 @@
 //! `GET /admin/orders/{id}`
 
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::frame::Frame;
 use super::list::OrderLine;
 use super::{html, jst, utc};
+use crate::app::bundle::{BundleError, bundle};
 use crate::app::change_approver::open_names;
 use crate::app::show_order::{EventView, OrderRecord, show_order, timeline};
 use crate::dcv::certificate::not_after_of;
@@ -455,4 +457,22 @@ fn in_lines(data: &str) -> String {
         .map(|(name, value)| format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// `GET /admin/orders/{id}/bundle`: all that an order rests on, as one archive.
+pub(super) async fn archive(State(state): State<HttpState>, Path(id): Path<String>, frame: Frame) -> Result<Response, Problem> {
+    if !frame.may(Need::SeePersonal) {
+        return Err(Problem::new(Code::Forbidden).detail("the bundle holds personal data"));
+    }
+    let id = OrderId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
+    let bytes = bundle(&state.app, id).await.map_err(|error| match error {
+        BundleError::Missing => Problem::new(Code::NotFound),
+        BundleError::Store(error) => error.into(),
+        error @ BundleError::Made(_) => {
+            tracing::error!(%error, "a bundle cannot be made");
+            Problem::new(Code::Internal)
+        }
+    })?;
+    let name = format!("attachment; filename=\"{id}.zip\"");
+    Ok(([(CONTENT_TYPE, "application/zip".to_owned()), (CONTENT_DISPOSITION, name)], bytes).into_response())
 }

@@ -13,13 +13,13 @@ use crate::app::choose_approver::{ChooseError, Instead, OperatorsChoice, ask_ins
 use crate::app::extend::{ExtendError, extend};
 use crate::app::look_again::look_now;
 use crate::app::release::release;
-use crate::app::replay::replay;
+use crate::app::replay::{Wanted, replay, replay_events};
 use crate::app::resend::resend;
 use crate::app::show_order::show_order;
 use crate::app::sign_in::SignedIn;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::field::is_one_line;
-use crate::dcv::id::{EffectId, MailId, OrderId};
+use crate::dcv::id::{EffectId, EventId, MailId, OrderId};
 use crate::dcv::name::CertificateName;
 use crate::dcv::profile::{CancelField, CancelParty, ExternalCheck};
 use crate::http::api::change_approver;
@@ -294,4 +294,20 @@ pub(super) async fn send_effect(
         Some(order) => pressed.back_to(order, Ok(())),
         None => pressed.done(Ok(()), "/admin"),
     }
+}
+
+/// `POST /admin/events/{id}/replay`: posts an event's webhooks once more, with the same id and bytes.
+pub(super) async fn post_again(
+    State(state): State<HttpState>,
+    Path(id): Path<String>,
+    pressed: Pressed,
+) -> Result<Response, Problem> {
+    let id = EventId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
+    let event = state.app.store.event(id).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
+    let order = <[u8; 16]>::try_from(event.order_id.as_slice()).map(OrderId::from_bytes);
+    let order = state.app.store.order(order.map_err(|_| Problem::new(Code::Internal))?).await?;
+    let order = order.ok_or_else(|| Problem::new(Code::NotFound))?;
+    // Whoever presses twice posts what still waits, which is once.
+    replay_events(&state.app, &order.client, &Wanted::One(id)).await?;
+    pressed.done(Ok(()), "/admin/webhooks")
 }

@@ -4,7 +4,7 @@ pub(super) mod about_mail;
 pub(super) mod answer;
 pub(super) mod dispute;
 pub(super) mod enter;
-mod pages;
+pub(super) mod pages;
 pub(super) mod show;
 
 use std::collections::HashMap;

@@ -175,7 +175,13 @@ pub(super) fn slow_down(app: &App, lang: &'static str) -> Response {
 }
 
 /// The form, with what was entered and what is wrong with it.
-pub(super) fn form(app: &App, opened: &Opened, lang: &'static str, entered: &Entered, errors: &[FieldError]) -> Response {
+pub(in crate::http) fn form(
+    app: &App,
+    opened: &Opened,
+    lang: &'static str,
+    entered: &Entered,
+    errors: &[FieldError],
+) -> Response {
     let page = &opened.profile.profile.page;
     let adn = &opened.facts.adn.unicode;
     let scopes = opened.scopes();
@@ -268,7 +274,7 @@ pub(super) fn review(app: &App, opened: &Opened, lang: &'static str, entered: &E
 
 /// A link that cannot be answered, and what became of it. `late` is the answer that came too late, where one was given; `receipt` says
 /// that whoever answered was led here, who alone sees the signer's name.
-pub(super) fn closed(
+pub(in crate::http) fn closed(
     app: &App,
     opened: &Opened,
     refusal: &Refusal,

@@ -35,6 +35,7 @@ use dcvd::store::{EffectKind, Migrate, Store};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -60,6 +61,8 @@ pub struct TestApp {
     pub inbox: Inbox,
     pub hooks: Receiver,
     pub base: String,
+    /// The database's.
+    pub url: String,
     pub client: Client,
     _dir: TempDir,
 }
@@ -97,6 +100,18 @@ impl TestApp {
     /// As [`Self::tuned`], on PostgreSQL.
     pub async fn postgres_tuned(profiles: &[(&str, &str)], tune: impl FnOnce(&mut Settings, &mut SmtpSettings)) -> Self {
         Self::start(postgres::database().await, tempfile::tempdir().unwrap(), profiles, tune).await
+    }
+
+    /// Does what nobody should: changes the database behind the daemon's back.
+    pub async fn tamper(&self, sql: &str) -> u64 {
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
+        if self.url.starts_with("sqlite") {
+            let mut conn = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query(sql).execute(&mut conn).await.unwrap().rows_affected()
+        } else {
+            let mut conn = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query(sql).execute(&mut conn).await.unwrap().rows_affected()
+        }
     }
 
     /// Puts operators' lists in force, as reading them again does.
@@ -218,7 +233,7 @@ impl TestApp {
         let service = router(state, Routes::All).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { app, clock, dns, whois, inbox, hooks, base, client, _dir: dir }
+        Self { app, clock, dns, whois, inbox, hooks, base, url, client, _dir: dir }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
