@@ -16,6 +16,7 @@ pub mod digest;
 pub mod dispute;
 mod entered;
 pub mod expire;
+pub mod export;
 pub mod extend;
 pub mod fill_base_domains;
 pub mod ingest;

@@ -1,6 +1,7 @@
 //! Shows orders: as the API tells them, with their timeline, and in lists.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,12 +10,14 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::record_certificate::certificate_view;
+use crate::dcv::contact::Source;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::id::{EventId, MailId, OrderId};
 use crate::dcv::mail_cause::MailCause;
 use crate::dcv::name::CertificateName;
-use crate::dcv::timestamp::Timestamp;
-use crate::store::{CertificateRow, EventRow, MailRow, OrderFilter, OrderRow, Search, StoreError, ValidationRow};
+use crate::dcv::order::{OrderKind, OrderState};
+use crate::dcv::timestamp::{DAY_SECS, Timestamp};
+use crate::store::{CertificateRow, EventRow, MailRow, OrderFilter, OrderIs, OrderRow, Search, StoreError, ValidationRow};
 
 /// An order with its names and mails, as stored.
 #[derive(Debug, Clone)]
@@ -308,6 +311,45 @@ pub async fn search(app: &App, text: &str) -> Result<Search, StoreError> {
         }
     }
     Ok(Search::Told(text.to_owned()))
+}
+
+/// What is due within this time is due soon.
+const DUE_SOON: Duration = Duration::from_secs(3 * DAY_SECS);
+
+/// A day as a form gives it, from its beginning in Japan.
+fn day(text: &str) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(&format!("{text}T00:00:00+09:00")).ok()
+}
+
+/// Which orders a list's address asks for; what it does not say right is as if it were not there.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn filter_by(
+    app: &App,
+    given: &(dyn Fn(&str) -> Option<String> + Sync),
+    operator: &str,
+) -> Result<OrderFilter, StoreError> {
+    let search = match given("q") {
+        Some(text) => Some(search(app, &text).await?),
+        None => None,
+    };
+    let is = given("is").and_then(|text| OrderIs::from_text(&text));
+    let soon = (is == Some(OrderIs::DueSoon)).then(|| app.now() + DUE_SOON);
+    Ok(OrderFilter {
+        search,
+        expires: (None, soon),
+        state: given("state").and_then(|text| OrderState::from_text(&text)),
+        is,
+        assignee: given("mine").map(|_| operator.to_owned()),
+        name: given("name"),
+        order_ref: given("order_ref"),
+        profile: given("profile"),
+        source: given("source").and_then(|text| Source::from_text(&text)),
+        kind: given("kind").and_then(|text| OrderKind::from_text(&text)),
+        created: (given("from").and_then(|text| day(&text)), given("to").and_then(|text| day(&text)).map(|at| at.plus_days(1))),
+        ..OrderFilter::default()
+    })
 }
 
 /// Reads an order's timeline.

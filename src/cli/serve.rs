@@ -98,9 +98,10 @@ pub async fn run_until(
 ) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     if !listeners.is_empty() {
-        let state = HttpState::new(Arc::clone(&app), http_settings(config));
+        let settings = HttpSettings { stopping: stop.clone(), ..http_settings(config) };
+        let state = HttpState::new(Arc::clone(&app), settings.clone());
         // No proxy forwards to the status page's own address, so that none of its callers is one.
-        let own = HttpState::new(Arc::clone(&app), HttpSettings { trusted_proxies: Vec::new(), ..http_settings(config) });
+        let own = HttpState::new(Arc::clone(&app), HttpSettings { trusted_proxies: Vec::new(), ..settings });
         for (listener, routes) in listeners {
             tracing::info!(address = %listener.local_addr()?, ?routes, "listening");
             let service = router(if routes == Routes::Admin { own.clone() } else { state.clone() }, routes)
@@ -381,6 +382,7 @@ fn http_settings(config: &Config) -> HttpSettings {
         max_body_bytes: config.server.max_body_bytes,
         request_timeout: config.server.request_timeout,
         wrong_links_per_minute: config.limits.wrong_links_per_minute,
+        stopping: CancellationToken::new(),
         metrics: Arc::new(telemetry::metrics),
     }
 }

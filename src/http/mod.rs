@@ -26,6 +26,7 @@ use futures_util::FutureExt as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -50,6 +51,8 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Wrong links per caller and minute.
     pub wrong_links_per_minute: std::num::NonZeroU32,
+    /// The daemon ends: what lasts, ends too.
+    pub stopping: CancellationToken,
     /// What the daemon counts.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::deliver::{Lease, deliver, give_back};
 use crate::app::expire::expire_due;
+use crate::app::export::{export_part, forget_exports};
 use crate::app::fill_base_domains::fill_base_domains;
 use crate::app::look_again::look_again_due;
 use crate::app::renew::renew_due;
@@ -73,6 +74,7 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     workers.spawn(looker(Arc::clone(&app), stop.clone()));
     workers.spawn(renewer(Arc::clone(&app), stop.clone()));
     workers.spawn(counter(Arc::clone(&app), stop.clone()));
+    workers.spawn(exporter(Arc::clone(&app), stop.clone()));
     workers.spawn(timekeeper(app, stop));
     while let Some(ended) = workers.join_next().await {
         ended?;
@@ -254,6 +256,27 @@ async fn counter(app: Arc<App>, stop: CancellationToken) {
     }
     if let Err(error) = write_views(&app).await {
         tracing::error!(%error, "views of links were lost");
+    }
+}
+
+/// Makes the files that operators asked for, and forgets old ones.
+async fn exporter(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let wait = match export_part(&app).await {
+            Ok(true) => BETWEEN_COUNTS,
+            Ok(false) => LOOK_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "a file cannot be made; trying again");
+                COUNT_EVERY
+            }
+        };
+        if let Err(error) = forget_exports(&app).await {
+            tracing::error!(%error, "old files cannot be forgotten; trying again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(wait) => {}
+        }
     }
 }
 

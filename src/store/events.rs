@@ -98,6 +98,17 @@ impl Tx<'_> {
 }
 
 impl Store {
+    /// What tells that something changed since it was last asked: the latest event, and how far files are.
+    pub async fn latest_change(&self) -> Result<(Option<Vec<u8>>, i64), StoreError> {
+        const EVENT: &str = "SELECT id FROM events ORDER BY id DESC LIMIT 1";
+        const FILES: &str =
+            "SELECT CAST(COALESCE(SUM(parts), 0) AS BIGINT) FROM (SELECT parts FROM exports ORDER BY id DESC LIMIT 20) AS latest";
+        Ok(on_pool!(self, |db| {
+            let event = sqlx::query_scalar(EVENT).fetch_optional(db).await?;
+            (event, sqlx::query_scalar(FILES).fetch_one(db).await?)
+        }))
+    }
+
     /// Reads one event.
     pub async fn event(&self, id: EventId) -> Result<Option<EventRow>, StoreError> {
         Ok(on_pool!(self, |db| sqlx::query_as(BY_ID).bind(&id.as_bytes()[..]).fetch_optional(db).await?))

@@ -51,7 +51,13 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError::Repeated`] when its key was used meanwhile; then nothing may be changed.
-    pub async fn remember(&mut self, request: Option<&Repeatable>, order: OrderId, at: Timestamp) -> Result<(), StoreError> {
+    pub async fn remember(
+        &mut self,
+        request: Option<&Repeatable>,
+        order: impl Into<Option<OrderId>>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let order = order.into().map(|order: OrderId| order.as_bytes().to_vec());
         const SQL: &str = "INSERT INTO idempotency_keys (client, key, fingerprint, order_id, status, created_at) VALUES ($1, $2, $3, $4, $5, $6)
             ON CONFLICT (client, key) DO NOTHING";
         let Some(request) = request else { return Ok(()) };
@@ -61,7 +67,7 @@ impl Tx<'_> {
                 .bind(&request.client)
                 .bind(&request.key)
                 .bind(&request.fingerprint[..])
-                .bind(&order.as_bytes()[..])
+                .bind(&order)
                 .bind(i64::from(request.status))
                 .bind(at.unix_micros())
         );

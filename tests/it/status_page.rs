@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use dcvd::app::export::{export_part, forget_exports};
 use dcvd::dcv::email::masked_text;
+use dcvd::demo::smtp::Reply;
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::browser::Browser;
 use crate::support::on_both;
+use crate::support::process::wait;
 
 /// A page as a browser asks for it.
 async fn page(app: &TestApp, path: &str) -> (u16, String) {
@@ -39,6 +42,9 @@ on_both!(
     the_numbers_tell_what_happened,
     whoever_opened_a_link_is_told_and_programs_are_told_apart,
     domains_addresses_and_receivers_are_looked_up,
+    rows_are_taken_away_as_files,
+    a_long_file_is_made_a_part_at_a_time,
+    nothing_that_strangers_write_is_markup,
 );
 
 async fn an_order_is_found_by_whatever_is_known_of_it(app: TestApp) {
@@ -278,8 +284,7 @@ async fn domains_addresses_and_receivers_are_looked_up(app: TestApp) {
     // The profile as it works, and what it looks like: nothing of it is stored, and no link of it leads anywhere.
     let profile = screen("/admin/profiles/standard?lang=en").await;
     assert!(profile.contains("window.days") && profile.contains("株式会社サンプル"), "{profile}");
-    let link = profile.split("/approve/").nth(1);
-    assert!(link.is_some(), "the sample mail shows what a link looks like");
+    assert!(profile.contains("&#x2f;approve&#x2f;"), "the sample mail shows what a link looks like");
     for (state, told) in
         [("valid", "Do you approve"), ("approved", "has been approved"), ("expired", "deadline"), ("superseded", "newer")]
     {
@@ -289,6 +294,128 @@ async fn domains_addresses_and_receivers_are_looked_up(app: TestApp) {
     assert_eq!(page(&app, "/admin/profiles/none").await.0, 404);
     let count: Vec<String> = app.event_types(&order).await;
     assert_eq!(count.iter().filter(|kind| *kind == "order.created").count(), 1);
+}
+
+/// A file of rows, made to its end.
+async fn export(app: &TestApp, fields: &[(&str, &str)]) -> Vec<u8> {
+    assert_eq!(press(app, "/admin/exports", fields).await.0, 303, "{fields:?}");
+    while export_part(&app.app).await.unwrap() {}
+    let (_, list) = page(app, "/admin/exports").await;
+    let at = list.split("href=\"/admin/exports/evt_").nth(1).expect("a file is ready").split('"').next().unwrap();
+    let answer = app.client.get(format!("{}/admin/exports/evt_{at}", app.base)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers()["content-disposition"].to_str().unwrap().starts_with("attachment; filename=\"dcvd-"));
+    answer.bytes().await.unwrap().to_vec()
+}
+
+async fn rows_are_taken_away_as_files(app: TestApp) {
+    for number in 0..3 {
+        app.place(&json!({"order_ref": format!("=A-{number}"), "names": [format!("www{number}.example.co.jp"), "example.co.jp"],
+            "approvers": ["admin@example.co.jp"], "applicant": {"organization": "株式会社試験"}}))
+            .await;
+    }
+    app.place(&json!({"order_ref": "B-1", "names": ["example.jp"], "approvers": ["admin@example.jp"]})).await;
+    app.run_jobs().await;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let csv = text(export(&app, &[("rows", "orders"), ("format", "csv"), ("q", "example.co.jp")]).await);
+    assert!(csv.starts_with("\u{feff}order_id,order_ref,client,"), "{csv}");
+    assert_eq!((csv.lines().count(), csv.matches(",'=A-").count(), csv.contains("B-1")), (4, 3, false), "{csv}");
+    let lines = text(export(&app, &[("rows", "names"), ("format", "json-lines"), ("for_programs", "1")]).await);
+    let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 7);
+    assert_eq!(rows[0]["name"], "example.jp", "the latest order first");
+    assert!(rows[6]["order_ref"].as_str().unwrap().starts_with("=A-"), "as it was written");
+    let mails = export(&app, &[("rows", "mails"), ("format", "tsv-shift-jis")]).await;
+    assert_eq!(mails.iter().filter(|byte| **byte == b'\n').count(), 5);
+    let orders = export(&app, &[("rows", "orders"), ("format", "tsv-shift-jis")]).await;
+    assert!(encoding_rs::SHIFT_JIS.decode(&orders).0.contains("株式会社試験"));
+    for rows in ["allow-list", "statistics", "access-log"] {
+        assert!(text(export(&app, &[("rows", rows), ("format", "tsv")]).await).contains('\t'), "{rows}");
+    }
+    assert_eq!(press(&app, "/admin/exports", &[("rows", "secrets"), ("format", "csv")]).await.0, 400);
+    // A press sent twice makes one file.
+    let count = app.app.store.exports(None, 100).await.unwrap().len();
+    for _ in 0..2 {
+        assert_eq!(press(&app, "/admin/exports", &[("once", "k"), ("rows", "orders"), ("format", "csv")]).await.0, 303);
+    }
+    assert_eq!(app.app.store.exports(None, 100).await.unwrap().len(), count + 1);
+    app.clock.advance(Duration::from_secs(8 * 86_400));
+    assert!(forget_exports(&app.app).await.unwrap() > 0);
+    assert_eq!(app.app.store.exports(None, 100).await.unwrap().len(), 0);
+}
+
+async fn a_long_file_is_made_a_part_at_a_time(app: TestApp) {
+    let lines: String = (0..620)
+        .map(|number| {
+            let order = json!({"order_ref": format!("L-{number}"), "names": ["example.jp"], "approvers": ["admin@example.jp"]});
+            format!("{order}\n")
+        })
+        .collect();
+    let request = app.client.post(format!("{}/v1/orders/bulk", app.base)).header("content-type", "application/jsonl");
+    let request = request.bearer_auth(crate::support::app::TOKEN).body(lines);
+    let taken = request.send().await.unwrap().text().await.unwrap();
+    assert_eq!(taken.lines().count(), 620, "{taken}");
+    let made = [("rows", "orders"), ("format", "tsv")];
+    assert_eq!(press(&app, "/admin/exports", &made).await.0, 303);
+    let file = &app.app.store.exports(None, 1).await.unwrap()[0];
+    assert_eq!((file.state.as_str(), file.row_count), ("waiting", 500), "the first part is there at once");
+    let (_, shown) = page(&app, "/admin/exports").await;
+    assert!(shown.contains("<progress"), "{shown}");
+    // Two daemons at it add nothing twice.
+    let (one, other) = tokio::join!(export_part(&app.app), export_part(&app.app));
+    assert!(one.unwrap() | other.unwrap());
+    while export_part(&app.app).await.unwrap() {}
+    let file = &app.app.store.exports(None, 1).await.unwrap()[0];
+    assert_eq!((file.state.as_str(), file.row_count), ("ready", 620));
+}
+
+/// What whoever fills a field might write there.
+const MARKUP: &str = "<img src=x onerror=alert(1)>\"'&lt;script&gt;";
+
+async fn nothing_that_strangers_write_is_markup(app: TestApp) {
+    let mut order = json!({"order_ref": MARKUP, "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
+        "applicant": {"organization": MARKUP}, "requester": MARKUP, "product": MARKUP, "contract_code": MARKUP,
+        "metadata": {MARKUP: MARKUP}});
+    // A record that is no address, and one that is.
+    app.dns.txt_is("example.co.jp", &[MARKUP, "\"<b>\"@example.co.jp"]);
+    app.get("/v1/approvers?name=www.example.co.jp").await;
+    let placed = app.place(&order).await;
+    app.run_jobs().await;
+    let link = app.last_link();
+    let request = app.client.get(&link).header("user-agent", MARKUP).header("accept-language", "ja");
+    request.send().await.unwrap();
+    let nonce = app.nonce(&link).await;
+    let form = [("decision", "reject"), ("reason", MARKUP), ("signer", MARKUP), ("nonce", nonce.as_str())];
+    assert_eq!(app.send_form(&link, &form).await.0, 303);
+    app.inbox.answer_with(Reply::RefuseMail(format!("550 5.1.1 {MARKUP}")));
+    order["order_ref"] = json!("second");
+    let refused = app.place(&order).await;
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(120));
+    app.run_jobs().await;
+    let (shown, lost) = (format!("/admin/orders/{}", id(&placed)), format!("/admin/orders/{}", id(&refused)));
+    press(&app, &format!("{shown}/put/notes"), &[("note", MARKUP)]).await;
+    for path in [
+        "/admin",
+        "/admin/orders",
+        &format!("/admin/orders?q={}", url::form_urlencoded::byte_serialize(MARKUP.as_bytes()).collect::<String>()),
+        &shown,
+        &lost,
+        "/admin/statistics?by=requester",
+        &format!("/admin/domains?name={}", url::form_urlencoded::byte_serialize(MARKUP.as_bytes()).collect::<String>()),
+        "/admin/domains?name=example.co.jp",
+        "/admin/approvers?address=admin@example.co.jp",
+        &format!("/admin/approvers?address={}", url::form_urlencoded::byte_serialize(MARKUP.as_bytes()).collect::<String>()),
+        "/admin/dns?name=example.co.jp",
+        "/admin/webhooks",
+        "/admin/returned",
+        "/admin/exports",
+        "/admin/access",
+        "/admin/orders/%3Cimg%3E",
+    ] {
+        let (_, text) = page(&app, path).await;
+        assert!(!text.contains("<img") && !text.contains("<b>\"@") && !text.contains("\"'&lt;s"), "{path}: {text}");
+    }
 }
 
 #[test]
@@ -326,10 +453,23 @@ async fn every_screen_is_well_in_a_browser() {
             "/profiles/standard/page?state=valid&",
             "/profiles/standard/page?state=superseded&",
             "/returned?",
+            "/exports?",
+            "/access?",
             "/orders/ord_x?",
         ] {
             browser.open(&format!("{}/admin{path}lang={language}", app.base)).await;
             assert_eq!(browser.complaints().await, Vec::<String>::new(), "{path} at {width}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_open_page_looks_again_by_itself() {
+    let app = TestApp::sqlite().await;
+    let browser = Browser::start(1200, "en").await;
+    browser.open(&format!("{}/admin?lang=en", app.base)).await;
+    let source = async || browser.client.source().await.unwrap();
+    assert!(source().await.contains("There are no orders yet"));
+    app.place_plain("LIVE-1").await;
+    wait("the new order", async || source().await.contains("LIVE-1").then_some(())).await;
 }

@@ -1,26 +1,21 @@
 //! `GET /admin/orders`: the orders, as far as a filter lets them through.
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
 use super::frame::Frame;
 use super::{html, jst};
-use crate::app::show_order::{OrderRecord, list_orders, search};
+use crate::app::show_order::{OrderRecord, filter_by, list_orders};
 use crate::dcv::contact::Source;
 use crate::dcv::id::OrderId;
 use crate::dcv::mail_cause::MailCause;
 use crate::dcv::operator::Need;
 use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::policy::Listed;
-use crate::dcv::timestamp::{DAY_SECS, Timestamp};
+use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
 use crate::store::{OrderFilter, OrderIs, StoreError};
-
-/// What is due within this time is due soon.
-pub(super) const DUE_SOON: Duration = Duration::from_secs(3 * DAY_SECS);
 
 /// Orders on one page.
 const LIMIT: u32 = 50;
@@ -183,41 +178,10 @@ fn signer(signer: Option<&str>, frame: &Frame) -> String {
     }
 }
 
-/// A day as a form gives it, from its beginning in Japan.
-fn day(text: &str) -> Option<Timestamp> {
-    Timestamp::parse_rfc3339(&format!("{text}T00:00:00+09:00")).ok()
-}
-
-/// Which orders an address asks for.
-pub(super) async fn filter_of(state: &HttpState, frame: &Frame) -> Result<OrderFilter, Problem> {
-    let search = match frame.given("q") {
-        Some(text) => Some(search(&state.app, &text).await?),
-        None => None,
-    };
-    let is = frame.given("is").and_then(|text| OrderIs::from_text(&text));
-    let soon = (is == Some(OrderIs::DueSoon)).then(|| state.app.now() + DUE_SOON);
-    Ok(OrderFilter {
-        search,
-        expires: (None, soon),
-        state: frame.given("state").and_then(|text| OrderState::from_text(&text)),
-        is,
-        assignee: frame.given("mine").map(|_| frame.signed.name.clone()),
-        name: frame.given("name"),
-        order_ref: frame.given("order_ref"),
-        profile: frame.given("profile"),
-        source: frame.given("source").and_then(|text| Source::from_text(&text)),
-        kind: frame.given("kind").and_then(|text| OrderKind::from_text(&text)),
-        created: (
-            frame.given("from").and_then(|text| day(&text)),
-            frame.given("to").and_then(|text| day(&text)).map(|at| at.plus_days(1)),
-        ),
-        before: frame.given("before").and_then(|text| OrderId::parse(&text).ok()),
-        ..OrderFilter::default()
-    })
-}
-
 pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<Response, Problem> {
-    let filter = OrderFilter { limit: LIMIT + 1, within: Some(LOOKED_AT), ..filter_of(&state, &frame).await? };
+    let before = frame.given("before").and_then(|text| OrderId::parse(&text).ok());
+    let wanted = filter_by(&state.app, &|name| frame.given(name), &frame.signed.name).await?;
+    let filter = OrderFilter { before, limit: LIMIT + 1, within: Some(LOOKED_AT), ..wanted };
     let mut records = list_orders(&state.app, &filter).await?;
     let more = records.len() > LIMIT as usize;
     records.truncate(LIMIT as usize);

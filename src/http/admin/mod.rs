@@ -1,8 +1,10 @@
 //! `/admin`: the status page. It serves whoever is signed in or, where that is off, this host alone.
 
 mod access;
+mod exports;
 mod frame;
 mod list;
+mod live;
 mod order;
 mod overview;
 mod press;
@@ -25,8 +27,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tower::ServiceBuilder;
 
-use super::{Code, HttpState, PAGE_POLICY, Problem, set};
+use super::{Code, HttpState, Problem, set};
 use crate::dcv::timestamp::Timestamp;
+
+/// What the status page may load: its own script looks again when something changed.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The routes of the status page.
 pub(super) fn router(state: &HttpState) -> Router<HttpState> {
@@ -55,6 +60,9 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route("/admin/returned", get(returned::get))
         .route("/admin/effects/{id}/replay", post(press::send_effect))
         .route("/admin/events/{id}/replay", post(press::post_again))
+        .route("/admin/exports", get(exports::get).post(exports::post))
+        .route("/admin/exports/{id}", get(exports::file))
+        .route("/admin/live", get(live::get))
         .route("/admin/access", get(access::get))
         .route_layer(from_fn_with_state(state.clone(), sign_in::guard))
         .route("/admin/sign-in", get(sign_in::get).post(sign_in::post))
@@ -64,7 +72,7 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
                 .layer(set(header::CACHE_CONTROL, "no-store"))
                 // With "no-referrer" a browser says of its own forms that they come from `null`.
                 .layer(set(header::REFERRER_POLICY, "same-origin"))
-                .layer(set(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+                .layer(set(header::CONTENT_SECURITY_POLICY, POLICY))
                 .layer(from_fn_with_state(state.clone(), trouble::page)),
         )
 }

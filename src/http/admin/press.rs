@@ -21,6 +21,7 @@ use crate::dcv::email::EmailAddress;
 use crate::dcv::field::is_one_line;
 use crate::dcv::id::{EffectId, EventId, MailId, OrderId};
 use crate::dcv::name::CertificateName;
+use crate::dcv::operator::Need;
 use crate::dcv::profile::{CancelField, CancelParty, ExternalCheck};
 use crate::http::api::change_approver;
 use crate::http::api::resend::refused as not_resent;
@@ -43,13 +44,25 @@ impl Pressed {
         self.form.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.trim())
     }
 
+    pub(super) const fn who(&self) -> &SignedIn {
+        &self.who
+    }
+
+    pub(super) const fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    pub(super) const fn may(&self, need: Need) -> bool {
+        self.who.role.may(need)
+    }
+
     /// A field, where something stands in it.
-    fn given(&self, name: &str) -> Option<&str> {
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
         self.all(name).find(|value| !value.is_empty())
     }
 
     /// A line of text.
-    fn line(&self, name: &str) -> Result<Option<String>, Problem> {
+    pub(super) fn line(&self, name: &str) -> Result<Option<String>, Problem> {
         let Some(text) = self.given(name) else { return Ok(None) };
         if text.chars().count() > TEXT_MAX_CHARS || !is_one_line(text) {
             let detail = format!("{name}: one line of at most {TEXT_MAX_CHARS} characters");
@@ -64,7 +77,7 @@ impl Pressed {
     }
 
     /// Back to where it was pressed: also where the same press was taken before.
-    fn done(&self, outcome: Result<(), Problem>, back: &str) -> Result<Response, Problem> {
+    pub(super) fn done(&self, outcome: Result<(), Problem>, back: &str) -> Result<Response, Problem> {
         match outcome {
             Err(problem) if !problem.is(Code::IdempotencyInProgress) => Err(problem),
             _ => Ok((StatusCode::SEE_OTHER, [("location", format!("{back}?lang={}", self.lang))]).into_response()),

@@ -70,7 +70,8 @@ pub(super) async fn guard(State(state): State<HttpState>, peer: Peer, mut reques
         return problem.into_response();
     }
     // What shows personal data is noted as well.
-    let shows = need == Need::Look && path.starts_with("/admin/orders/") && who.role.may(Need::SeePersonal);
+    let personal = ["/admin/orders/", "/admin/exports/", "/admin/approvers"].iter().any(|at| path.starts_with(at));
+    let shows = need == Need::Look && personal && who.role.may(Need::SeePersonal);
     let event = if shows { "view" } else { "action" };
     if (need != Need::Look || shows)
         && let Err(error) = sign_in::note(&state.app, &who, event, &path, &peer.address.to_string()).await

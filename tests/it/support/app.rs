@@ -227,6 +227,7 @@ impl TestApp {
                 max_body_bytes: 256 * 1024,
                 request_timeout: Duration::from_secs(30),
                 wrong_links_per_minute: 5.try_into().unwrap(),
+                stopping: tokio_util::sync::CancellationToken::new(),
                 metrics: Arc::new(String::new),
             },
         );
