@@ -14,6 +14,7 @@ use crate::dcv::contact::whois::{HopError, Question};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::evidence::{Dnssec, Exchange};
 use crate::dcv::id::MailId;
+use crate::dcv::operator_certificate::Presented;
 use crate::dcv::timestamp::Timestamp;
 
 /// Tells the time.
@@ -265,6 +266,12 @@ pub trait Webhook: Send + Sync {
     fn address(&self, endpoint: &str) -> Option<String>;
 }
 
+/// Looks at certificates that clients present.
+pub trait ClientCertificates: Send + Sync {
+    /// What a chain says, DER, the client's own first, and what is known of it; `None` where there is none.
+    fn look_at(&self, chain: &[Vec<u8>], now: Timestamp) -> Option<Presented>;
+}
+
 /// Everything the shell needs of the outside world.
 #[derive(Clone)]
 #[expect(missing_docs, reason = "each field is the port of its name")]
@@ -272,6 +279,7 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub credentials: Arc<dyn Credentials>,
+    pub client_certificates: Option<Arc<dyn ClientCertificates>>,
     pub dns: Arc<dyn Dns>,
     pub whois: Arc<dyn Whois>,
     pub rdap: Arc<dyn Rdap>,

@@ -1,6 +1,7 @@
 //! The ports on real protocols, one file each.
 
 pub mod address;
+pub mod client_certificate;
 pub mod clock;
 pub mod credentials;
 pub mod dns;

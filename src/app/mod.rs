@@ -61,6 +61,7 @@ use crate::dcv::id::{ID_RANDOM_BYTES, OrderId};
 use crate::dcv::link::KeyRing;
 use crate::dcv::name::SuffixList;
 use crate::dcv::operator::SessionLimits;
+use crate::dcv::operator_certificate::CertificateRule;
 use crate::dcv::order::OrderKind;
 use crate::dcv::policy::Policy;
 use crate::dcv::profile::{Catalog, Versioned};
@@ -85,6 +86,10 @@ pub struct Settings {
     pub from: String,
     /// How long a sign-in to the status page lasts; `None` where the page has none and serves this host alone.
     pub sign_in: Option<SessionLimits>,
+    /// Whether operators come in by password.
+    pub passwords: bool,
+    /// Whom client certificates let in to the status page.
+    pub certificate_rules: Vec<CertificateRule>,
     /// Who gets notices of trouble, people's replies and the digest.
     pub operators: Vec<String>,
     /// When the digest goes, as time since midnight in Japan; `None` = never.

@@ -10,6 +10,7 @@ use super::App;
 use crate::dcv::id::EventId;
 use crate::dcv::link;
 use crate::dcv::operator::{EndReason, Role, SessionLimits};
+use crate::dcv::operator_certificate::{NotAdmitted, admit};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{AccessRow, OperatorRow, SessionRow, StoreError, Tx};
 
@@ -113,6 +114,77 @@ pub async fn sign_in(
         return Ok(None);
     }
     Ok(Some(cookie))
+}
+
+/// Lets in whoever presents a certificate that a rule knows; an operator of that name is made where there is none, without a password.
+///
+/// # Errors
+/// [`StoreError`] when the database fails.
+pub async fn sign_in_by_certificate(
+    app: &App,
+    chain: &[Vec<u8>],
+    before: Option<&str>,
+    from: &From,
+) -> Result<Result<Cookie, NotAdmitted>, StoreError> {
+    let now = app.now();
+    let admitted = admitted(app, chain);
+    let (name, role) = match admitted {
+        Ok(admitted) => admitted,
+        Err(why) => {
+            refused(app, "", why.as_str(), from).await?;
+            return Ok(Err(why));
+        }
+    };
+    let cookie = Cookie(BASE64URL_NOPAD.encode(&app.random::<32>()));
+    let row = SessionRow {
+        id: hash(cookie.as_str()),
+        operator: name.clone(),
+        role: role.as_str().to_owned(),
+        created_at: now.unix_micros(),
+        seen_at: now.unix_micros(),
+        peer: from.peer.clone(),
+    };
+    let operator = OperatorRow {
+        name: name.clone(),
+        role: role.as_str().to_owned(),
+        password: String::new(),
+        nonce: app.random::<16>().to_vec(),
+        last_step: 0,
+        created_at: now.unix_micros(),
+        disabled_at: None,
+    };
+    let (mut ids, from_there, replaced) = (app.id_source(), from.clone(), before.map(hash));
+    let began = app
+        .store
+        .write("sign_in_by_certificate", move |tx| {
+            Box::pin(async move {
+                if !tx.admit_operator(&operator).await? {
+                    return Ok(false);
+                }
+                if let Some(replaced) = replaced {
+                    end(tx, &replaced, EndReason::Replaced, &from_there.peer, now, &mut ids).await?;
+                }
+                tx.insert_session(&row, &from_there.user_agent).await?;
+                let detail = json!({"role": row.role, "by": "certificate", "user_agent": from_there.user_agent});
+                tx.insert_access(&entry(&row.operator, "session.begin", &detail, &from_there.peer, now, ids())).await?;
+                Ok::<bool, StoreError>(true)
+            })
+        })
+        .await?;
+    if !began {
+        refused(app, &name, "disabled", from).await?;
+        return Ok(Err(NotAdmitted::NotAuthorised));
+    }
+    Ok(Ok(cookie))
+}
+
+/// Whom a certificate would let in, or why not.
+///
+/// # Errors
+/// [`NotAdmitted`].
+pub fn admitted(app: &App, chain: &[Vec<u8>]) -> Result<(String, Role), NotAdmitted> {
+    let presented = app.ports.client_certificates.as_ref().and_then(|port| port.look_at(chain, app.now()));
+    admit(presented.as_ref(), &app.settings.certificate_rules)
 }
 
 async fn refused(app: &App, name: &str, why: &'static str, from: &From) -> Result<(), StoreError> {

@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use axum::http::HeaderName;
+use axum::middleware::from_fn;
+use rustls::ServerConfig;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Half;
+use crate::adapters::client_certificate::Authorities;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::credentials::Argon;
 use crate::adapters::dns::HickoryDns;
@@ -37,10 +41,11 @@ use crate::dcv::operator::SessionLimits;
 use crate::dcv::policy::{NameList, Policy};
 use crate::dcv::profile::{Compliance, MailBody, advised};
 use crate::dcv::return_path;
+use crate::http::tls::{TlsListener, TlsPeer, introduce, server_config};
 use crate::http::{HttpSettings, HttpState, Routes, router};
 use crate::jobs::{self, JobSettings};
 use crate::lifecycle;
-use crate::ports::{Clock as _, Entropy as _, MailIn, Ports};
+use crate::ports::{ClientCertificates, Clock as _, Entropy as _, MailIn, Ports};
 use crate::render::{Renderer, ServiceView};
 use crate::store::{Migrate, Store};
 use crate::telemetry;
@@ -104,9 +109,19 @@ pub async fn run_until(
         let own = HttpState::new(Arc::clone(&app), HttpSettings { trusted_proxies: Vec::new(), ..settings });
         for (listener, routes) in listeners {
             tracing::info!(address = %listener.local_addr()?, ?routes, "listening");
-            let service = router(if routes == Routes::Admin { own.clone() } else { state.clone() }, routes)
-                .into_make_service_with_connect_info::<SocketAddr>();
+            let service = router(if routes == Routes::Admin { own.clone() } else { state.clone() }, routes);
             let stop = stop.clone();
+            let tls = (routes == Routes::Admin).then(|| admin_tls(config)).transpose()?.flatten();
+            if let Some(tls) = tls {
+                let listener = TlsListener::new(listener, tls)?;
+                let service = service.layer(from_fn(introduce)).into_make_service_with_connect_info::<TlsPeer>();
+                tasks.spawn(async move {
+                    let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+                    served.context("a listener failed")
+                });
+                continue;
+            }
+            let service = service.into_make_service_with_connect_info::<SocketAddr>();
             tasks.spawn(async move {
                 let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
                 served.context("a listener failed")
@@ -135,6 +150,13 @@ pub async fn run_until(
     app.store.close().await;
     tracing::info!("stopped");
     early
+}
+
+/// TLS on the status page's own address, where it is configured.
+fn admin_tls(config: &Config) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+    let admin = &config.admin;
+    let Some((certificate, key)) = given(&admin.tls_cert_file).zip(given(&admin.tls_key_file)) else { return Ok(None) };
+    server_config(certificate, key, !admin.client_ca_files.is_empty()).context("admin.tls_cert_file").map(Some)
 }
 
 /// Time for all sources of one request together; below `server.request_timeout`, and what callers wait for at most.
@@ -260,10 +282,17 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
             Some(Arc::new(Maildir::open(path.to_owned()).with_context(|| format!("inbound.maildir: {}", path.display()))?))
         }
     };
+    let client_certificates: Option<Arc<dyn ClientCertificates>> = if config.admin.client_ca_files.is_empty() {
+        None
+    } else {
+        let authorities = Authorities::read(&config.admin.client_ca_files, &config.admin.client_crl_files);
+        Some(Arc::new(authorities.context("admin.client_ca_files")?))
+    };
     Ok(Ports {
         clock,
         entropy: Arc::new(SystemEntropy),
         credentials: Arc::new(Argon::default()),
+        client_certificates,
         dns: Arc::new(dns),
         whois: Arc::new(whois),
         rdap: Arc::new(rdap),
@@ -338,6 +367,8 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             .admin
             .sign_in
             .then_some(SessionLimits { idle: config.admin.session_idle, longest: config.admin.session_max }),
+        passwords: config.admin.passwords,
+        certificate_rules: config.admin.certificates.clone(),
         reads_replies: config.smtp.reply_to == TRACKED
             || (config.smtp.reply_to.is_empty() && !config.inbound.maildir.as_os_str().is_empty()),
         message_id_host: bounce.ascii_domain().to_owned(),
@@ -379,6 +410,8 @@ fn http_settings(config: &Config) -> HttpSettings {
             .collect(),
         client_rate: config.limits.client_rate,
         trusted_proxies: config.server.trusted_proxies.clone(),
+        certificate_header: HeaderName::try_from(config.admin.client_cert_header.as_str()).ok(),
+        certificate_proxies: config.server.trusted_proxies.clone(),
         max_body_bytes: config.server.max_body_bytes,
         request_timeout: config.server.request_timeout,
         wrong_links_per_minute: config.limits.wrong_links_per_minute,

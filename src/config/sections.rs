@@ -15,6 +15,7 @@ use super::secret::{self, SecretError};
 use crate::dcv::client::{ApiScope, RequestRate, Rights};
 use crate::dcv::event::{EventType, Subscription};
 use crate::dcv::link::{KEY_OCTETS, LinkKey};
+use crate::dcv::operator_certificate::CertificateRule;
 use crate::dcv::profile::span;
 
 /// What a section's check returns: the key at fault and the problem.
@@ -254,10 +255,39 @@ pub struct Admin {
     pub session_idle: Duration,
     #[serde(with = "span")]
     pub session_max: Duration,
+    pub passwords: bool,
+    pub tls_cert_file: PathBuf,
+    pub tls_key_file: PathBuf,
+    pub client_ca_files: Vec<PathBuf>,
+    pub client_crl_files: Vec<PathBuf>,
+    pub client_cert_header: String,
+    pub certificates: Vec<CertificateRule>,
 }
 
 impl Admin {
     pub(super) fn lint(&self) -> Lint {
+        let given = |path: &PathBuf| !path.as_os_str().is_empty();
+        if given(&self.tls_cert_file) != given(&self.tls_key_file) {
+            return Err(("tls_key_file", "goes together with tls_cert_file".to_owned()));
+        }
+        if self.certificates.is_empty() != self.client_ca_files.is_empty() {
+            return Err((
+                "certificates",
+                "go together with client_ca_files: whom to let in, and who says who they are".to_owned(),
+            ));
+        }
+        if !self.certificates.is_empty() && !self.sign_in {
+            return Err(("sign_in", "must be true where certificates let people in".to_owned()));
+        }
+        if !self.certificates.is_empty() && self.client_cert_header.is_empty() && !given(&self.tls_cert_file) {
+            return Err(("tls_cert_file", "or client_cert_header must be given: else no certificate is ever seen".to_owned()));
+        }
+        if self.certificates.iter().any(|rule| rule.issuer.is_empty() || rule.subject.is_empty()) {
+            return Err(("certificates", "each must name attributes of the issuer and of the subject".to_owned()));
+        }
+        if !self.passwords && self.certificates.is_empty() && self.sign_in {
+            return Err(("passwords", "must be true where there is no other way in".to_owned()));
+        }
         if self.session_idle.is_zero() || self.session_idle > self.session_max {
             return Err(("session_idle", "must be more than nothing, and no longer than session_max".to_owned()));
         }

@@ -22,6 +22,7 @@ pub mod method;
 pub mod name;
 pub mod notice;
 pub mod operator;
+pub mod operator_certificate;
 pub mod order;
 pub mod policy;
 pub mod profile;

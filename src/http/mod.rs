@@ -9,6 +9,7 @@ mod docs;
 mod ops;
 mod problem;
 mod static_files;
+pub(crate) mod tls;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -45,6 +46,10 @@ pub struct HttpSettings {
     pub client_rate: RequestRate,
     /// Proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// In which header a proxy passes a client's certificate on, and which proxies are believed in that.
+    pub certificate_header: Option<HeaderName>,
+    /// See `certificate_header`.
+    pub certificate_proxies: Vec<IpNet>,
     /// Longest request body, in bytes.
     pub max_body_bytes: usize,
     /// Time for one request.

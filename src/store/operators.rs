@@ -149,6 +149,26 @@ impl Tx<'_> {
     }
 }
 
+impl Tx<'_> {
+    /// Makes an operator who comes by a certificate, or gives a known one the role of the rule that let them in; `false` where they were
+    /// disabled, or came by password until now.
+    pub async fn admit_operator(&mut self, row: &OperatorRow) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO operators (name, role, password, nonce, last_step, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (name) DO UPDATE SET role = excluded.role WHERE operators.disabled_at IS NULL AND operators.password = ''";
+        let rows = exec!(
+            self,
+            sqlx::query(SQL)
+                .bind(&row.name)
+                .bind(&row.role)
+                .bind(&row.password)
+                .bind(&row.nonce)
+                .bind(row.last_step)
+                .bind(row.created_at)
+        );
+        Ok(rows == 1)
+    }
+}
+
 impl Store {
     /// An operator by name.
     pub async fn operator(&self, name: &str) -> Result<Option<OperatorRow>, StoreError> {

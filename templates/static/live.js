@@ -12,7 +12,24 @@ const look = async () => {
   }
 };
 let waiting = null;
-new EventSource("/admin/live").addEventListener("changed", () => {
+const soon = () => {
   // Many changes at once are one look.
   waiting ??= setTimeout(() => { waiting = null; look().catch(() => {}); }, 300);
+};
+// A browser has few connections to a host: only the page that is seen keeps one.
+let source = null;
+const listen = () => {
+  if (source !== null || document.visibilityState !== "visible") return;
+  source = new EventSource("/admin/live");
+  source.addEventListener("changed", soon);
+};
+const leave = () => {
+  source?.close();
+  source = null;
+};
+addEventListener("pagehide", leave);
+addEventListener("pageshow", listen);
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") { listen(); soon(); } else leave();
 });
+listen();

@@ -5,6 +5,7 @@ mod api;
 mod approve;
 mod audit;
 mod browser;
+mod certificates;
 mod change;
 mod clients;
 mod dns;

@@ -66,6 +66,7 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route("/admin/access", get(access::get))
         .route_layer(from_fn_with_state(state.clone(), sign_in::guard))
         .route("/admin/sign-in", get(sign_in::get).post(sign_in::post))
+        .route("/admin/sign-in/certificate", post(sign_in::by_certificate))
         .route("/admin/sign-out", post(sign_in::sign_out))
         .layer(
             ServiceBuilder::new()

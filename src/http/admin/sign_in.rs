@@ -1,13 +1,17 @@
 //! `/admin/sign-in` and `/admin/sign-out`, and who may come past them.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::Form;
-use axum::extract::{Query, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use data_encoding::BASE64;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::Serialize;
 
 use super::frame::Frame;
@@ -16,6 +20,7 @@ use crate::app::sign_in::{self, From, SignedIn};
 use crate::dcv::field::is_one_line;
 use crate::dcv::operator::{Need, Role};
 use crate::http::caller::Peer;
+use crate::http::tls::ClientChain;
 use crate::http::{Code, HttpState, Problem};
 
 /// The cookie's name.
@@ -29,6 +34,11 @@ struct SignInPage {
     /// Why nobody is let in: `wrong`, `wait`, `over`, or empty.
     problem: &'static str,
     name: String,
+    passwords: bool,
+    /// Whom the browser's certificate would let in; empty where none is taken.
+    certificate: String,
+    /// Certificates are taken.
+    certificates: bool,
 }
 
 /// Lets in whoever is signed in and may do what is asked; without sign-in, this host alone.
@@ -90,11 +100,15 @@ pub(super) fn actor(state: &HttpState, who: &SignedIn) -> String {
 pub(super) async fn get(
     State(state): State<HttpState>,
     Query(query): Query<HashMap<String, String>>,
+    request: Request,
 ) -> Result<Response, Problem> {
     if state.app.settings.sign_in.is_none() {
         return Err(Problem::new(Code::NotFound));
     }
-    page(&state, StatusCode::OK, lang(&query), if query.contains_key("over") { "over" } else { "" }, "")
+    let certificate = sign_in::admitted(&state.app, &chain(&state, &request));
+    let name = certificate.map(|(name, _)| name).unwrap_or_default();
+    let problem = if query.contains_key("over") { "over" } else { "" };
+    page(&state, StatusCode::OK, lang(&query), problem, "", &name)
 }
 
 pub(super) async fn post(
@@ -111,16 +125,71 @@ pub(super) async fn post(
     let given = |name: &str| form.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
     let (name, lang) = (Some(given("name")).filter(|name| is_one_line(name)).unwrap_or_default(), lang(&query));
     if !state.may_sign_in(peer.limited_as(), &name) {
-        return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", &name);
+        return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", &name, "");
     }
     let from = from(&peer);
     let before = cookie(&headers);
     let password = form.get("password").map(String::as_str).unwrap_or_default();
+    if !state.app.settings.passwords {
+        return Err(Problem::new(Code::NotFound));
+    }
     let signed = sign_in::sign_in(&state.app, &name, password, &given("code"), before.as_deref(), &from).await?;
-    let Some(signed) = signed else { return page(&state, StatusCode::UNPROCESSABLE_ENTITY, lang, "wrong", &name) };
+    let Some(signed) = signed else { return page(&state, StatusCode::UNPROCESSABLE_ENTITY, lang, "wrong", &name, "") };
     let mut answer = redirect(&format!("/admin?lang={lang}"));
     answer.headers_mut().insert(SET_COOKIE, set_cookie(&headers, signed.as_str(), ""));
     Ok(answer)
+}
+
+/// `POST /admin/sign-in/certificate`: lets in by the certificate that the browser showed when it connected, or says why not.
+pub(super) async fn by_certificate(State(state): State<HttpState>, peer: Peer, request: Request) -> Result<Response, Problem> {
+    if state.app.settings.sign_in.is_none() || state.app.settings.certificate_rules.is_empty() {
+        return Err(Problem::new(Code::NotFound));
+    }
+    from_same_origin(request.headers())?;
+    let lang = if request.uri().query().is_some_and(|query| query.contains("lang=en")) { "en" } else { "ja" };
+    if !state.may_sign_in(peer.limited_as(), "") {
+        return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", "", "");
+    }
+    let (chain, before) = (chain(&state, &request), cookie(request.headers()));
+    match sign_in::sign_in_by_certificate(&state.app, &chain, before.as_deref(), &from(&peer)).await? {
+        Ok(cookie) => {
+            let mut answer = redirect(&format!("/admin?lang={lang}"));
+            answer.headers_mut().insert(SET_COOKIE, set_cookie(request.headers(), cookie.as_str(), ""));
+            Ok(answer)
+        }
+        Err(why) => page(&state, StatusCode::FORBIDDEN, lang, why.as_str(), "", ""),
+    }
+}
+
+/// The chain that a client presented: in its own handshake, or as a trusted proxy passes it on.
+fn chain(state: &HttpState, request: &Request) -> Vec<Vec<u8>> {
+    if let Some(ClientChain(chain)) = request.extensions().get::<ClientChain>() {
+        return chain.as_ref().clone();
+    }
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+    let is_proxy = |peer: IpAddr| state.settings.certificate_proxies.iter().any(|net| net.contains(&peer));
+    let Some(header) = state.settings.certificate_header.as_ref().filter(|_| peer.is_some_and(is_proxy)) else {
+        return Vec::new();
+    };
+    // Said twice it is not the proxy's word alone.
+    let mut said = request.headers().get_all(header).iter();
+    match (said.next().and_then(|value| value.to_str().ok()), said.next()) {
+        (Some(text), None) => certificate_of(text).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Reads a certificate as proxies pass it on: a structured field's bytes (RFC 9440), or URL-encoded PEM.
+fn certificate_of(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    if let Some(inner) = text.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')) {
+        return BASE64.decode(inner.as_bytes()).ok();
+    }
+    let (pem, _) = url::form_urlencoded::parse(format!("c={}", text.replace('+', "%2B")).as_bytes())
+        .into_owned()
+        .next()
+        .map(|(_, pem)| (pem, ()))?;
+    CertificateDer::from_pem_slice(pem.as_bytes()).ok().map(|der| der.as_ref().to_vec())
 }
 
 pub(super) async fn sign_out(State(state): State<HttpState>, peer: Peer, headers: HeaderMap) -> Result<Response, Problem> {
@@ -150,8 +219,17 @@ fn page(
     lang: &'static str,
     problem: &'static str,
     name: &str,
+    certificate: &str,
 ) -> Result<Response, Problem> {
-    let context = SignInPage { frame: Frame::outside(lang), problem, name: name.to_owned() };
+    let settings = &state.app.settings;
+    let context = SignInPage {
+        frame: Frame::outside(lang),
+        problem,
+        name: name.to_owned(),
+        passwords: settings.passwords,
+        certificate: certificate.to_owned(),
+        certificates: !settings.certificate_rules.is_empty(),
+    };
     let mut page = html(state, "admin/sign-in.html", &context)?;
     *page.status_mut() = status;
     Ok(page)
@@ -170,4 +248,19 @@ fn cookie(headers: &HeaderMap) -> Option<String> {
     let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
     let ours = all.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == NAME)?;
     Some(ours.1.to_owned()).filter(|value| value.len() == 43)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_header_is_read_in_either_form() {
+        assert_eq!(certificate_of(":AQID:"), Some(vec![1, 2, 3]));
+        let pem = "-----BEGIN%20CERTIFICATE-----%0AAQID%0A-----END%20CERTIFICATE-----%0A";
+        assert_eq!(certificate_of(pem), Some(vec![1, 2, 3]));
+        for bad in ["", ":", "::x", ":A:", "AQID", "%00", "-----BEGIN%20CERTIFICATE-----"] {
+            assert_eq!(certificate_of(bad).filter(|read| !read.is_empty()), None, "{bad}");
+        }
+    }
 }

@@ -145,6 +145,8 @@ impl TestApp {
             public_base: base.clone(),
             bounce_address: "bounce@dcv.example.net".to_owned(),
             bounce_delimiter: '+',
+            passwords: true,
+            certificate_rules: Vec::new(),
             reads_replies: true,
             sign_in: None,
             message_id_host: "dcv.example.net".to_owned(),
@@ -175,6 +177,7 @@ impl TestApp {
         let ports = Ports {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::default()),
+            client_certificates: None,
             credentials: Arc::new(Argon::default()),
             dns: dns.clone(),
             whois: whois.clone(),
@@ -228,6 +231,8 @@ impl TestApp {
                 request_timeout: Duration::from_secs(30),
                 wrong_links_per_minute: 5.try_into().unwrap(),
                 stopping: tokio_util::sync::CancellationToken::new(),
+                certificate_header: None,
+                certificate_proxies: Vec::new(),
                 metrics: Arc::new(String::new),
             },
         );

@@ -1,0 +1,190 @@
+//! TLS for the status page's own address. A client may present a certificate; whether it lets anybody in is decided where people sign in, so
+//! that who is refused is told why.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::serve::{IncomingStream, Listener};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// Time for one handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Handshakes under way at once; more wait in the kernel.
+const HANDSHAKES: usize = 64;
+
+/// The chain that a client presented: it has the first one's key, and nothing else is known of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientChain(pub(crate) Arc<Vec<Vec<u8>>>);
+
+/// Whom a connection is with.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsPeer {
+    address: SocketAddr,
+    chain: ClientChain,
+}
+
+/// A listener whose connections have shaken hands.
+pub(crate) struct TlsListener {
+    connections: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    address: SocketAddr,
+}
+
+impl TlsListener {
+    /// Begins to accept connections.
+    ///
+    /// # Errors
+    /// The listener has no address.
+    pub(crate) fn new(listener: TcpListener, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let (done, connections) = mpsc::channel(1);
+        let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(HANDSHAKES)));
+        tokio::spawn(async move {
+            loop {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let (stream, peer) = tokio::select! {
+                    () = done.closed() => return,
+                    accepted = listener.accept() => match accepted {
+                        Ok(accepted) => accepted,
+                        // Out of file descriptors, most likely: some end soon.
+                        Err(_) => {
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                            continue;
+                        }
+                    },
+                };
+                let (acceptor, done) = (acceptor.clone(), done.clone());
+                // One that is slow must not keep the others waiting.
+                tokio::spawn(async move {
+                    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => {
+                            let _ = done.send((stream, peer)).await;
+                        }
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "no handshake"),
+                        Err(_) => tracing::debug!(%peer, "no handshake in time"),
+                    }
+                    drop(place);
+                });
+            }
+        });
+        Ok(Self { connections, address })
+    }
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.connections.recv().await {
+            Some(connection) => connection,
+            // The task ended with its runtime: there is nothing to come.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(self.address)
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for TlsPeer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        let chain = stream.io().get_ref().1.peer_certificates().unwrap_or_default();
+        let chain = chain.iter().map(|one| one.as_ref().to_vec()).collect();
+        Self { address: *stream.remote_addr(), chain: ClientChain(Arc::new(chain)) }
+    }
+}
+
+/// Says to the handlers whom they speak with, as they know it from a listener without TLS.
+pub(crate) async fn introduce(ConnectInfo(peer): ConnectInfo<TlsPeer>, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(ConnectInfo(peer.address));
+    request.extensions_mut().insert(peer.chain);
+    next.run(request).await
+}
+
+/// Takes any certificate whose key the client has, and none.
+#[derive(Debug)]
+struct Any(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for Any {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// TLS with a certificate and its key, PEM; where `asks`, clients are asked for theirs.
+///
+/// # Errors
+/// The files cannot be read or do not belong together.
+pub(crate) fn server_config(
+    certificate: &std::path::Path,
+    key: &std::path::Path,
+    asks: bool,
+) -> anyhow::Result<Arc<ServerConfig>> {
+    use anyhow::Context as _;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject as _;
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| anyhow::anyhow!("{error}"))
+        .with_context(|| certificate.display().to_string())?;
+    let key = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| anyhow::anyhow!("{error}"))
+        .with_context(|| key.display().to_string())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = if asks { builder.with_client_cert_verifier(Arc::new(Any(provider))) } else { builder.with_no_client_auth() };
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
