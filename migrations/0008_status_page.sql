@@ -16,6 +16,9 @@ CREATE INDEX effects_given_up ON effects (order_id) WHERE state = 'dead' AND las
 CREATE INDEX allowlist_by_domain ON allowlist (domain);
 CREATE INDEX mails_undelivered ON mails (order_id) WHERE link IN ('queued', 'sent') AND delivery IN ('bounced', 'failed', 'delayed');
 
+-- When a code was used that shows an order's state once.
+ALTER TABLE notices ADD COLUMN used_at BIGINT;
+
 -- Who opened a link's page, by agent and address: counted in memory and written now and then, since a view changes nothing.
 CREATE TABLE views (
     mail_id    BYTEA  NOT NULL REFERENCES mails (id),

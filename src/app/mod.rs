@@ -40,6 +40,7 @@ mod reuse;
 pub mod seal;
 pub mod show_evidence;
 pub mod show_order;
+pub mod show_status;
 pub mod sign_in;
 pub mod statistics;
 pub mod tally;

@@ -270,6 +270,20 @@ pub fn access_pin_fits(ring: &KeyRing, mail: &[u8; 16], entered: &str) -> bool {
     fits(ring, entered, |key| digits_by(key, ACCESS_PIN, mail))
 }
 
+const STATUS_CODE: &[u8] = b"dcvd/status-code/v1\0";
+
+/// The code that shows an order's state once to whoever is told of it: made of the id of the notice that tells it.
+#[must_use]
+pub fn status_code(ring: &KeyRing, notice: &[u8; 16]) -> String {
+    digits_by(ring.signing(), STATUS_CODE, notice)
+}
+
+/// Whether a code is the notice's, under any key still in use; as [`confirmation_code_fits`].
+#[must_use]
+pub fn status_code_fits(ring: &KeyRing, notice: &[u8; 16], entered: &str) -> bool {
+    fits(ring, entered, |key| digits_by(key, STATUS_CODE, notice))
+}
+
 /// Whether a code is the link's, under any key still in use; in constant time. Blanks, hyphens and full-width digits are as people
 /// type them.
 #[must_use]

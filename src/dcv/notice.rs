@@ -46,6 +46,8 @@ kinds! {
     Cancelled = "cancelled",
     /// To the ordering side and the operators: an approval mail came back for good.
     Bounced = "bounced",
+    /// To the ordering side, when somebody asks for it: the code that shows the order's state once.
+    StatusCode = "status-code",
     /// To the operators: what a person wrote to our return path.
     Reply = "reply",
     /// To the operators: the day in figures.

@@ -221,6 +221,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/dispute/{token}", get(approve::dispute::get).post(approve::dispute::post))
             .route("/enter", get(approve::enter::get).post(approve::enter::post))
             .route("/about-mail", get(approve::about_mail::get))
+            .route("/status", get(approve::status::get).post(approve::status::post))
             .layer(
                 ServiceBuilder::new()
                     .layer(set(header::CACHE_CONTROL, "no-store"))

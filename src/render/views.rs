@@ -222,6 +222,8 @@ pub struct NoticeView<'a> {
     pub strays: i64,
     pub canary: String,
     pub dispute_url: String,
+    pub code: String,
+    pub status_url: String,
     pub mailed: bool,
 }
 
@@ -271,6 +273,8 @@ impl<'a> NoticeView<'a> {
             strays: 1,
             canary: "well".to_owned(),
             dispute_url: text("dispute-url"),
+            code: text("code"),
+            status_url: text("status-url"),
             mailed: true,
         }
     }

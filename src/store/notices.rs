@@ -157,7 +157,27 @@ impl Tx<'_> {
     }
 }
 
+impl Tx<'_> {
+    /// Uses a code that shows an order's state once; `false` where it was used.
+    pub async fn use_status_code(&mut self, id: &[u8], now: Timestamp) -> Result<bool, StoreError> {
+        const SQL: &str = "UPDATE notices SET used_at = $2 WHERE id = $1 AND used_at IS NULL";
+        Ok(exec!(self, sqlx::query(SQL).bind(id).bind(now.unix_micros())) == 1)
+    }
+
+    /// How many codes an order's people were sent since an instant.
+    pub async fn count_status_codes(&mut self, order: OrderId, since: Timestamp) -> Result<i64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM notices WHERE order_id = $1 AND kind = 'status-code' AND created_at > $2";
+        Ok(in_tx!(self, |db| sqlx::query_scalar(SQL).bind(&order.as_bytes()[..]).bind(since.unix_micros()).fetch_one(db).await?))
+    }
+}
+
 impl Store {
+    /// The codes that were sent to an order's people since an instant and not used: id and recipient.
+    pub async fn status_codes(&self, order: OrderId, since: Timestamp) -> Result<Vec<(Vec<u8>, String)>, StoreError> {
+        const SQL: &str = "SELECT id, recipient FROM notices WHERE order_id = $1 AND kind = 'status-code' AND created_at > $2 AND used_at IS NULL";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(&order.as_bytes()[..]).bind(since.unix_micros()).fetch_all(db).await?))
+    }
+
     /// Reads one notice.
     pub async fn notice(&self, id: NoticeId) -> Result<Option<NoticeRow>, StoreError> {
         const SQL: &str = select!("WHERE id = $1");

@@ -289,3 +289,60 @@ async fn in_a_browser_an_operator_signs_in_sends_a_mail_again_and_leaves() {
     browser.press("form[action^='/admin/sign-out'] button").await;
     is_fine("サインイン").await;
 }
+
+#[tokio::test]
+async fn every_role_sees_and_does_what_it_may_on_every_screen() {
+    let app = sqlite().await;
+    let order = app.place(&json!({"order_ref": "A-1", "names": ["www.example.jp"], "approvers": ["admin@example.jp"]})).await;
+    app.run_jobs().await;
+    let at = format!("/admin/orders/{}", order["id"].as_str().unwrap());
+    let mail = app.order(&order).await["mails"][0]["id"].as_str().unwrap().to_owned();
+    let screens = [
+        "/admin",
+        "/admin/orders",
+        &at,
+        "/admin/statistics",
+        "/admin/domains?name=example.jp",
+        "/admin/approvers?address=admin@example.jp",
+        "/admin/dns",
+        "/admin/webhooks",
+        "/admin/returned",
+        "/admin/profiles",
+        "/admin/profiles/standard",
+        "/admin/exports",
+    ];
+    let acts: Vec<String> = ["cancel", "extend", "put/notes", "put/pause", "put/assign", "look", "release"]
+        .iter()
+        .map(|what| format!("{at}/{what}"))
+        .chain([
+            format!("{at}/mails/{mail}/resend"),
+            format!("{at}/mails/{mail}/reissue"),
+            "/admin/effects/eff_00000000000000000000000000/replay".to_owned(),
+            "/admin/events/evt_00000000000000000000000000/replay".to_owned(),
+        ])
+        .collect();
+    for role in Role::ALL {
+        operator(&app, role.as_str(), role, true).await;
+        app.clock.advance(Duration::from_secs(3600));
+        let cookie = sign_in(&app, role.as_str(), None).await;
+        for screen in screens {
+            let (status, _, page) = get(&app, &cookie, screen).await;
+            assert_eq!(status, 200, "{role:?} {screen}");
+            // A viewer sees no address, in no screen; and nobody is shown a button that does nothing for them.
+            assert!(role != Role::Viewer || !page.contains("admin@example.jp") || screen.contains("domains"), "{screen}: {page}");
+            let buttons = page.contains("/put/notes") || page.contains("/cancel?") || page.contains("/resend?");
+            assert!(!buttons || role.may(dcvd::dcv::operator::Need::Act), "{role:?} {screen}");
+        }
+        let bundle = get(&app, &cookie, &format!("{at}/bundle")).await.0;
+        assert_eq!(bundle, if role == Role::Viewer { 403 } else { 200 }, "{role:?}");
+        for act in &acts {
+            let status = press(&app, &cookie, act).await;
+            assert_eq!(status == 403, !role.may(dcvd::dcv::operator::Need::Act), "{role:?} {act}: {status}");
+        }
+        let log = get(&app, &cookie, "/admin/access").await.0;
+        assert_eq!(log == 200, role.may(dcvd::dcv::operator::Need::ReadAccess), "{role:?}");
+    }
+    // Who looked at what a person wrote is on record.
+    let seen: Vec<_> = log(&app).await.into_iter().filter(|(_, what)| what == "view").map(|(who, _)| who).collect();
+    assert!(seen.contains(&"auditor".to_owned()) && !seen.contains(&"viewer".to_owned()), "{seen:?}");
+}

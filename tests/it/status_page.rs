@@ -1,5 +1,7 @@
 //! The status page's screens and what is pressed there.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dcvd::app::export::{export_part, forget_exports};
@@ -7,6 +9,7 @@ use dcvd::dcv::email::masked_text;
 use dcvd::demo::smtp::Reply;
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::app::TestApp;
 use crate::support::browser::Browser;
@@ -45,6 +48,7 @@ on_both!(
     rows_are_taken_away_as_files,
     a_long_file_is_made_a_part_at_a_time,
     nothing_that_strangers_write_is_markup,
+    whoever_is_told_of_an_order_sees_its_state_once,
 );
 
 async fn an_order_is_found_by_whatever_is_known_of_it(app: TestApp) {
@@ -472,4 +476,150 @@ async fn an_open_page_looks_again_by_itself() {
     assert!(source().await.contains("There are no orders yet"));
     app.place_plain("LIVE-1").await;
     wait("the new order", async || source().await.contains("LIVE-1").then_some(())).await;
+}
+
+/// Gathers the statements that a database is asked.
+#[derive(Clone, Default)]
+struct Statements(Arc<Mutex<BTreeSet<String>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Statements {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        struct Read(String, String);
+        impl tracing::field::Visit for Read {
+            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+                match field.name() {
+                    "summary" => value.clone_into(&mut self.0),
+                    "db.statement" => value.clone_into(&mut self.1),
+                    _ => {}
+                }
+            }
+
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.record_str(field, &format!("{value:?}"));
+            }
+        }
+        if event.metadata().target() == "sqlx::query" {
+            let mut read = Read(String::new(), String::new());
+            event.record(&mut read);
+            let text = if read.1.trim().is_empty() { read.0 } else { read.1 };
+            self.0.lock().unwrap().insert(text.trim().to_owned());
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_screen_walks_through_a_whole_table() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let statements = Statements::default();
+    tracing_subscriber::registry().with(statements.clone()).init();
+    let app = TestApp::sqlite().await;
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    statements.0.lock().unwrap().clear();
+    for path in [
+        "/admin",
+        "/admin/orders",
+        "/admin/orders?state=pending",
+        "/admin/orders?is=in-trouble",
+        "/admin/orders?is=due-soon",
+        "/admin/orders?is=undelivered",
+        "/admin/orders?is=given-up",
+        "/admin/orders?is=awaiting",
+        "/admin/orders?is=held",
+        "/admin/orders?q=A-1",
+        "/admin/orders?q=example.co.jp",
+        "/admin/orders?q=admin@example.co.jp",
+        "/admin/orders?q=nothing&profile=standard&source=whois&kind=new&state=completed",
+        &format!("/admin/orders/{}", id(&order)),
+        "/admin/statistics?days=365&by=domain",
+        "/admin/domains?name=example.co.jp",
+        "/admin/approvers?address=admin@example.co.jp",
+        "/admin/webhooks",
+        "/admin/returned",
+        "/admin/profiles/standard",
+        "/admin/exports",
+        "/admin/access",
+    ] {
+        assert_eq!(page(&app, path).await.0, 200, "{path}");
+    }
+    let asked: Vec<String> = statements.0.lock().unwrap().iter().filter(|text| text.starts_with("SELECT")).cloned().collect();
+    assert!(asked.len() > 30, "{} statements", asked.len());
+    let mut conn = SqliteConnection::connect(&app.url).await.unwrap();
+    for statement in asked {
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain).fetch_all(&mut conn).await.unwrap();
+        for (.., step) in &plan {
+            // Through an index it is as long as what is asked for, or is ended by a limit; sub-results and small tables may be walked.
+            let walks = step.starts_with("SCAN") && !step.contains("USING");
+            let small = [
+                "counted",
+                "latest",
+                "newest",
+                "ahead",
+                "found",
+                "gone_endpoints",
+                "profile_versions",
+                "marks",
+                "SUBQUERY",
+                "CONSTANT",
+                "exports",
+            ];
+            let made_before =
+                step.strip_prefix("SCAN ").is_some_and(|of| plan.iter().any(|(.., step)| *step == format!("CO-ROUTINE {of}")));
+            assert!(!walks || made_before || small.iter().any(|one| step.contains(one)), "{step}: {statement}\n{plan:#?}");
+        }
+    }
+}
+
+async fn whoever_is_told_of_an_order_sees_its_state_once(app: TestApp) {
+    let order = app
+        .place(&json!({"order_ref": "A-1", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
+            "notify": ["staff@reseller.example"]}))
+        .await;
+    app.run_jobs().await;
+    let status = format!("{}/status?lang=en", app.base);
+    assert!(app.page(&status).await.1.contains("Request no."));
+    let codes = || {
+        let mails = app.inbox.arrived();
+        let text = |raw: &[u8]| {
+            mail_parser::MessageParser::new().parse(raw).and_then(|mail| mail.body_text(0).map(std::borrow::Cow::into_owned))
+        };
+        let codes = mails.iter().filter_map(|mail| {
+            Some((mail.rcpt_to.concat(), text(&mail.raw)?.split("Code          ").nth(1)?.get(..8)?.to_owned()))
+        });
+        codes.collect::<Vec<_>>()
+    };
+    // Whoever names another address, or another order, is told the same and gets nothing.
+    for (request, email) in [
+        (id(&order), "admin@example.co.jp"),
+        ("ord_00000000000000000000000000", "staff@reseller.example"),
+        (id(&order), "staff@reseller.example"),
+    ] {
+        let (code, page) = app.send_form(&status, &[("request", request), ("email", email)]).await;
+        assert!(code == 200 && page.contains("a code is on its way"), "{page}");
+    }
+    app.run_jobs().await;
+    let sent = codes();
+    assert_eq!(sent.iter().map(|(to, _)| to.as_str()).collect::<Vec<_>>(), ["staff@reseller.example"]);
+    let code = sent[0].1.clone();
+    let show = async |code: &str| {
+        app.send_form(&status, &[("request", id(&order)), ("email", "Staff@reseller.example"), ("code", code)]).await
+    };
+    let wrong = if code == "00000000" { "00000001" } else { "00000000" };
+    assert_eq!(show(wrong).await.0, 422);
+    let (answer, page) = show(&code).await;
+    assert!(answer == 200 && page.contains("www.example.co.jp") && page.contains("a***@example.co.jp"), "{page}");
+    assert!(!page.contains("admin@") && !page.contains("/approve/") && !page.contains("<form"), "{page}");
+    assert_eq!(show(&code).await.0, 422, "once");
+    assert_eq!(app.send_form(&status, &[("request", "x"), ("email", "y")]).await.0, 422);
+    // Its time is short, and there are few.
+    for _ in 0..4 {
+        app.send_form(&status, &[("request", id(&order)), ("email", "STAFF@reseller.example")]).await;
+    }
+    app.run_jobs().await;
+    let sent = codes();
+    assert_eq!(sent.len(), 3);
+    app.clock.advance(Duration::from_secs(15 * 60));
+    assert_ne!(show(&sent[2].1).await.0, 200);
 }

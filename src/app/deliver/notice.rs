@@ -192,6 +192,8 @@ fn view<'a>(
         given_up: data["given_up"].as_i64().unwrap_or(0),
         strays: data["strays"].as_i64().unwrap_or(0),
         canary: text("canary"),
+        code: if notice.kind()? == NoticeKind::StatusCode { link::status_code(&app.keys, id.as_bytes()) } else { String::new() },
+        status_url: format!("{}/status", app.settings.public_base),
         mailed: data["mailed"].as_bool().unwrap_or(true),
         dispute_url: format!("{}/dispute/{}", app.settings.public_base, link::sign_dispute(&app.keys, id.as_bytes())),
     })

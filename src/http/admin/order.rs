@@ -145,7 +145,7 @@ pub(super) struct Publish {
 
 impl Publish {
     pub(super) fn new(domain: &str) -> Self {
-        let value = format!("admin@{domain}");
+        let value = format!("contact@{domain}");
         Self {
             zone: format!("_validation-contactemail.{domain}. 3600 IN TXT \"{value}\""),
             host: "_validation-contactemail",

@@ -6,6 +6,7 @@ pub(super) mod dispute;
 pub(super) mod enter;
 pub(super) mod pages;
 pub(super) mod show;
+pub(super) mod status;
 
 use std::collections::HashMap;
 
@@ -84,8 +85,8 @@ impl Asked {
     /// Keeps it where the request is for one of these pages.
     pub(super) fn of(request: &Request) -> Option<Self> {
         let path = request.uri().path();
-        let is_page =
-            ["/approve/", "/dispute/"].iter().any(|at| path.starts_with(at)) || ["/enter", "/about-mail"].contains(&path);
+        let is_page = ["/approve/", "/dispute/"].iter().any(|at| path.starts_with(at))
+            || ["/enter", "/about-mail", "/status"].contains(&path);
         let language = request.headers().get(ACCEPT_LANGUAGE).map(|value| (ACCEPT_LANGUAGE, value.clone()));
         is_page.then(|| Self { uri: request.uri().clone(), headers: language.into_iter().collect() })
     }
