@@ -54,8 +54,10 @@ pub async fn bundle(app: &App, id: OrderId) -> Result<Vec<u8>, BundleError> {
     let html = app.renderer.render("admin/evidence.html", &page).map_err(|error| made(&error))?;
     let profile = evidence.profile.values.get().as_bytes().to_vec();
     let mut files = vec![("evidence.json", json), ("evidence.html", html.into_bytes()), ("profile.json", profile)];
-    let sums: String =
-        files.iter().map(|(name, bytes)| format!("{}  {name}\n", HEXLOWER.encode(&Sha256::digest(bytes)))).collect();
+    let mut sums = String::new();
+    for (name, bytes) in &files {
+        sums.extend([HEXLOWER.encode(&Sha256::digest(bytes)).as_str(), "  ", name, "\n"]);
+    }
     files.push(("SHA256SUMS", sums.into_bytes()));
     let now = app.now().to_utc();
     let time = DateTime::from_date_and_time(

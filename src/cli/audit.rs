@@ -71,7 +71,7 @@ pub(super) struct Which {
     /// Only by this method, such as 3.2.2.4.4.
     #[arg(long, value_parser = method)]
     method: Option<Method>,
-    /// Only of addresses from this source: constructed, dns_txt, dns_caa, whois or rdap.
+    /// Only of addresses from this source, as the API names it.
     #[arg(long, value_parser = source)]
     source: Option<Source>,
     /// Only under this profile.

@@ -56,16 +56,14 @@ impl TlsListener {
         tokio::spawn(async move {
             loop {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-                let (stream, peer) = tokio::select! {
+                let accepted = tokio::select! {
                     () = done.closed() => return,
-                    accepted = listener.accept() => match accepted {
-                        Ok(accepted) => accepted,
-                        // Out of file descriptors, most likely: some end soon.
-                        Err(_) => {
-                            tokio::time::sleep(Duration::from_millis(100)).await;
-                            continue;
-                        }
-                    },
+                    accepted = listener.accept() => accepted,
+                };
+                let Ok((stream, peer)) = accepted else {
+                    // Out of file descriptors, most likely: some end soon.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
                 };
                 let (acceptor, done) = (acceptor.clone(), done.clone());
                 // One that is slow must not keep the others waiting.

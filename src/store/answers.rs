@@ -77,7 +77,7 @@ impl Tx<'_> {
                 .bind(&row.user_agent)
                 .bind(row.won)
         );
-        self.to_seal(row)
+        self.seal_soon(row)
     }
 }
 

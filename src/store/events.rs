@@ -76,7 +76,7 @@ impl Tx<'_> {
                     .bind(&row.actor)
                     .bind(&row.data)
             );
-            self.to_seal(&row)?;
+            self.seal_soon(&row)?;
             for endpoint in endpoints(event) {
                 self.enqueue(&NewEffect {
                     id: EffectId::new(event.at, ids()),

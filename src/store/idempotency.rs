@@ -57,10 +57,10 @@ impl Tx<'_> {
         order: impl Into<Option<OrderId>>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let order = order.into().map(|order: OrderId| order.as_bytes().to_vec());
         const SQL: &str = "INSERT INTO idempotency_keys (client, key, fingerprint, order_id, status, created_at) VALUES ($1, $2, $3, $4, $5, $6)
             ON CONFLICT (client, key) DO NOTHING";
         let Some(request) = request else { return Ok(()) };
+        let order = order.into().map(|order: OrderId| order.as_bytes().to_vec());
         let rows = exec!(
             self,
             sqlx::query(SQL)

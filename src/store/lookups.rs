@@ -93,7 +93,7 @@ impl Tx<'_> {
                 .bind(&row.findings)
         );
         if rows == 1 {
-            self.to_seal(&row)?;
+            self.seal_soon(&row)?;
         }
         Ok(())
     }

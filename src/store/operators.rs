@@ -145,7 +145,7 @@ impl Tx<'_> {
             self,
             sqlx::query(SQL).bind(&row.id).bind(row.at).bind(&row.operator).bind(&row.event).bind(&row.detail).bind(&row.peer)
         );
-        self.to_seal(row)
+        self.seal_soon(row)
     }
 }
 

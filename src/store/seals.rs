@@ -132,7 +132,7 @@ impl Sealable for LookupRow {
 
 impl Tx<'_> {
     /// Notes a row that was written and never changes: it is sealed soon.
-    pub(super) fn to_seal<R: Sealable>(&mut self, row: &R) -> Result<(), StoreError> {
+    pub(super) fn seal_soon<R: Sealable>(&mut self, row: &R) -> Result<(), StoreError> {
         self.unsealed.extend_from_slice(&row.entry()?.to_bytes());
         Ok(())
     }

@@ -88,7 +88,7 @@ fn locale(frame: &Frame) -> Locale {
 
 pub(super) async fn show(State(state): State<HttpState>, Path(id): Path<String>, frame: Frame) -> Result<Response, Problem> {
     let one = state.app.profiles.get(Some(&id)).ok_or_else(|| Problem::new(Code::NotFound))?;
-    let letter = preview(&state.app, one, locale(&frame), "valid").map_err(broken)?.letter;
+    let letter = preview(&state.app, one, locale(&frame), "valid").map_err(|error| broken(&error))?.letter;
     let body: Value = serde_json::from_str(&one.body).unwrap_or_default();
     let mut values = Vec::new();
     flat("", &body, &mut values);
@@ -115,7 +115,7 @@ pub(super) async fn show(State(state): State<HttpState>, Path(id): Path<String>,
     html(&state, "admin/profile.html", &page)
 }
 
-fn broken(error: AskError) -> Problem {
+fn broken(error: &AskError) -> Problem {
     tracing::error!(%error, "a profile's mail cannot be rendered");
     Problem::new(Code::Internal)
 }
@@ -150,7 +150,7 @@ pub(super) async fn mail(State(state): State<HttpState>, Path(id): Path<String>,
     // The mail's styles stand in it.
     const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
     let one = state.app.profiles.get(Some(&id)).ok_or_else(|| Problem::new(Code::NotFound))?;
-    let letter = preview(&state.app, one, locale(&frame), "valid").map_err(broken)?.letter;
+    let letter = preview(&state.app, one, locale(&frame), "valid").map_err(|error| broken(&error))?.letter;
     let html = letter.html.ok_or_else(|| Problem::new(Code::NotFound))?;
     let headers = [(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")), (CONTENT_SECURITY_POLICY, POLICY)];
     Ok((StatusCode::OK, headers, html).into_response())
@@ -164,7 +164,7 @@ pub(super) async fn page(State(state): State<HttpState>, Path(id): Path<String>,
     let one = state.app.profiles.get(Some(&id)).ok_or_else(|| Problem::new(Code::NotFound))?;
     let wanted = frame.given("state").unwrap_or_default();
     let wanted = STATES.into_iter().find(|known| *known == wanted).unwrap_or("valid");
-    let opened = preview(&state.app, one, locale(&frame), wanted).map_err(broken)?.opened;
+    let opened = preview(&state.app, one, locale(&frame), wanted).map_err(|error| broken(&error))?.opened;
     let mut shown = match &opened.closed {
         Some(refusal) => pages::closed(&state.app, &opened, refusal, frame.lang, None, false),
         None => pages::form(&state.app, &opened, frame.lang, &Entered::default(), &[]),

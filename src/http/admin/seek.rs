@@ -91,7 +91,7 @@ struct Allowed {
 
 #[derive(Serialize)]
 struct Month {
-    month: String,
+    name: String,
     counts: Vec<i64>,
     rate: Option<i64>,
 }
@@ -127,7 +127,7 @@ async fn domain_of(state: &HttpState, name: &CertificateName, frame: &Frame) -> 
     let of_month = |month: i64| {
         let (counts, day) = (counts(month), Timestamp::from_unix_micros(month).to_jst());
         Month {
-            month: format!("{:04}-{:02}", day.year(), u8::from(day.month())),
+            name: format!("{:04}-{:02}", day.year(), u8::from(day.month())),
             rate: approval_rate(&counts),
             counts: shown(&counts),
         }

@@ -185,10 +185,9 @@ fn certificate_of(text: &str) -> Option<Vec<u8>> {
     if let Some(inner) = text.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')) {
         return BASE64.decode(inner.as_bytes()).ok();
     }
-    let (pem, _) = url::form_urlencoded::parse(format!("c={}", text.replace('+', "%2B")).as_bytes())
-        .into_owned()
-        .next()
-        .map(|(_, pem)| (pem, ()))?;
+    // A plus sign stands for itself there.
+    let escaped = format!("c={}", text.replace('+', "%2B"));
+    let (_, pem) = url::form_urlencoded::parse(escaped.as_bytes()).next()?;
     CertificateDer::from_pem_slice(pem.as_bytes()).ok().map(|der| der.as_ref().to_vec())
 }
 
