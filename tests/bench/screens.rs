@@ -172,7 +172,7 @@ where
         let to = (from + CHUNK).min(orders);
         let numbers: Vec<u64> = (from..to).collect();
         let at = |number: u64| placed(number, now, orders).unix_micros();
-        let pending = |number: u64| number % 20 == 0 && number + orders / 14 > orders;
+        let pending = |number: u64| number.is_multiple_of(20) && number + orders / 14 > orders;
         let (order, mail) = (|number| id(7, number, now, orders).to_vec(), |number| id(3, number, now, orders).to_vec());
         let name = |number: u64| (format!("www.d{}.example.jp", number % 5000), format!("d{}.example.jp", number % 5000));
         conn.execute("BEGIN").await?;
@@ -209,7 +209,7 @@ where
         );
         rows.push_values(&numbers, |mut row, number| {
             let (_, base) = name(*number);
-            let lost = number % 100 == 0;
+            let lost = number.is_multiple_of(100);
             row.push_bind(MailId::from_bytes(id(3, *number, now, orders)).as_bytes().to_vec()).push_bind(order(*number));
             row.push_bind(format!("admin@{base}")).push_bind(base).push_bind(1_i64).push_bind("constructed".to_owned());
             row.push_bind(at(*number))
@@ -258,7 +258,7 @@ where
         rows.build().execute(&mut *conn).await?;
         conn.execute("COMMIT").await?;
         from = to;
-        if from % 100_000 == 0 {
+        if from.is_multiple_of(100_000) {
             eprintln!("{from} of {orders} orders written");
         }
     }
