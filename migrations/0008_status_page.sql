@@ -83,6 +83,7 @@ CREATE TABLE exports (
     created_at BIGINT NOT NULL,
     row_count  BIGINT NOT NULL,
     parts      BIGINT NOT NULL,
+    octets     BIGINT NOT NULL,
     cursor     BYTEA,                          -- where the next part begins
     ended_at   BIGINT
 );

@@ -95,10 +95,19 @@ pub async fn change_approver(
     choice: Choice,
     cause: &Cause,
 ) -> Result<OrderRecord, ChangeError> {
-    change_to(app, record, names, choice, None, cause).await
+    change_to(app, record, names, choice, With::default(), cause).await
 }
 
-/// As [`change_approver`], with a registration contact that an operator vouches for.
+/// What an operator's change has that an ordering system's has not.
+#[derive(Debug, Default)]
+pub(super) struct With {
+    /// A registration contact that the operator vouches for.
+    pub vouched: Option<(EmailAddress, Box<Lookup>)>,
+    /// The one mail that the new one replaces: whoever else is asked for its names is asked still.
+    pub replaces: Option<MailId>,
+}
+
+/// As [`change_approver`], on an operator's word.
 ///
 /// # Errors
 /// As [`change_approver`].
@@ -107,7 +116,7 @@ pub(super) async fn change_to(
     record: &OrderRecord,
     names: Vec<CertificateName>,
     choice: Choice,
-    vouched: Option<(EmailAddress, Box<Lookup>)>,
+    with: With,
     cause: &Cause,
 ) -> Result<OrderRecord, ChangeError> {
     let order_id = record.order.id()?;
@@ -120,7 +129,7 @@ pub(super) async fn change_to(
         locale: notify::locale(&record.order),
         facts,
         lists: app.lists(),
-        vouched,
+        vouched: with.vouched,
     };
     let Chosen { assignment, lookups, .. } = choose(app, &question, &BTreeSet::new()).await?;
     if let Some(name) = assignment.awaiting.first() {
@@ -159,7 +168,8 @@ pub(super) async fn change_to(
                     pairs.iter().any(|(asking, asked)| *asking == mail.id && asked[..] == *validation)
                 };
                 let mut superseded = Vec::new();
-                for mail in mails.iter().filter(|mail| changed.iter().any(|id| asks(mail, id))) {
+                let goes = |mail: &&MailRow| with.replaces.is_none_or(|one| mail.id[..] == one.as_bytes()[..]);
+                for mail in mails.iter().filter(|mail| changed.iter().any(|id| asks(mail, id))).filter(goes) {
                     if !mail.link()?.is_open() {
                         continue;
                     }
@@ -172,8 +182,12 @@ pub(super) async fn change_to(
                         superseded.push(mail.id()?);
                     }
                 }
-                for id in changed.iter() {
-                    tx.asked(id).await?;
+                if let Some(replaced) = with.replaces {
+                    tx.asked_anew(replaced).await?;
+                } else {
+                    for id in changed.iter() {
+                        tx.asked(id).await?;
+                    }
                 }
                 for lookup in lookups {
                     tx.tie_lookup(order_id, lookup).await?;

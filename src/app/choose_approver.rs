@@ -1,7 +1,7 @@
 //! An operator chooses for names that await an approver: one that is listed, or what becomes of a contact that was entered.
 
 use super::ask::AskError;
-use super::change_approver::{ChangeError, change_to, open_names};
+use super::change_approver::{ChangeError, With, change_to, open_names};
 use super::show_order::show_order;
 use super::{App, Cause};
 use crate::dcv::contact;
@@ -103,7 +103,7 @@ pub async fn choose_approver(app: &App, id: OrderId, choice: &OperatorsChoice, c
         Choice::These(wanted) if vouched.is_none() => Choice::Partly(wanted),
         choice => choice,
     };
-    change_to(app, &record, names, choice, vouched, cause).await?;
+    change_to(app, &record, names, choice, With { vouched, replaces: None }, cause).await?;
     Ok(())
 }
 
@@ -149,6 +149,10 @@ pub async fn ask_instead(app: &App, id: OrderId, instead: &Instead, cause: &Caus
             choice => choice,
         },
     };
-    change_to(app, &record, names, choice, None, cause).await?;
+    let replaces = match instead {
+        Instead::Same(mail) => Some(*mail),
+        Instead::Others(_) => None,
+    };
+    change_to(app, &record, names, choice, With { vouched: None, replaces }, cause).await?;
     Ok(())
 }

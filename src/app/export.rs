@@ -29,6 +29,11 @@ pub const KEPT: Duration = Duration::from_secs(7 * DAY_SECS);
 /// Files that one operator may have made at once.
 pub const WAITING_MAX: i64 = 5;
 
+/// Octets of one file, and of all together: they lie beside the orders, which must have room.
+const FILE_OCTETS_MAX: i64 = 256 * 1024 * 1024;
+/// See `FILE_OCTETS_MAX`.
+const OCTETS_MAX: i64 = 1024 * 1024 * 1024;
+
 /// What is in a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -237,6 +242,7 @@ pub async fn order_export(
         created_at: now.unix_micros(),
         row_count: 0,
         parts: 0,
+        octets: 0,
         cursor: None,
         ended_at: None,
     };
@@ -245,7 +251,7 @@ pub async fn order_export(
         .write("order_export", move |tx| {
             Box::pin(async move {
                 tx.remember(request.as_ref(), None, now).await?;
-                Ok(tx.insert_export(&row, WAITING_MAX).await?.then_some(id))
+                Ok(tx.insert_export(&row, WAITING_MAX, OCTETS_MAX).await?.then_some(id))
             })
         })
         .await
@@ -262,8 +268,15 @@ pub async fn export_part(app: &App) -> Result<bool, StoreError> {
         end(app, row, "failed").await?;
         return Ok(true);
     };
+    if row.octets > FILE_OCTETS_MAX {
+        tracing::warn!("a file grows too large; it is not made");
+        end(app, row, "failed").await?;
+        return Ok(true);
+    }
     let part = match gather(app, &row, &made).await {
         Ok(part) => part,
+        // The database is away for now.
+        Err(error @ (StoreError::Database(_) | StoreError::Closed(_))) => return Err(error),
         Err(error) => {
             tracing::error!(%error, "an export cannot be made");
             end(app, row, "failed").await?;
@@ -304,7 +317,7 @@ async fn gather(app: &App, row: &ExportRow, made: &MadeOf) -> Result<Part, Store
             let before = row.cursor.as_deref().and_then(|id| <[u8; 16]>::try_from(id).ok()).map(OrderId::from_bytes);
             let given = |name: &str| made.filter.get(name).cloned();
             let operator = row.operator.strip_prefix("operator:").unwrap_or_default();
-            let wanted = filter_by(app, &given, operator).await?;
+            let wanted = filter_by(app, &given, operator, row.masked == 0).await?;
             let filter = OrderFilter { before, limit: PART, within: Some(LOOKED_AT), ..wanted };
             let records = list_orders(app, &filter).await?;
             let full = records.len() == PART as usize;

@@ -49,9 +49,24 @@ pub async fn look_again_due(app: &App) -> Result<usize, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub async fn look_now(app: &App, id: OrderId) -> Result<bool, StoreError> {
-    let now = app.now();
-    app.store.write("look_now", move |tx| Box::pin(async move { tx.look_at(id, now).await })).await
+pub async fn look_now(app: &App, id: OrderId, cause: &Cause) -> Result<bool, StoreError> {
+    let Some(order) = app.store.order(id).await? else { return Ok(false) };
+    let (now, mut ids, cause) = (app.now(), app.id_source(), cause.clone());
+    app.store
+        .write("look_now", move |tx| {
+            Box::pin(async move {
+                tx.lock(id).await?;
+                tx.remember(cause.request.as_ref(), id, now).await?;
+                if !tx.look_at(id, now).await? {
+                    return Ok(false);
+                }
+                let event = Event::new(EventType::LookAsked, now, &cause.actor, json!({"reason": cause.reason}));
+                // It stands in the timeline alone, so that there is nowhere to route it.
+                tx.record_events(id, &order.order_ref, &[event], &|_: &Event| Vec::new(), &mut ids).await?;
+                Ok(true)
+            })
+        })
+        .await
 }
 
 async fn look_again(app: &App, id: OrderId) -> Result<(), StoreError> {

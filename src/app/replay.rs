@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{App, Cause};
 use crate::dcv::event::{Event, EventType};
-use crate::dcv::id::{EffectId, EventId};
+use crate::dcv::id::{EffectId, EventId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::StoreError;
 
@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// # Errors
 /// [`StoreError`] when the database fails.
 pub async fn replay(app: &App, id: EffectId, cause: &Cause) -> Result<bool, StoreError> {
-    let (now, mut ids, actor) = (app.now(), app.id_source(), cause.actor.clone());
+    let (now, mut ids, cause) = (app.now(), app.id_source(), cause.clone());
     let order = app.store.order_of_effect(id).await?;
     let replayed: Result<bool, StoreError> = app
         .store
@@ -24,10 +24,16 @@ pub async fn replay(app: &App, id: EffectId, cause: &Cause) -> Result<bool, Stor
                 if let Some(order) = order {
                     tx.lock(order).await?;
                 }
+                tx.remember(cause.request.as_ref(), order, now).await?;
                 let Some((kind, subject)) = tx.replay(id, now).await? else { return Ok(false) };
                 tx.waits_again(&kind, &subject).await?;
                 if let Some(order) = order {
-                    let event = Event::new(EventType::EffectReplayed, now, &actor, json!({"effect": id, "kind": kind}));
+                    let event = Event::new(
+                        EventType::EffectReplayed,
+                        now,
+                        &cause.actor,
+                        json!({"effect": id, "kind": kind, "reason": cause.reason}),
+                    );
                     // The event stands in the timeline alone, so that there is nowhere to route it.
                     tx.record_events(order, "", &[event], &|_: &Event| Vec::new(), &mut ids).await?;
                 }
@@ -92,4 +98,35 @@ pub async fn replay_events(app: &App, client: &str, wanted: &Wanted) -> Result<R
         .await?;
     app.wake.webhook.notify_one();
     Ok(Replayed { count, found, next_from })
+}
+
+/// Posts an event's webhooks once more on an operator's word, under the same id; `false` where there is no such event, or none of its
+/// webhooks has ended.
+///
+/// # Errors
+/// [`StoreError`] when the database fails, or the request was taken before.
+pub async fn post_again(app: &App, id: EventId, cause: &Cause) -> Result<bool, StoreError> {
+    let Some(event) = app.store.event(id).await? else { return Ok(false) };
+    let order = <[u8; 16]>::try_from(event.order_id.as_slice()).map(OrderId::from_bytes);
+    let order = order.map_err(|_| StoreError::inconsistent("events", "order_id", &event.id))?;
+    let (now, mut ids, cause) = (app.now(), app.id_source(), cause.clone());
+    let posted: Result<bool, StoreError> = app
+        .store
+        .write("post_again", move |tx| {
+            Box::pin(async move {
+                tx.lock(order).await?;
+                tx.remember(cause.request.as_ref(), order, now).await?;
+                if tx.replay_webhooks(std::slice::from_ref(&event.id), now).await? == 0 {
+                    return Ok(false);
+                }
+                let data = json!({"event": id, "kind": "webhook", "reason": cause.reason});
+                let replayed = Event::new(EventType::EffectReplayed, now, &cause.actor, data);
+                tx.record_events(order, "", &[replayed], &|_: &Event| Vec::new(), &mut ids).await?;
+                Ok(true)
+            })
+        })
+        .await;
+    let posted = posted?;
+    app.wake.webhook.notify_one();
+    Ok(posted)
 }

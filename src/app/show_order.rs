@@ -329,9 +329,14 @@ pub async fn filter_by(
     app: &App,
     given: &(dyn Fn(&str) -> Option<String> + Sync),
     operator: &str,
+    personal: bool,
 ) -> Result<OrderFilter, StoreError> {
     let search = match given("q") {
-        Some(text) => Some(search(app, &text).await?),
+        // Whoever may not see addresses may not guess them either, nor what was told beside them.
+        Some(text) => Some(match search(app, &text).await? {
+            Search::Recipient(_) | Search::Told(_) if !personal => Search::Exactly(String::new()),
+            search => search,
+        }),
         None => None,
     };
     let is = given("is").and_then(|text| OrderIs::from_text(&text));

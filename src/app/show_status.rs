@@ -11,13 +11,15 @@ use crate::dcv::email::EmailAddress;
 use crate::dcv::id::OrderId;
 use crate::dcv::link;
 use crate::dcv::notice::NoticeKind;
+use crate::dcv::timestamp::DAY_SECS;
 use crate::store::StoreError;
 
 /// How long a code works.
 pub const WORKS: Duration = Duration::from_secs(15 * 60);
 
-/// Codes for one order within that time.
+/// Codes for one order to one address within that time, and within a day.
 const CODES_MAX: i64 = 3;
+const CODES_A_DAY_MAX: i64 = 10;
 
 /// Sends a code, where the address is one of those that the order's caller named for notices; else nothing. Whoever asks is not told which.
 ///
@@ -28,13 +30,16 @@ pub async fn send_status_code(app: &App, id: OrderId, email: &EmailAddress) -> R
     let named = order.facts()?.notify.into_iter().find(|one| EmailAddress::parse(one).is_ok_and(|one| one.is_chosen_by(email)));
     let Some(recipient) = named else { return Ok(()) };
     let (now, mut ids) = (app.now(), app.id_source());
+    let (day, to) = (Duration::from_secs(DAY_SECS), recipient.clone());
     let notice =
         NewNotice { kind: NoticeKind::StatusCode, order: Some(id), recipient, locale: notify::locale(&order), data: json!({}) };
     app.store
         .write("send_status_code", move |tx| {
             Box::pin(async move {
                 tx.lock(id).await?;
-                if tx.count_status_codes(id, now - WORKS).await? < CODES_MAX {
+                let few = tx.count_status_codes(id, &to, now - WORKS).await? < CODES_MAX
+                    && tx.count_status_codes(id, &to, now - day).await? < CODES_A_DAY_MAX;
+                if few {
                     notify::enqueue(tx, vec![notice], now, &mut ids).await?;
                 }
                 Ok::<(), StoreError>(())

@@ -192,18 +192,18 @@ async fn refused(app: &App, name: &str, why: &'static str, from: &From) -> Resul
     app.store.write("sign_in_refused", move |tx| Box::pin(async move { tx.insert_access(&row).await })).await
 }
 
-/// Who a cookie lets in; `None` where its sign-in has ended, or there is none.
+/// Who a cookie lets in; `None` where its sign-in has ended, or there is none. What is no use by a person lets it rest on.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub async fn signed_in(app: &App, cookie: &str, limits: SessionLimits) -> Result<Option<SignedIn>, StoreError> {
+pub async fn signed_in(app: &App, cookie: &str, limits: SessionLimits, is_use: bool) -> Result<Option<SignedIn>, StoreError> {
     let (now, id) = (app.now(), hash(cookie));
     let Some(row) = app.store.session(&id).await? else { return Ok(None) };
     let at = Timestamp::from_unix_micros;
     if limits.over(at(row.created_at), at(row.seen_at), now) {
         return Ok(None);
     }
-    if now.since(at(row.seen_at)) >= SEEN_EVERY.min(limits.idle / 2) {
+    if is_use && now.since(at(row.seen_at)) >= SEEN_EVERY.min(limits.idle / 2) {
         app.store.write("see_session", move |tx| Box::pin(async move { tx.see_session(&id, now).await })).await?;
     }
     let role =

@@ -109,17 +109,17 @@ pub async fn statistics(app: &App, from: Timestamp, days: u32) -> Result<Statist
     let mut all: Vec<(Timestamp, Counts)> = (0..days).map(|number| (from + day * number, [0; measure::ALL.len()])).collect();
     let mut total: Counts = [0; measure::ALL.len()];
     let mut week = [[0; 24]; 7];
-    for row in store.tallies(Dimension::All, from, to).await? {
-        let (at, Some(place)) = (Timestamp::from_unix_micros(row.at), place(&row.measure)) else { continue };
-        let number = usize::try_from(at.since(from).as_secs() / DAY_SECS).unwrap_or(usize::MAX);
-        if let Some((_, counts)) = all.get_mut(number) {
-            counts[place] += row.count;
+    for (number, measure, sum) in store.tally_days(from, to).await? {
+        let Some(place) = place(&measure) else { continue };
+        if let Some((_, counts)) = usize::try_from(number).ok().and_then(|number| all.get_mut(number)) {
+            counts[place] += sum;
         }
-        total[place] += row.count;
-        if [measure::APPROVED, measure::REJECTED, measure::REPORTED].contains(&row.measure.as_str()) {
-            let time = at.to_jst();
-            week[usize::from(time.weekday().number_days_from_monday())][usize::from(time.hour())] += row.count;
-        }
+        total[place] += sum;
+    }
+    for (hour, sum) in store.tally_week(from, to, [measure::APPROVED, measure::REJECTED, measure::REPORTED]).await? {
+        // The week of the hour's number begins on a Thursday at midnight UTC, nine hours into the day in Japan.
+        let here = usize::try_from(hour + 9 + 3 * 24).unwrap_or_default() % 168;
+        week[here / 24][here % 24] += sum;
     }
     let sums = async |dimension| -> Result<Vec<(String, i64)>, StoreError> {
         let sums = store.tally_sums(dimension, from, to).await?;

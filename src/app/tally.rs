@@ -46,7 +46,7 @@ async fn round(app: &App, mark: &'static str, until: Timestamp) -> Result<usize,
                     return Ok(0);
                 }
                 let mut counts = Vec::new();
-                for row in &rows {
+                for row in rows.iter().filter(|row| row.test == 0) {
                     let Some(kind) = EventType::from_text(&row.kind) else { continue };
                     if mark == tally_marks::TOLD {
                         if kind == EventType::OrderCompleted && tx.was_taken(&row.id).await? {

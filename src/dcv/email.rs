@@ -178,13 +178,17 @@ impl EmailAddress {
 #[must_use]
 pub fn masked_text(text: &str) -> String {
     let is_local = |c: char| c.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-".contains(c);
+    // As addresses stand in URLs.
+    let text = text.replace("%40", "@");
     let mut masked = String::with_capacity(text.len());
     for (place, part) in text.split('@').enumerate() {
         if place > 0 {
             // What was written of the part before, back to where its address begins.
-            let local = masked.chars().rev().take_while(|c| is_local(*c)).map(char::len_utf8).sum::<usize>();
-            let begin = masked.len() - local;
-            let first = masked[begin..].chars().next();
+            let begin = match masked.strip_suffix('"') {
+                Some(quoted) => quoted.rfind('"').unwrap_or(quoted.len()),
+                None => masked.len() - masked.chars().rev().take_while(|c| is_local(*c)).map(char::len_utf8).sum::<usize>(),
+            };
+            let first = masked[begin..].chars().find(|c| *c != '"');
             masked.truncate(begin);
             masked.extend(first);
             masked.push_str("***@");

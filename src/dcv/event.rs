@@ -90,7 +90,9 @@ event_types! {
     OrderPaused = "order.paused",
     /// Its reminders go on.
     OrderResumed = "order.resumed",
-    /// An effect that was given up was put back into the outbox.
+    /// An operator had the sources asked at once.
+    LookAsked = "approver.look_asked",
+    /// An effect was put back into the outbox: one that was given up, or an event's webhooks once more.
     EffectReplayed = "effect.replayed",
 }
 
@@ -102,6 +104,7 @@ impl EventType {
             self,
             Self::OrderHeld
                 | Self::MailDelivered
+                | Self::LookAsked
                 | Self::OrderNoted
                 | Self::OrderAssigned
                 | Self::OrderPaused

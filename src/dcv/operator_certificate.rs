@@ -35,6 +35,8 @@ pub struct Presented {
     pub issuer: Vec<(String, String)>,
     /// The serial number, hexadecimal.
     pub serial: String,
+    /// What tells the issuer from others: the beginning of its name's SHA-256, hexadecimal.
+    pub issuer_mark: String,
 }
 
 /// Whom to let in: every attribute named must be there with exactly this value.
@@ -88,12 +90,13 @@ impl NotAdmitted {
 const NAME_MAX_CHARS: usize = 60;
 
 impl Presented {
-    /// What an operator who came by it is called: its common name and its serial number, since names repeat.
+    /// What an operator who came by it is called: its common name, its serial number and its issuer's mark, since names repeat, and serial
+    /// numbers are unique to their issuer alone.
     #[must_use]
     pub fn operator_name(&self) -> String {
         let common = self.subject.iter().find(|(key, _)| key == "CN").map_or("", |(_, value)| value);
         let common: String = common.chars().filter(|c| !c.is_control()).take(NAME_MAX_CHARS).collect();
-        format!("cert:{common}#{}", self.serial)
+        format!("cert:{common}#{}@{}", self.serial, self.issuer_mark)
     }
 }
 
@@ -136,6 +139,7 @@ mod tests {
             subject: attributes(subject),
             issuer: attributes(&[("O", "NII"), ("CN", "Operators CA")]),
             serial: "0a1b".to_owned(),
+            issuer_mark: "00c0ffee".to_owned(),
         }
     }
 
@@ -148,7 +152,10 @@ mod tests {
     fn issuer_and_subject_together_let_in() {
         let rules = rules();
         let told = |chain, subject: &[(&str, &str)]| admit(Some(&presented(chain, subject)), &rules);
-        assert_eq!(told(Chain::Good, &[("CN", "花子"), ("L", "Academe-ops")]), Ok(("cert:花子#0a1b".to_owned(), Role::Operator)));
+        assert_eq!(
+            told(Chain::Good, &[("CN", "花子"), ("L", "Academe-ops")]),
+            Ok(("cert:花子#0a1b@00c0ffee".to_owned(), Role::Operator))
+        );
         assert_eq!(told(Chain::Good, &[("CN", "花子"), ("L", "Academe")]), Err(NotAdmitted::NotAuthorised));
         assert_eq!(told(Chain::Good, &[("CN", "花子"), ("L", "academe-ops")]), Err(NotAdmitted::NotAuthorised));
         assert_eq!(admit(None, &rules), Err(NotAdmitted::NoCertificate));

@@ -38,8 +38,8 @@ pub fn reread(lookup: &Lookup, whois_root: &str, suffixes: &SuffixList) -> Resul
     let name = CertificateName::parse(&lookup.adn, suffixes).map_err(|_| NotReread::NoName)?;
     let contacts = match lookup.source {
         Source::Constructed => Vec::new(),
-        Source::DnsTxt => dns(lookup.exchanges.first(), " TXT "),
-        Source::DnsCaa => dns(lookup.exchanges.last(), " CAA "),
+        Source::DnsTxt => dns(lookup.exchanges.first(), " IN TXT "),
+        Source::DnsCaa => dns(lookup.exchanges.last(), " IN CAA "),
         Source::Whois => usable(&whois(lookup, whois_root, &Adn::base_of(name.fqdn()))),
         Source::Rdap => lookup
             .exchanges
@@ -71,16 +71,21 @@ fn dns(exchange: Option<&Exchange>, kind: &str) -> Vec<String> {
     let lines = exchange.into_iter().flat_map(|exchange| exchange.answer.lines());
     let mut all: Vec<String> = lines
         .filter_map(|line| line.split_once(kind).map(|(_, data)| data))
+        // Behind each record stands what became of its signature.
+        .map(|data| data.rsplit_once(" ; ").map_or(data, |(data, _)| data))
         .filter_map(|data| match kind {
-            " CAA " => {
+            " IN CAA " => {
                 let (_, rest) = data.trim().split_once(' ')?;
                 let (tag, value) = rest.trim().split_once(' ')?;
                 tag.eq_ignore_ascii_case("contactemail").then(|| value.trim())
             }
             _ => Some(data.trim()),
         })
-        .filter_map(|data| txt_from_presentation(data).ok())
-        .filter_map(|value| EmailAddress::from_record(&value).ok())
+        // A text is written as it is, or in quotation marks.
+        .filter_map(|data| {
+            let plain = EmailAddress::from_record(data.as_bytes());
+            plain.or_else(|_| EmailAddress::from_record(&txt_from_presentation(data).unwrap_or_default())).ok()
+        })
         .map(|email| email.to_string())
         .collect();
     all.sort();
@@ -140,9 +145,12 @@ mod tests {
 
     #[test]
     fn records_are_read_in_presentation_form() {
-        let raw = "_validation-contactemail.example.jp. 60 IN TXT \"a@example.jp\"\n_validation-contactemail.example.jp. 60 IN TXT \"not one\"";
+        let raw = "_validation-contactemail.example.jp. 60 IN TXT a@example.jp ; secure\n\
+                   _validation-contactemail.example.jp. 60 IN TXT \"b@example.jp\" ; secure\n\
+                   _validation-contactemail.example.jp. 60 IN TXT \"not one\" ; secure\n\
+                   _validation-contactemail.example.jp. 60 IN RRSIG TXT ECDSAP256SHA256 4 60 1795982514 1795377714 7607 . AA== ; secure";
         let txt = lookup(Source::DnsTxt, "example.jp", vec![answered("ns", "q TXT", raw)]);
-        assert_eq!(again(&txt), Ok(vec!["a@example.jp".to_owned()]));
+        assert_eq!(again(&txt), Ok(vec!["a@example.jp".to_owned(), "b@example.jp".to_owned()]));
         let raw = "example.jp. 60 IN CAA 0 contactemail \"c@example.jp\"\nexample.jp. 60 IN CAA 0 issue \"ca.example\"";
         let caa = lookup(Source::DnsCaa, "example.jp", vec![answered("ns", "q CAA", "; NXDOMAIN"), answered("ns", "q CAA", raw)]);
         assert_eq!(again(&caa), Ok(vec!["c@example.jp".to_owned()]));

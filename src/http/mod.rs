@@ -86,6 +86,7 @@ pub struct Shared {
     confirming: DefaultKeyedRateLimiter<IpAddr>,
     sign_ins: DefaultKeyedRateLimiter<IpAddr>,
     names_tried: DefaultKeyedRateLimiter<[u8; 32]>,
+    shown: admin::shown::Shown,
 }
 
 /// One caller's tries at a link's confirmation code at once, and the time for one more: an owner who mistyped waits two minutes, and
@@ -125,6 +126,7 @@ impl HttpState {
             confirming: RateLimiter::keyed(Quota::per_minute(tries(CODE_TRIES_PER_CALLER))),
             sign_ins: RateLimiter::keyed(quota(SIGN_IN_EVERY, SIGN_INS)),
             names_tried: RateLimiter::keyed(quota(NAME_TRY_EVERY, NAME_TRIES)),
+            shown: admin::shown::Shown::default(),
         }))
     }
 }

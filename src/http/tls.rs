@@ -1,9 +1,10 @@
 //! TLS for the status page's own address. A client may present a certificate; whether it lets anybody in is decided where people sign in, so
 //! that who is refused is told why.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
@@ -22,10 +23,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Time for one handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Handshakes under way at once; more wait in the kernel.
-const HANDSHAKES: usize = 64;
+const HANDSHAKES: usize = 256;
+
+/// Of one address: so that no single stranger takes all places.
+const HANDSHAKES_OF_ONE: usize = 16;
 
 /// The chain that a client presented: it has the first one's key, and nothing else is known of it.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,36 @@ pub(crate) struct ClientChain(pub(crate) Arc<Vec<Vec<u8>>>);
 pub(crate) struct TlsPeer {
     address: SocketAddr,
     chain: ClientChain,
+}
+
+/// Handshakes under way, by address.
+type Shares = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One of an address' handshakes.
+struct Share(Shares, IpAddr);
+
+impl Share {
+    fn take(shares: &Shares, address: IpAddr) -> Option<Self> {
+        let mut taken = shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(address).or_default();
+        if *count >= HANDSHAKES_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Self(Arc::clone(shares), address))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.1);
+            }
+        }
+    }
 }
 
 /// A listener whose connections have shaken hands.
@@ -53,16 +87,21 @@ impl TlsListener {
         let address = listener.local_addr()?;
         let (done, connections) = mpsc::channel(1);
         let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(HANDSHAKES)));
+        let shares = Shares::default();
         tokio::spawn(async move {
             loop {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 let accepted = tokio::select! {
                     () = done.closed() => return,
-                    accepted = listener.accept() => accepted,
+                    (place, accepted) = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) } => (place, accepted),
                 };
+                let (Ok(place), accepted) = accepted else { return };
                 let Ok((stream, peer)) = accepted else {
                     // Out of file descriptors, most likely: some end soon.
                     tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                };
+                let Some(share) = Share::take(&shares, peer.ip()) else {
+                    tracing::debug!(%peer, "too many handshakes at once");
                     continue;
                 };
                 let (acceptor, done) = (acceptor.clone(), done.clone());
@@ -75,7 +114,7 @@ impl TlsListener {
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "no handshake"),
                         Err(_) => tracing::debug!(%peer, "no handshake in time"),
                     }
-                    drop(place);
+                    drop((place, share));
                 });
             }
         });

@@ -17,7 +17,7 @@ use crate::app::fill_base_domains::fill_base_domains;
 use crate::app::look_again::look_again_due;
 use crate::app::renew::renew_due;
 use crate::app::resend::remind_due;
-use crate::app::seal::seal_due;
+use crate::app::seal::{adopt_round, seal_due};
 use crate::app::sign_in::end_resting;
 use crate::app::tally::count_round;
 use crate::app::view::write_views;
@@ -224,6 +224,16 @@ async fn timekeeper(app: Arc<App>, stop: CancellationToken) {
 /// Writes what was seen and counts what happened, for the status page. A task of its own: after an upgrade there may be years to count.
 async fn counter(app: Arc<App>, stop: CancellationToken) {
     // Rows of an older daemon, once.
+    while !stop.is_cancelled() {
+        match adopt_round(&app).await {
+            Ok(false) => break,
+            Ok(true) => sleep(BETWEEN_COUNTS).await,
+            Err(error) => {
+                tracing::error!(%error, "earlier rows cannot be sealed; trying again");
+                sleep(COUNT_EVERY).await;
+            }
+        }
+    }
     while !stop.is_cancelled() {
         match fill_base_domains(&app).await {
             Ok(0) => break,

@@ -24,6 +24,8 @@ pub struct ExportRow {
     pub row_count: i64,
     /// Parts of it so far.
     pub parts: i64,
+    /// Octets of it so far.
+    pub octets: i64,
     /// Where the next part begins.
     pub cursor: Option<Vec<u8>>,
     /// Unix microseconds.
@@ -33,17 +35,18 @@ pub struct ExportRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, operator, made_of, masked, state, created_at, row_count, parts, cursor, ended_at FROM exports ",
+            "SELECT id, operator, made_of, masked, state, created_at, row_count, parts, octets, cursor, ended_at FROM exports ",
             $rest
         )
     };
 }
 
 impl Tx<'_> {
-    /// Adds a file to be made; `false` where its operator has `max` under way.
-    pub async fn insert_export(&mut self, row: &ExportRow, max: i64) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO exports (id, operator, made_of, masked, state, created_at, row_count, parts)
-            SELECT $1, $2, $3, $4, $5, $6, 0, 0 WHERE (SELECT COUNT(*) FROM exports WHERE state = 'waiting' AND operator = $2) < $7";
+    /// Adds a file to be made; `false` where its operator has `max` under way, or all files together have so many octets already.
+    pub async fn insert_export(&mut self, row: &ExportRow, max: i64, octets_max: i64) -> Result<bool, StoreError> {
+        const SQL: &str = "INSERT INTO exports (id, operator, made_of, masked, state, created_at, row_count, parts, octets)
+            SELECT $1, $2, $3, $4, $5, $6, 0, 0, 0 WHERE (SELECT COUNT(*) FROM exports WHERE state = 'waiting' AND operator = $2) < $7
+            AND (SELECT COALESCE(SUM(octets), 0) FROM exports) < $8";
         let rows = exec!(
             self,
             sqlx::query(SQL)
@@ -54,6 +57,7 @@ impl Tx<'_> {
                 .bind(&row.state)
                 .bind(row.created_at)
                 .bind(max)
+                .bind(octets_max)
         );
         Ok(rows == 1)
     }
@@ -67,7 +71,7 @@ impl Tx<'_> {
         next: Option<&[u8]>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE exports SET parts = parts + 1, row_count = row_count + $3, cursor = $4,
+        const SQL: &str = "UPDATE exports SET parts = parts + 1, row_count = row_count + $3, octets = octets + $7, cursor = $4,
             state = CASE WHEN $5 = 1 THEN 'ready' ELSE 'waiting' END, ended_at = CASE WHEN $5 = 1 THEN $6 ELSE ended_at END
             WHERE id = $1 AND parts = $2 AND state = 'waiting'";
         const PART: &str = "INSERT INTO export_parts (export_id, number, body) VALUES ($1, $2, $3)";
@@ -80,6 +84,7 @@ impl Tx<'_> {
                 .bind(next)
                 .bind(i64::from(next.is_none()))
                 .bind(now.unix_micros())
+                .bind(i64::try_from(bytes.len()).unwrap_or(i64::MAX))
         );
         if changed == 1 {
             exec!(self, sqlx::query(PART).bind(&row.id).bind(row.parts).bind(bytes));

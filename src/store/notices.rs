@@ -164,10 +164,16 @@ impl Tx<'_> {
         Ok(exec!(self, sqlx::query(SQL).bind(id).bind(now.unix_micros())) == 1)
     }
 
-    /// How many codes an order's people were sent since an instant.
-    pub async fn count_status_codes(&mut self, order: OrderId, since: Timestamp) -> Result<i64, StoreError> {
-        const SQL: &str = "SELECT COUNT(*) FROM notices WHERE order_id = $1 AND kind = 'status-code' AND created_at > $2";
-        Ok(in_tx!(self, |db| sqlx::query_scalar(SQL).bind(&order.as_bytes()[..]).bind(since.unix_micros()).fetch_one(db).await?))
+    /// How many codes somebody was sent for an order since an instant.
+    pub async fn count_status_codes(&mut self, order: OrderId, recipient: &str, since: Timestamp) -> Result<i64, StoreError> {
+        const SQL: &str =
+            "SELECT COUNT(*) FROM notices WHERE order_id = $1 AND kind = 'status-code' AND created_at > $2 AND recipient = $3";
+        Ok(in_tx!(self, |db| sqlx::query_scalar(SQL)
+            .bind(&order.as_bytes()[..])
+            .bind(since.unix_micros())
+            .bind(recipient)
+            .fetch_one(db)
+            .await?))
     }
 }
 

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::lookups::LookupRow;
-use super::{AccessRow, AnswerRow, EventRow, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{AccessRow, AnswerRow, EventRow, Pools, Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::seal::{Entry, Sealed, digest};
 
 /// One seal.
@@ -137,6 +137,11 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Notes rows of a daemon that sealed nothing.
+    pub fn seal_these(&mut self, entries: &[Entry]) {
+        self.unsealed.extend(entries.iter().flat_map(Entry::to_bytes));
+    }
+
     /// Keeps what was noted for the next seal; the transaction's last statement.
     pub(super) async fn keep_unsealed(&mut self) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO unsealed (id, entries) VALUES ($1, $2)";
@@ -266,6 +271,15 @@ pub struct AffectedRow {
     pub recipient: String,
 }
 
+const fn count_of(kind: Sealed) -> &'static str {
+    match kind {
+        Sealed::Event => "SELECT COUNT(*) FROM events",
+        Sealed::Answer => "SELECT COUNT(*) FROM answers",
+        Sealed::Lookup => "SELECT COUNT(*) FROM lookups",
+        Sealed::Access => "SELECT COUNT(*) FROM access_log",
+    }
+}
+
 impl Store {
     /// Seals from a number on.
     pub async fn seals(&self, from: i64, limit: u32) -> Result<Vec<SealRow>, StoreError> {
@@ -286,20 +300,55 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// What waits to be sealed, the rows' entries.
-    pub async fn all_unsealed(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        Ok(on_pool!(self, |db| sqlx::query_scalar("SELECT entries FROM unsealed").fetch_all(db).await?))
+    /// The audit log at one moment: the latest seal's number, what waits, and how many rows of each kind there are, in the order of
+    /// [`Sealed::ALL`].
+    pub async fn audit_moment(&self) -> Result<(i64, Vec<Vec<u8>>, Vec<i64>), StoreError> {
+        const LAST: &str = "SELECT CAST(COALESCE(MAX(number), 0) AS BIGINT) FROM seals";
+        let begin = match self.pools {
+            Pools::Sqlite { .. } => "BEGIN",
+            Pools::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        };
+        Ok(on_pool!(self, |db| {
+            let mut tx = db.begin_with(begin).await?;
+            let last = sqlx::query_scalar(LAST).fetch_one(&mut *tx).await?;
+            let waiting = sqlx::query_scalar("SELECT entries FROM unsealed").fetch_all(&mut *tx).await?;
+            let mut counts = Vec::new();
+            for kind in Sealed::ALL {
+                counts.push(sqlx::query_scalar(count_of(kind)).fetch_one(&mut *tx).await?);
+            }
+            (last, waiting, counts)
+        }))
     }
 
-    /// How many rows of a kind there are.
-    pub async fn count_sealed(&self, kind: Sealed) -> Result<i64, StoreError> {
-        let sql = match kind {
-            Sealed::Event => "SELECT COUNT(*) FROM events",
-            Sealed::Answer => "SELECT COUNT(*) FROM answers",
-            Sealed::Lookup => "SELECT COUNT(*) FROM lookups",
-            Sealed::Access => "SELECT COUNT(*) FROM access_log",
-        };
-        Ok(on_pool!(self, |db| sqlx::query_scalar(sql).fetch_one(db).await?))
+    /// Rows of a kind from after one id on and before another, as they are sealed: those of a daemon that sealed nothing.
+    pub async fn rows_to_seal(&self, kind: Sealed, after: &[u8], until: &[u8], limit: u32) -> Result<Vec<Entry>, StoreError> {
+        const EVENT: &str =
+            "SELECT id, order_id, seq, kind, at, actor, data FROM events WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+        const ANSWER: &str = "SELECT id, mail_id, at, answer, scope, signer, reason, peer, user_agent, won FROM answers
+            WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+        const LOOKUP: &str = "SELECT id, source, adn, status, server, dnssec, at, valid_until, perspective, findings FROM lookups
+            WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+        const ACCESS: &str =
+            "SELECT id, at, operator, event, detail, peer FROM access_log WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+        let limit = i64::from(limit);
+        on_pool!(self, |db| match kind {
+            Sealed::Event => {
+                let rows: Vec<EventRow> = sqlx::query_as(EVENT).bind(after).bind(until).bind(limit).fetch_all(db).await?;
+                rows.iter().map(Sealable::entry).collect()
+            }
+            Sealed::Answer => {
+                let rows: Vec<AnswerRow> = sqlx::query_as(ANSWER).bind(after).bind(until).bind(limit).fetch_all(db).await?;
+                rows.iter().map(Sealable::entry).collect()
+            }
+            Sealed::Lookup => {
+                let rows: Vec<LookupRow> = sqlx::query_as(LOOKUP).bind(after).bind(until).bind(limit).fetch_all(db).await?;
+                rows.iter().map(Sealable::entry).collect()
+            }
+            Sealed::Access => {
+                let rows: Vec<AccessRow> = sqlx::query_as(ACCESS).bind(after).bind(until).bind(limit).fetch_all(db).await?;
+                rows.iter().map(Sealable::entry).collect()
+            }
+        })
     }
 
     /// A row's digest as it is stored now; `None` where it is gone.

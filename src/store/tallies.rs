@@ -30,6 +30,8 @@ pub struct ToCount {
     pub facts: String,
     /// Unix microseconds; of the order.
     pub created_at: i64,
+    /// 1: the order is a test, and counts not.
+    pub test: i64,
 }
 
 /// One count.
@@ -114,8 +116,9 @@ impl Store {
 
     /// Entries after a mark and before an instant, oldest first.
     pub async fn to_count(&self, after: &[u8], until: Timestamp, limit: u32) -> Result<Vec<ToCount>, StoreError> {
-        const SQL: &str = "SELECT e.id, e.order_id, e.seq, e.kind, e.at, e.data, o.client, o.profile_id, o.facts, o.created_at
-            FROM events e CROSS JOIN orders o WHERE o.id = e.order_id AND e.id > $1 AND e.id < $2 AND o.test = 0 ORDER BY e.id LIMIT $3";
+        const SQL: &str =
+            "SELECT e.id, e.order_id, e.seq, e.kind, e.at, e.data, o.client, o.profile_id, o.facts, o.created_at, o.test
+            FROM events e CROSS JOIN orders o WHERE o.id = e.order_id AND e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL)
             .bind(after)
             .bind(EventId::new(until, [0; 10]).as_bytes().to_vec())
@@ -124,13 +127,29 @@ impl Store {
             .await?))
     }
 
-    /// The counts of a dimension from an instant on and before another.
-    pub async fn tallies(&self, dimension: Dimension, from: Timestamp, to: Timestamp) -> Result<Vec<TallyRow>, StoreError> {
-        const SQL: &str = "SELECT at, value, measure, count FROM tallies WHERE dimension = $1 AND at >= $2 AND at < $3 ORDER BY at, value, measure";
+    /// The sums of everything together, by the day counted from an instant and by measure.
+    pub async fn tally_days(&self, from: Timestamp, to: Timestamp) -> Result<Vec<(i64, String, i64)>, StoreError> {
+        const SQL: &str = "SELECT (at - $2) / 86400000000 AS day, measure, CAST(SUM(count) AS BIGINT) FROM tallies
+            WHERE dimension = $1 AND at >= $2 AND at < $3 GROUP BY (at - $2) / 86400000000, measure";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL)
-            .bind(dimension.as_str())
+            .bind(Dimension::All.as_str())
             .bind(from.unix_micros())
             .bind(to.unix_micros())
+            .fetch_all(db)
+            .await?))
+    }
+
+    /// The sums of some measures of everything together, by the hour of the week counted from 1970-01-01T00:00Z, a Thursday.
+    pub async fn tally_week(&self, from: Timestamp, to: Timestamp, measures: [&str; 3]) -> Result<Vec<(i64, i64)>, StoreError> {
+        const SQL: &str = "SELECT (at / 3600000000) % 168 AS hour, CAST(SUM(count) AS BIGINT) FROM tallies
+            WHERE dimension = $1 AND at >= $2 AND at < $3 AND measure IN ($4, $5, $6) GROUP BY (at / 3600000000) % 168";
+        Ok(on_pool!(self, |db| sqlx::query_as(SQL)
+            .bind(Dimension::All.as_str())
+            .bind(from.unix_micros())
+            .bind(to.unix_micros())
+            .bind(measures[0])
+            .bind(measures[1])
+            .bind(measures[2])
             .fetch_all(db)
             .await?))
     }

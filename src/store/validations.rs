@@ -330,6 +330,17 @@ impl Tx<'_> {
         Ok(exec!(self, sqlx::query(SQL).bind(id).bind(at.unix_micros())) == 1)
     }
 
+    /// Records that the recipient of a mail is asked anew by another: what they said to that one counts no more.
+    pub async fn asked_anew(&mut self, mail: MailId) -> Result<(), StoreError> {
+        const UNHOLD: &str =
+            "UPDATE validations SET veto_ends_at = NULL, mail_id = NULL, answer = NULL, method = NULL, scope = NULL,
+            signer = NULL, reusable_until = NULL, adn = NULL WHERE mail_id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL";
+        let mail = mail.as_bytes().to_vec();
+        exec!(self, sqlx::query("UPDATE mail_validations SET void = 1 WHERE mail_id = $1").bind(&mail));
+        exec!(self, sqlx::query(UNHOLD).bind(&mail));
+        Ok(())
+    }
+
     /// Records that somebody is asked for a name that awaited an approver, or still asked for one that was asked for before.
     pub async fn asked(&mut self, id: &[u8]) -> Result<(), StoreError> {
         const UNHOLD: &str =

@@ -25,10 +25,12 @@ pub struct ViewRow {
 }
 
 impl Tx<'_> {
-    /// Adds a view; beyond `max` different ones of a mail it is dropped.
+    /// Adds a view; beyond `max` different ones of a mail it is dropped, but for the first person.
     pub async fn note_view(&mut self, row: &ViewRow, max: i64) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO views (mail_id, peer, user_agent, scanner, first_at, last_at, times)
             SELECT $1, $2, $3, $4, $5, $6, $7 WHERE (SELECT COUNT(*) FROM views WHERE mail_id = $1) < $8
+            OR EXISTS (SELECT 1 FROM views WHERE mail_id = $1 AND peer = $2 AND user_agent = $3)
+            OR ($4 = 0 AND NOT EXISTS (SELECT 1 FROM views WHERE mail_id = $1 AND scanner = 0))
             ON CONFLICT (mail_id, peer, user_agent) DO UPDATE SET times = views.times + excluded.times, last_at = excluded.last_at,
             scanner = views.scanner * excluded.scanner";
         exec!(

@@ -3,7 +3,7 @@
 "use strict";
 const busy = (part) => part.contains(document.activeElement) || part.querySelector("details[open]") !== null;
 const look = async () => {
-  const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+  const answer = await fetch(location.href, { headers: { accept: "text/html", "x-dcvd-by-itself": "1" }, redirect: "manual" });
   if (!answer.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of document.querySelectorAll("[data-live]")) {

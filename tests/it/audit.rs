@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dcvd::app::audit::{Fault, affected, replay, sample, verify};
 use dcvd::app::bundle::bundle;
-use dcvd::app::seal::seal_due;
+use dcvd::app::seal::{adopt_round, seal_due};
 use dcvd::dcv::id::OrderId;
 use dcvd::store::ApprovalFilter;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ on_both!(
     what_is_changed_taken_out_or_put_in_is_told,
     an_auditor_finds_what_a_fault_touched,
     a_sample_can_be_drawn_again,
+    what_an_older_daemon_wrote_is_sealed_too,
     todays_code_decides_as_then,
     a_bundle_holds_all_for_people_and_programs,
 );
@@ -82,6 +83,19 @@ async fn what_is_changed_taken_out_or_put_in_is_told(app: TestApp) {
     assert!(faults(&app, None).await.contains(&Fault::Chain { seal: 2 }));
     app.tamper("DELETE FROM seals WHERE number = 2").await;
     assert!(faults(&app, Some(&head)).await.contains(&Fault::NotFound { head }));
+}
+
+async fn what_an_older_daemon_wrote_is_sealed_too(app: TestApp) {
+    approved(&app, "A-1", "www.example.co.jp", "admin@example.co.jp").await;
+    // As if it had sealed nothing.
+    app.tamper("DELETE FROM unsealed").await;
+    assert!(!faults(&app, None).await.is_empty());
+    app.clock.advance(Duration::from_secs(1));
+    while adopt_round(&app.app).await.unwrap() {}
+    approved(&app, "A-2", "www.example.jp", "admin@example.jp").await;
+    while seal_due(&app.app).await.unwrap() > 0 {}
+    assert!(!adopt_round(&app.app).await.unwrap(), "once");
+    assert_eq!(faults(&app, None).await, []);
 }
 
 async fn an_auditor_finds_what_a_fault_touched(app: TestApp) {

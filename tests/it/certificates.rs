@@ -40,26 +40,30 @@ fn client(authority: &Authority, locality: &str, serial: u8, until: i32) -> (Cer
 }
 
 /// The daemon's own certificate, the authority's and its revocation list, in files.
-fn files(dir: &Path, authority: &Authority, revoked: u8) {
+fn files(dir: &Path, authority: &Authority, other: &Authority, revoked: u8) {
     let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     std::fs::write(dir.join("server.pem"), own.cert.pem()).unwrap();
     std::fs::write(dir.join("server.key"), own.signing_key.serialize_pem()).unwrap();
     std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
-    let one = RevokedCertParams {
-        serial_number: SerialNumber::from(vec![revoked]),
-        revocation_time: date_time_ymd(2024, 1, 1),
-        reason_code: Some(RevocationReason::KeyCompromise),
-        invalidity_date: None,
+    // As proxies want them: the lists of several authorities in one file.
+    let list = |authority: &Authority| {
+        let one = RevokedCertParams {
+            serial_number: SerialNumber::from(vec![revoked]),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2124, 1, 1),
+            crl_number: SerialNumber::from(vec![1]),
+            issuing_distribution_point: None,
+            revoked_certs: vec![one],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(authority).unwrap().pem().unwrap()
     };
-    let list = CertificateRevocationListParams {
-        this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2124, 1, 1),
-        crl_number: SerialNumber::from(vec![1]),
-        issuing_distribution_point: None,
-        revoked_certs: vec![one],
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    std::fs::write(dir.join("crl.pem"), list.signed_by(authority).unwrap().pem().unwrap()).unwrap();
+    std::fs::write(dir.join("crl.pem"), format!("{}{}", list(other), list(authority))).unwrap();
 }
 
 const RULES: &str = "client_ca_files = [\"ca.pem\"]\nclient_crl_files = [\"crl.pem\"]\n
@@ -81,7 +85,7 @@ async fn certificates_let_in_over_tls_or_say_why_not() {
     let (ours, theirs) = (authority("NII"), authority("Elsewhere"));
     let setup = Setup::new().await;
     let (admin, dir) = (address(), setup.config.parent().unwrap().to_owned());
-    files(&dir, &ours, 3);
+    files(&dir, &ours, &theirs, 3);
     let text = std::fs::read_to_string(&setup.config).unwrap();
     let text = text.replace("[server]\n", &format!("[server]\nadmin_listen = \"{admin}\"\n"));
     let text = format!(
@@ -109,7 +113,7 @@ async fn certificates_let_in_over_tls_or_say_why_not() {
     }
     let good = with(Some(&client(&ours, "Academe-ops", 6, 2124).1));
     let page = good.get(format!("{base}/admin/sign-in?lang=en")).send().await.unwrap().text().await.unwrap();
-    assert!(page.contains("登録 花子#6") && !page.contains("type=\"password\""), "{page}");
+    assert!(page.contains("Sign in by certificate") && !page.contains("type=\"password\""), "{page}");
     let (status, _, cookie) = sign_in(&good, &base, None).await;
     assert_eq!(status, 303);
     let cookie = cookie.unwrap();
@@ -118,7 +122,7 @@ async fn certificates_let_in_over_tls_or_say_why_not() {
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     let (status, page) = get("/admin?lang=en").await;
-    assert!(status == 200 && page.contains("cert:登録 花子#6"), "{page}");
+    assert!(status == 200 && page.contains("cert:登録 花子#6@"), "{page}");
     assert_eq!(get("/admin/access").await.0, 403, "a viewer");
     // Without TLS nobody is understood, and a password lets nobody in.
     assert!(with(None).get(format!("http://{admin}/admin")).send().await.is_err());
@@ -139,7 +143,7 @@ async fn a_proxys_word_counts_and_nobody_elses() {
     for (proxies, is_believed) in [("[\"127.0.0.1\"]", true), ("[]", false)] {
         let setup = Setup::new().await;
         let (admin, dir) = (address(), setup.config.parent().unwrap().to_owned());
-        files(&dir, &ours, 3);
+        files(&dir, &ours, &authority("Elsewhere"), 3);
         let text = std::fs::read_to_string(&setup.config).unwrap();
         let text = text.replace("[server]\n", &format!("[server]\nadmin_listen = \"{admin}\"\ntrusted_proxies = {proxies}\n"));
         let text = format!("{text}\n[admin]\nsign_in = true\nclient_cert_header = \"client-cert\"\n{RULES}");

@@ -129,6 +129,12 @@ async fn operators_come_and_go(app: TestApp) {
         assert_eq!(get(&app, &third, "/admin").await.0, 200);
     }
     assert_eq!(end_resting(&app.app, LIMITS).await.unwrap(), 0);
+    // A page that looks again by itself is no use.
+    app.clock.advance(Duration::from_secs(20 * 60 - 1));
+    let by_itself = app.client.get(format!("{}/admin", app.base)).header(COOKIE, &third).header("x-dcvd-by-itself", "1");
+    assert_eq!(by_itself.send().await.unwrap().status(), 200);
+    app.clock.advance(Duration::from_secs(2));
+    assert_eq!(get(&app, &third, "/admin").await.0, 303);
     app.clock.advance(LIMITS.idle);
     assert_eq!(get(&app, &third, "/admin").await.0, 303);
     assert_eq!((end_resting(&app.app, LIMITS).await.unwrap(), end_resting(&app.app, LIMITS).await.unwrap()), (1, 0));

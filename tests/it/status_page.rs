@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dcvd::app::export::{export_part, forget_exports};
-use dcvd::dcv::email::masked_text;
+use dcvd::app::show_status::{send_status_code, show_status};
+use dcvd::dcv::email::{EmailAddress, masked_text};
 use dcvd::demo::smtp::Reply;
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
@@ -46,6 +47,7 @@ on_both!(
     whoever_opened_a_link_is_told_and_programs_are_told_apart,
     domains_addresses_and_receivers_are_looked_up,
     rows_are_taken_away_as_files,
+    a_new_link_to_one_leaves_the_others_theirs,
     a_long_file_is_made_a_part_at_a_time,
     nothing_that_strangers_write_is_markup,
     whoever_is_told_of_an_order_sees_its_state_once,
@@ -282,8 +284,11 @@ async fn domains_addresses_and_receivers_are_looked_up(app: TestApp) {
     // The same event once more, with the same id.
     let event = hooks.split("/admin/events/").nth(1).unwrap().split('/').next().unwrap().to_owned();
     let before = app.hooks.received().iter().filter(|one| one.id == event).count();
-    assert_eq!(press(&app, &format!("/admin/events/{event}/replay"), &[]).await.0, 303);
-    app.run_jobs().await;
+    for _ in 0..2 {
+        assert_eq!(press(&app, &format!("/admin/events/{event}/replay"), &[("once", "k")]).await.0, 303);
+        app.run_jobs().await;
+    }
+    assert!(app.event_types(&order).await.contains(&"effect.replayed".to_owned()));
     assert_eq!((before, app.hooks.received().iter().filter(|one| one.id == event).count()), (1, 2));
     // The profile as it works, and what it looks like: nothing of it is stored, and no link of it leads anywhere.
     let profile = screen("/admin/profiles/standard?lang=en").await;
@@ -298,6 +303,29 @@ async fn domains_addresses_and_receivers_are_looked_up(app: TestApp) {
     assert_eq!(page(&app, "/admin/profiles/none").await.0, 404);
     let count: Vec<String> = app.event_types(&order).await;
     assert_eq!(count.iter().filter(|kind| *kind == "order.created").count(), 1);
+}
+
+async fn a_new_link_to_one_leaves_the_others_theirs(app: TestApp) {
+    let order = app
+        .place(&json!({"order_ref": "A-1", "names": ["www.example.co.jp"],
+            "approvers": ["admin@example.co.jp", "postmaster@example.co.jp"]}))
+        .await;
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(3600));
+    let mails = app.order(&order).await["mails"].clone();
+    let path = format!("/admin/orders/{}/mails/{}/reissue", id(&order), mails[0]["id"].as_str().unwrap());
+    assert_eq!(press(&app, &path, &[("reason", "紛失")]).await.0, 303);
+    app.run_jobs().await;
+    let after = app.order(&order).await["mails"].clone();
+    let states: Vec<_> = after.as_array().unwrap().iter().map(|mail| mail["state"].as_str().unwrap()).collect();
+    assert_eq!((states[0], states[1], states[2]), ("superseded", "sent", "sent"));
+    assert_eq!(after[2]["to"], mails[0]["to"]);
+    // Whoever has the other link may refuse still.
+    let other = app.approval_mails().into_iter().find(|mail| mail.rcpt_to.concat() == mails[1]["to"].as_str().unwrap());
+    let link = other.and_then(|mail| mail.link()).unwrap();
+    let nonce = app.nonce(&link).await;
+    assert_eq!(app.send_form(&link, &[("decision", "reject"), ("nonce", &nonce)]).await.0, 303);
+    assert_eq!(app.order(&order).await["validations"][0]["state"], "rejected");
 }
 
 /// A file of rows, made to its end.
@@ -425,6 +453,7 @@ fn addresses_are_hidden_wherever_they_stand() {
     assert_eq!(masked_text("to: taro.yamada@example.jp, <x@y.example>"), "to: t***@example.jp, <x***@y.example>");
     assert_eq!(masked_text("no address @ all"), "no address ***@ all");
     assert_eq!(masked_text("山田@example.jp@x"), "山***@e***@x");
+    assert_eq!(masked_text("<\"taro yamada\"@example.jp> x%40y.example \"@z"), "<t***@example.jp> x***@y.example ***@z");
 }
 
 #[tokio::test]
@@ -617,7 +646,24 @@ async fn whoever_is_told_of_an_order_sees_its_state_once(app: TestApp) {
     }
     app.run_jobs().await;
     let sent = codes();
-    assert_eq!(sent.len(), 3);
+    assert_eq!(sent.len(), 2, "asking and trying are limited together, however the address is written");
+    let email = EmailAddress::parse("staff@reseller.example").unwrap();
     app.clock.advance(Duration::from_secs(15 * 60));
-    assert_ne!(show(&sent[2].1).await.0, 200);
+    assert!(show_status(&app.app, order_id(&order), &email, &sent[1].1).await.unwrap().is_none());
+    // There are few within that time, and within a day.
+    for _ in 0..4 {
+        send_status_code(&app.app, order_id(&order), &email).await.unwrap();
+    }
+    app.run_jobs().await;
+    let sent = codes();
+    assert_eq!(sent.len(), 5);
+    assert!(show_status(&app.app, order_id(&order), &email, &sent[4].1).await.unwrap().is_some());
+    for _ in 0..4 {
+        app.clock.advance(Duration::from_secs(15 * 60));
+        for _ in 0..3 {
+            send_status_code(&app.app, order_id(&order), &email).await.unwrap();
+        }
+    }
+    app.run_jobs().await;
+    assert_eq!(codes().len(), 10);
 }

@@ -25,7 +25,8 @@ use crate::store::ExportRow;
 const SHOWN: u32 = 50;
 
 /// The list's parameters that a file may be made with.
-const FILTERS: [&str; 10] = ["q", "state", "is", "profile", "source", "kind", "from", "to", "days", "by"];
+const FILTERS: [&str; 13] =
+    ["mine", "name", "order_ref", "q", "state", "is", "profile", "source", "kind", "from", "to", "days", "by"];
 
 /// `admin/exports.html`
 #[derive(Serialize)]
@@ -111,11 +112,15 @@ pub(super) async fn post(State(state): State<HttpState>, peer: Peer, pressed: Pr
     let outcome = order_export(&state.app, &made, masked, pressed.cause()).await;
     match outcome {
         Ok(None) => {
-            return Err(Problem::new(Code::TooManyRequests).detail("files of yours are still being made").retry_after(10));
+            return Err(Problem::new(Code::TooManyRequests)
+                .detail("files of yours are still being made, or there are too many files already: they go after seven days")
+                .retry_after(10));
         }
-        // A small file is there at once.
+        // A small file is there at once; where that fails, a worker makes it.
         Ok(Some(_)) => {
-            export_part(&state.app).await?;
+            if let Err(error) = export_part(&state.app).await {
+                tracing::warn!(%error, "a file's first part is left to a worker");
+            }
         }
         Err(_) => {}
     }
@@ -128,10 +133,11 @@ pub(super) async fn file(State(state): State<HttpState>, Path(id): Path<String>,
     let row = state.app.store.export(&id.as_bytes()[..]).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     let own = row.operator == sign_in::actor(&state, &frame.signed);
     // What was made without masks is not for whoever may see no addresses now.
+    let made: MadeOf = serde_json::from_str(&row.made_of).map_err(|_| Problem::new(Code::Internal))?;
+    let own = own && made.rows != Rows::AccessLog;
     if !(own || frame.may(Need::ReadAccess)) || (row.masked == 0 && !frame.may(Need::SeePersonal)) || row.state != "ready" {
         return Err(Problem::new(Code::NotFound));
     }
-    let made: MadeOf = serde_json::from_str(&row.made_of).map_err(|_| Problem::new(Code::Internal))?;
     let name = format!("attachment; filename=\"{}\"", file_name(&row, &made));
     // A part at a time, so that no file has to fit into memory.
     let parts = stream::unfold((state, row.id.clone(), 0_i64, row.parts), |(state, id, number, parts)| async move {

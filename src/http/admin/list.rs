@@ -136,8 +136,8 @@ impl OrderLine {
                     name: one.name.clone(),
                     state: one.state.clone(),
                     method: one.method.clone().unwrap_or_default(),
-                    signer: signer(one.signer.as_deref(), frame),
-                    reason: one.reason.clone().unwrap_or_default(),
+                    signer: typed(one.signer.as_deref(), frame),
+                    reason: typed(one.reason.as_deref(), frame),
                     reusable_until: one.reusable_until.map(Timestamp::from_unix_micros).map(jst).unwrap_or_default(),
                 })
                 .collect(),
@@ -169,9 +169,9 @@ impl OrderLine {
     }
 }
 
-/// The name that was typed, for whoever may see it.
-fn signer(signer: Option<&str>, frame: &Frame) -> String {
-    match signer {
+/// What a person typed, for whoever may see it.
+fn typed(text: Option<&str>, frame: &Frame) -> String {
+    match text {
         Some(name) if frame.may(Need::SeePersonal) => name.to_owned(),
         Some(_) => "***".to_owned(),
         None => String::new(),
@@ -180,7 +180,7 @@ fn signer(signer: Option<&str>, frame: &Frame) -> String {
 
 pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<Response, Problem> {
     let before = frame.given("before").and_then(|text| OrderId::parse(&text).ok());
-    let wanted = filter_by(&state.app, &|name| frame.given(name), &frame.signed.name).await?;
+    let wanted = filter_by(&state.app, &|name| frame.given(name), &frame.signed.name, frame.may(Need::SeePersonal)).await?;
     let filter = OrderFilter { before, limit: LIMIT + 1, within: Some(LOOKED_AT), ..wanted };
     let mut records = list_orders(&state.app, &filter).await?;
     let more = records.len() > LIMIT as usize;

@@ -11,6 +11,7 @@ mod press;
 mod profiles;
 mod returned;
 mod seek;
+pub(super) mod shown;
 mod sign_in;
 mod statistics;
 mod trouble;

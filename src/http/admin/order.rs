@@ -73,7 +73,13 @@ struct Awaiting {
 }
 
 /// What an operator may choose for the names that await an approver; `None` where none does.
-fn awaiting(state: &HttpState, record: &OrderRecord, profile: &Profile, lookups: &[Lookup]) -> Result<Option<Awaiting>, Problem> {
+fn awaiting(
+    state: &HttpState,
+    record: &OrderRecord,
+    profile: &Profile,
+    lookups: &[Lookup],
+    frame: &Frame,
+) -> Result<Option<Awaiting>, Problem> {
     let rows: Vec<_> = record.validations.iter().filter(|row| row.state == "awaiting_approver").collect();
     if rows.is_empty() {
         return Ok(None);
@@ -94,14 +100,14 @@ fn awaiting(state: &HttpState, record: &OrderRecord, profile: &Profile, lookups:
             let listing = contact::list(name.fqdn(), profile, &lists.policy, lookups, state.app.now());
             for address in order::allowed(&listing) {
                 if !all.choices.contains(&address) {
-                    all.choices.push(address);
+                    all.choices.push(frame.shown(&address));
                 }
             }
         }
         if let Some(entry) = row.entry()? {
             all.entry_seen |= entry.seen.is_some();
-            all.entry = entry.email.to_string();
-            all.fallback = entry.fallback.map(|fallback| fallback.to_string()).unwrap_or_default();
+            all.entry = frame.shown(&entry.email.to_string());
+            all.fallback = entry.fallback.map(|fallback| frame.shown(&fallback.to_string())).unwrap_or_default();
         }
     }
     Ok(Some(all))
@@ -226,7 +232,7 @@ pub(super) async fn get(State(state): State<HttpState>, Path(id): Path<String>, 
     let lookups = state.app.store.order_lookups(id).await?;
     let attempts = state.app.store.attempts(id).await?;
     let page = OrderPage {
-        awaiting: awaiting(&state, &record, &profile.profile, &lookups)?,
+        awaiting: awaiting(&state, &record, &profile.profile, &lookups, &frame)?,
         views: views(&state, &record, &frame).await?,
         linked: linked(&state, &record).await?,
         instead: instead(&state, &record, &profile.profile, &lookups, &frame),
@@ -244,7 +250,7 @@ pub(super) async fn get(State(state): State<HttpState>, Path(id): Path<String>, 
                 utc: utc(event.timestamp),
                 kind: event.kind,
                 actor: event.actor,
-                data: frame.shown(&in_lines(event.data.get())),
+                data: frame.shown(&in_lines(event.data.get(), &frame)),
             })
             .collect(),
         attempts: attempts
@@ -450,10 +456,14 @@ fn lookup_line(mut lookup: Lookup, frame: &Frame) -> LookupLine {
 }
 
 /// An event's data, a member a line, without what the page shows elsewhere.
-fn in_lines(data: &str) -> String {
+fn in_lines(data: &str, frame: &Frame) -> String {
+    // What people wrote is for whoever may see it.
+    let hides =
+        |name: &str| !frame.may(Need::SeePersonal) && matches!(name, "signer" | "reason" | "note" | "recipients" | "dialogue");
     let Ok(Value::Object(data)) = serde_json::from_str(data) else { return String::new() };
     data.iter()
         .filter(|(name, value)| !value.is_null() && !matches!(name.as_str(), "order_id" | "order_ref" | "seq"))
+        .map(|(name, value)| if hides(name) { (name, Value::from("***")) } else { (name, value.clone()) })
         .map(|(name, value)| format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect::<Vec<_>>()
         .join("\n")

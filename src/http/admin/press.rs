@@ -13,7 +13,7 @@ use crate::app::choose_approver::{ChooseError, Instead, OperatorsChoice, ask_ins
 use crate::app::extend::{ExtendError, extend};
 use crate::app::look_again::look_now;
 use crate::app::release::release;
-use crate::app::replay::{Wanted, replay, replay_events};
+use crate::app::replay::{post_again as post_again_once, replay};
 use crate::app::resend::resend;
 use crate::app::show_order::show_order;
 use crate::app::sign_in::SignedIn;
@@ -192,8 +192,8 @@ fn not_asked(state: &HttpState, error: ChooseError) -> Result<(), Problem> {
 pub(super) async fn look(State(state): State<HttpState>, Path(id): Path<String>, pressed: Pressed) -> Result<Response, Problem> {
     let id = order_of(&id)?;
     // Where nothing waits any more, the page says so.
-    look_now(&state.app, id).await?;
-    pressed.back_to(id, Ok(()))
+    let outcome = look_now(&state.app, id, &pressed.cause).await;
+    pressed.back_to(id, outcome.map(|_| ()).map_err(Problem::from))
 }
 
 /// `POST /admin/orders/{id}/release`: lets an order that policy held go on.
@@ -300,12 +300,14 @@ pub(super) async fn send_effect(
 ) -> Result<Response, Problem> {
     let id = EffectId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
     let order = state.app.store.order_of_effect(id).await?;
-    if !replay(&state.app, id, &pressed.cause).await? {
-        return Err(Problem::new(Code::NotFound).detail("there is no such effect, or it was not given up"));
-    }
+    let outcome = match replay(&state.app, id, &pressed.cause).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Problem::new(Code::NotFound).detail("there is no such effect, or it was not given up")),
+        Err(error) => Err(error.into()),
+    };
     match order {
-        Some(order) => pressed.back_to(order, Ok(())),
-        None => pressed.done(Ok(()), "/admin"),
+        Some(order) => pressed.back_to(order, outcome),
+        None => pressed.done(outcome, "/admin"),
     }
 }
 
@@ -316,11 +318,7 @@ pub(super) async fn post_again(
     pressed: Pressed,
 ) -> Result<Response, Problem> {
     let id = EventId::parse(&id).map_err(|_| Problem::new(Code::NotFound))?;
-    let event = state.app.store.event(id).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
-    let order = <[u8; 16]>::try_from(event.order_id.as_slice()).map(OrderId::from_bytes);
-    let order = state.app.store.order(order.map_err(|_| Problem::new(Code::Internal))?).await?;
-    let order = order.ok_or_else(|| Problem::new(Code::NotFound))?;
-    // Whoever presses twice posts what still waits, which is once.
-    replay_events(&state.app, &order.client, &Wanted::One(id)).await?;
-    pressed.done(Ok(()), "/admin/webhooks")
+    let outcome = post_again_once(&state.app, id, &pressed.cause).await;
+    // Where nothing has ended, it is under way already.
+    pressed.done(outcome.map(|_| ()).map_err(Problem::from), "/admin/webhooks")
 }

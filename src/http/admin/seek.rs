@@ -371,15 +371,15 @@ pub(super) async fn webhooks(State(state): State<HttpState>, frame: Frame) -> Re
     });
     let page = WebhooksPage {
         endpoints: endpoints.collect(),
-        waiting: store.troubled_webhooks(false, SHOWN).await?.into_iter().map(webhook_line).collect(),
-        given_up: store.troubled_webhooks(true, SHOWN).await?.into_iter().map(webhook_line).collect(),
-        latest: store.latest_webhooks(SHOWN).await?.into_iter().map(webhook_line).collect(),
+        waiting: store.troubled_webhooks(false, SHOWN).await?.into_iter().map(|row| webhook_line(row, &frame)).collect(),
+        given_up: store.troubled_webhooks(true, SHOWN).await?.into_iter().map(|row| webhook_line(row, &frame)).collect(),
+        latest: store.latest_webhooks(SHOWN).await?.into_iter().map(|row| webhook_line(row, &frame)).collect(),
         frame,
     };
     html(&state, "admin/webhooks.html", &page)
 }
 
-fn webhook_line(row: WebhookRow) -> WebhookLine {
+fn webhook_line(row: WebhookRow, frame: &Frame) -> WebhookLine {
     let id = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).unwrap_or_default();
     WebhookLine {
         id: EffectId::from_bytes(id(&row.id)).to_string(),
@@ -390,6 +390,6 @@ fn webhook_line(row: WebhookRow) -> WebhookLine {
         attempts: row.attempts,
         at: if row.state == "due" { at(row.due_at) } else { row.ended_at.map(at).unwrap_or_default() },
         state: row.state,
-        error: row.last_error.unwrap_or_default(),
+        error: frame.shown(&row.last_error.unwrap_or_default()),
     }
 }

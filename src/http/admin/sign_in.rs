@@ -23,6 +23,9 @@ use crate::http::caller::Peer;
 use crate::http::tls::ClientChain;
 use crate::http::{Code, HttpState, Problem};
 
+/// The header of what a page's script asks by itself.
+const BY_ITSELF: &str = "x-dcvd-by-itself";
+
 /// The cookie's name.
 const NAME: &str = "dcvd-session";
 
@@ -35,8 +38,6 @@ struct SignInPage {
     problem: &'static str,
     name: String,
     passwords: bool,
-    /// Whom the browser's certificate would let in; empty where none is taken.
-    certificate: String,
     /// Certificates are taken.
     certificates: bool,
 }
@@ -48,9 +49,11 @@ pub(super) async fn guard(State(state): State<HttpState>, peer: Peer, mut reques
         return only_from_this_host(State(state), request, next).await;
     };
     let cookie = cookie(request.headers());
+    // A page that looks again by itself is no operator's doing: it must not keep a sign-in from resting.
+    let by_itself = request.uri().path() == "/admin/live" || request.headers().contains_key(BY_ITSELF);
     let found = match &cookie {
         None => Ok(None),
-        Some(cookie) => sign_in::signed_in(&state.app, cookie, limits).await,
+        Some(cookie) => sign_in::signed_in(&state.app, cookie, limits, !by_itself).await,
     };
     let who = match found {
         Err(error) => return Problem::from(error).into_response(),
@@ -83,9 +86,8 @@ pub(super) async fn guard(State(state): State<HttpState>, peer: Peer, mut reques
     let personal = ["/admin/orders/", "/admin/exports/", "/admin/approvers"].iter().any(|at| path.starts_with(at));
     let shows = need == Need::Look && personal && who.role.may(Need::SeePersonal);
     let event = if shows { "view" } else { "action" };
-    if (need != Need::Look || shows)
-        && let Err(error) = sign_in::note(&state.app, &who, event, &path, &peer.address.to_string()).await
-    {
+    let noted = need != Need::Look || (shows && state.shown.is_new(&who.name, &path, state.app.now()));
+    if noted && let Err(error) = sign_in::note(&state.app, &who, event, &path, &peer.address.to_string()).await {
         return Problem::from(error).into_response();
     }
     request.extensions_mut().insert(who);
@@ -100,15 +102,12 @@ pub(super) fn actor(state: &HttpState, who: &SignedIn) -> String {
 pub(super) async fn get(
     State(state): State<HttpState>,
     Query(query): Query<HashMap<String, String>>,
-    request: Request,
 ) -> Result<Response, Problem> {
     if state.app.settings.sign_in.is_none() {
         return Err(Problem::new(Code::NotFound));
     }
-    let certificate = sign_in::admitted(&state.app, &chain(&state, &request));
-    let name = certificate.map(|(name, _)| name).unwrap_or_default();
     let problem = if query.contains_key("over") { "over" } else { "" };
-    page(&state, StatusCode::OK, lang(&query), problem, "", &name)
+    page(&state, StatusCode::OK, lang(&query), problem, "")
 }
 
 pub(super) async fn post(
@@ -125,7 +124,7 @@ pub(super) async fn post(
     let given = |name: &str| form.get(name).map(|value| value.trim().to_owned()).unwrap_or_default();
     let (name, lang) = (Some(given("name")).filter(|name| is_one_line(name)).unwrap_or_default(), lang(&query));
     if !state.may_sign_in(peer.limited_as(), &name) {
-        return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", &name, "");
+        return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", &name);
     }
     let from = from(&peer);
     let before = cookie(&headers);
@@ -134,7 +133,7 @@ pub(super) async fn post(
         return Err(Problem::new(Code::NotFound));
     }
     let signed = sign_in::sign_in(&state.app, &name, password, &given("code"), before.as_deref(), &from).await?;
-    let Some(signed) = signed else { return page(&state, StatusCode::UNPROCESSABLE_ENTITY, lang, "wrong", &name, "") };
+    let Some(signed) = signed else { return page(&state, StatusCode::UNPROCESSABLE_ENTITY, lang, "wrong", &name) };
     let mut answer = redirect(&format!("/admin?lang={lang}"));
     answer.headers_mut().insert(SET_COOKIE, set_cookie(&headers, signed.as_str(), ""));
     Ok(answer)
@@ -147,8 +146,9 @@ pub(super) async fn by_certificate(State(state): State<HttpState>, peer: Peer, r
     }
     from_same_origin(request.headers())?;
     let lang = if request.uri().query().is_some_and(|query| query.contains("lang=en")) { "en" } else { "ja" };
-    if !state.may_sign_in(peer.limited_as(), "") {
-        return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", "", "");
+    // By address alone: what tells certificates from each other is known after looking at them.
+    if state.sign_ins.check_key(&peer.limited_as()).is_err() {
+        return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", "");
     }
     let (chain, before) = (chain(&state, &request), cookie(request.headers()));
     match sign_in::sign_in_by_certificate(&state.app, &chain, before.as_deref(), &from(&peer)).await? {
@@ -157,7 +157,7 @@ pub(super) async fn by_certificate(State(state): State<HttpState>, peer: Peer, r
             answer.headers_mut().insert(SET_COOKIE, set_cookie(request.headers(), cookie.as_str(), ""));
             Ok(answer)
         }
-        Err(why) => page(&state, StatusCode::FORBIDDEN, lang, why.as_str(), "", ""),
+        Err(why) => page(&state, StatusCode::FORBIDDEN, lang, why.as_str(), ""),
     }
 }
 
@@ -218,7 +218,6 @@ fn page(
     lang: &'static str,
     problem: &'static str,
     name: &str,
-    certificate: &str,
 ) -> Result<Response, Problem> {
     let settings = &state.app.settings;
     let context = SignInPage {
@@ -226,7 +225,6 @@ fn page(
         problem,
         name: name.to_owned(),
         passwords: settings.passwords,
-        certificate: certificate.to_owned(),
         certificates: !settings.certificate_rules.is_empty(),
     };
     let mut page = html(state, "admin/sign-in.html", &context)?;

@@ -99,7 +99,7 @@ pub(in crate::http) async fn post(
         return page(&state, StatusCode::UNPROCESSABLE_ENTITY, &context);
     };
     // Asking for codes and trying them is limited alike, whether or not there is such an order.
-    let key: [u8; 32] = Sha256::digest(format!("status {id} {address}")).into();
+    let key: [u8; 32] = Sha256::digest(format!("status {id} {}", address.to_string().to_lowercase())).into();
     if !state.may_confirm(&peer, key) {
         let context = StatusPage { error: "wait", request, email, ..context(&state, lang, "code") };
         return page(&state, StatusCode::TOO_MANY_REQUESTS, &context);
