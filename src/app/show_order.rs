@@ -14,6 +14,7 @@ use crate::dcv::contact::Source;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::id::{EventId, MailId, OrderId};
 use crate::dcv::mail_cause::MailCause;
+use crate::dcv::method::Method;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
@@ -351,6 +352,9 @@ pub async fn filter_by(
         order_ref: given("order_ref"),
         profile: given("profile"),
         source: given("source").and_then(|text| Source::from_text(&text)),
+        method: given("method").and_then(|text| Method::from_section(&text)),
+        requester: given("requester"),
+        client: given("client"),
         kind: given("kind").and_then(|text| OrderKind::from_text(&text)),
         created: (given("from").and_then(|text| day(&text)), given("to").and_then(|text| day(&text)).map(|at| at.plus_days(1))),
         ..OrderFilter::default()

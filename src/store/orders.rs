@@ -5,6 +5,7 @@ use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::contact::Source;
 use crate::dcv::id::OrderId;
+use crate::dcv::method::Method;
 use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::timestamp::Timestamp;
 
@@ -157,6 +158,10 @@ pub struct OrderFilter {
     pub profile: Option<String>,
     /// Only with a mail to an address that was found there.
     pub source: Option<Source>,
+    /// Only with a name that was decided by this method.
+    pub method: Option<Method>,
+    /// Only those of this requester.
+    pub requester: Option<String>,
     /// Only for this purpose.
     pub kind: Option<OrderKind>,
     /// Only created from the first instant on and before the second.
@@ -434,11 +439,24 @@ where
         query.push(" AND EXISTS (SELECT 1 FROM mails m WHERE m.order_id = orders.id AND m.source = ");
         query.push_bind(source.as_str()).push(")");
     }
+    if let Some(method) = filter.method {
+        query.push(" AND EXISTS (SELECT 1 FROM validations v WHERE v.order_id = orders.id AND v.method = ");
+        query.push_bind(method.section()).push(")");
+    }
+    if let Some(requester) = &filter.requester {
+        // As it stands in JSON, quotation marks and all.
+        let written = serde_json::Value::from(requester.as_str()).to_string();
+        query.push(" AND facts LIKE ").push_bind(format!("%\"requester\":{}%", like(&written))).push(" ESCAPE '\\'");
+    }
     if let Some(kind) = filter.kind {
         query.push(" AND facts LIKE ").push_bind(format!("%\"kind\":\"{}\"%", kind.as_str()));
     }
     if let Some(Search::Told(text)) = &filter.search {
-        let text = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        query.push(" AND LOWER(facts) LIKE ").push_bind(format!("%{text}%")).push(" ESCAPE '\\'");
+        query.push(" AND LOWER(facts) LIKE ").push_bind(format!("%{}%", like(&text.to_lowercase()))).push(" ESCAPE '\\'");
     }
+}
+
+/// Text as LIKE takes it for itself, with a backslash as the escape.
+fn like(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }

@@ -499,3 +499,37 @@ async fn a_receiver_is_tried_from_the_command_line() {
     assert!(!cli(&["webhook", "test", "nobody"]).status.success());
     assert!(!cli(&["webhook", "enable", &name]).status.success(), "it was not gone");
 }
+
+#[tokio::test]
+async fn auditors_are_answered_from_what_the_daemon_wrote() {
+    let setup = Setup::new().await;
+    let mut daemon = setup.serve().await;
+    let order = json!({"order_ref": "A-1", "names": ["www.sample-shop.co.jp"], "approvers": ["dns-owner@sample-shop.co.jp"]});
+    let request = setup.client.post(format!("{}/v1/orders", setup.base)).bearer_auth(&setup.world.token);
+    let answer = request.header("content-type", "application/json").body(order.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    let mail = wait("the mail", async || setup.world.inbox.arrived().into_iter().next()).await;
+    assert_eq!(setup.approve(&mail.link().unwrap()).await, 303);
+    wait("the result", async || setup.world.webhooks.taken("order.completed").into_iter().next()).await;
+    assert!(daemon.terminate().await);
+    let dir = setup.config.parent().unwrap().to_owned();
+    let run = |arguments: &[&str]| {
+        let mut command = program();
+        command.current_dir(&dir).arg("audit").args(arguments).args(["--config", setup.config.to_str().unwrap()]);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = run(&["verify"]);
+    assert!(code == Some(0) && told.contains("waiting for the next seal; head"), "{told}");
+    // With what a real DNS server answered.
+    let (code, told) = run(&["replay", "--source", "dns_txt"]);
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    let (code, told) = run(&["affected", "--method", "3.2.2.4.14"]);
+    assert!(code == Some(0) && told.contains("\tdns-owner@sample-shop.co.jp\tdns_txt\t3.2.2.4.14\t"), "{told}");
+    assert_eq!(run(&["affected", "--between", "2020-01-01..2020-02-01"]).1.lines().count(), 1, "the heading alone");
+    let (code, told) = run(&["sample", "--percent", "3", "--out", "samples"]);
+    assert!(code == Some(0) && told.lines().count() == 2, "{told}");
+    assert_eq!(std::fs::read_dir(dir.join("samples")).unwrap().count(), 1);
+    assert_eq!(run(&["sample", "--out", "samples"]).0, Some(1), "what is there is not written over");
+    assert_eq!(run(&["affected", "--method", "1"]).0, Some(2));
+}

@@ -25,8 +25,24 @@ use crate::store::ExportRow;
 const SHOWN: u32 = 50;
 
 /// The list's parameters that a file may be made with.
-const FILTERS: [&str; 13] =
-    ["mine", "name", "order_ref", "q", "state", "is", "profile", "source", "kind", "from", "to", "days", "by"];
+const FILTERS: [&str; 16] = [
+    "method",
+    "requester",
+    "client",
+    "mine",
+    "name",
+    "order_ref",
+    "q",
+    "state",
+    "is",
+    "profile",
+    "source",
+    "kind",
+    "from",
+    "to",
+    "days",
+    "by",
+];
 
 /// `admin/exports.html`
 #[derive(Serialize)]

@@ -10,6 +10,7 @@ use crate::app::show_order::{OrderRecord, filter_by, list_orders};
 use crate::dcv::contact::Source;
 use crate::dcv::id::OrderId;
 use crate::dcv::mail_cause::MailCause;
+use crate::dcv::method::Method;
 use crate::dcv::operator::Need;
 use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::policy::Listed;
@@ -33,6 +34,7 @@ struct ListPage {
     profiles: Vec<String>,
     sources: Vec<&'static str>,
     kinds: Vec<&'static str>,
+    methods: Vec<&'static str>,
     filter: FilterView,
     orders: Vec<OrderLine>,
     /// The next page's address.
@@ -50,6 +52,9 @@ struct FilterView {
     profile: String,
     source: String,
     kind: String,
+    method: String,
+    requester: String,
+    client: String,
     from: String,
     to: String,
 }
@@ -196,6 +201,7 @@ pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<
         are: OrderIs::ALL.iter().map(|is| is.in_words()).collect(),
         profiles: state.app.profiles.iter().map(|one| one.profile.id.clone()).collect(),
         sources: Source::ALL.iter().map(|source| source.as_str()).collect(),
+        methods: Method::ALL.iter().map(|method| method.section()).collect(),
         kinds: OrderKind::ALL.iter().map(|kind| kind.as_str()).collect(),
         filter: FilterView {
             q: given("q"),
@@ -204,6 +210,9 @@ pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<
             profile: given("profile"),
             source: given("source"),
             kind: given("kind"),
+            method: given("method"),
+            requester: given("requester"),
+            client: given("client"),
             from: given("from"),
             to: given("to"),
         },
