@@ -47,6 +47,11 @@ CREATE TABLE tally_marks (
     event BYTEA NOT NULL                       -- the last event that was counted
 );
 
+-- Up to where an older daemon wrote rows that it did not seal; they are sealed at the first start.
+INSERT INTO tally_marks (name, event) SELECT 'unsealed-event', id FROM (SELECT id FROM events ORDER BY id DESC LIMIT 1) AS latest;
+INSERT INTO tally_marks (name, event) SELECT 'unsealed-answer', id FROM (SELECT id FROM answers ORDER BY id DESC LIMIT 1) AS latest;
+INSERT INTO tally_marks (name, event) SELECT 'unsealed-look-up', id FROM (SELECT id FROM lookups ORDER BY id DESC LIMIT 1) AS latest;
+INSERT INTO tally_marks (name, event) SELECT 'unsealed-access', id FROM (SELECT id FROM access_log ORDER BY id DESC LIMIT 1) AS latest;
 -- What was written and is not sealed yet: one row a transaction, taken by the next seal.
 CREATE TABLE unsealed (
     id      BYTEA NOT NULL PRIMARY KEY,

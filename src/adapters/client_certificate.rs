@@ -15,7 +15,7 @@ use webpki::{
     UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 use x509_parser::objects::{oid_registry, oid2abbrev};
-use x509_parser::prelude::{FromDer as _, X509Certificate, X509Name};
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate, X509Name};
 
 use crate::dcv::operator_certificate::{Chain, Presented};
 use crate::dcv::timestamp::Timestamp;
@@ -36,8 +36,11 @@ pub struct Authorities {
 struct Read {
     changed: Option<SystemTime>,
     length: u64,
-    lists: Arc<Vec<CertRevocationList<'static>>>,
+    lists: Lists,
 }
+
+/// Lists with the time at which each was made.
+type Lists = Arc<Vec<(i64, CertRevocationList<'static>)>>;
 
 impl Authorities {
     /// Reads the authorities' certificates, PEM; revocation lists, PEM or DER, are read when they are needed.
@@ -62,7 +65,7 @@ impl Authorities {
         Ok(authorities)
     }
 
-    fn lists(&self) -> anyhow::Result<Vec<Arc<Vec<CertRevocationList<'static>>>>> {
+    fn lists(&self) -> anyhow::Result<Vec<Lists>> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let one = |path: &PathBuf| {
             let file = fs::metadata(path)?;
@@ -100,7 +103,10 @@ impl Authorities {
                 return Chain::Unusable;
             }
         };
-        let lists: Vec<&CertRevocationList<'_>> = lists.iter().flat_map(|lists| lists.iter()).collect();
+        // The first that speaks of an issuer counts: the newest.
+        let mut lists: Vec<&(i64, CertRevocationList<'_>)> = lists.iter().flat_map(|lists| lists.iter()).collect();
+        lists.sort_by_key(|(made, _)| std::cmp::Reverse(*made));
+        let lists: Vec<&CertRevocationList<'_>> = lists.into_iter().map(|(_, list)| list).collect();
         // Whom no list speaks of, is not revoked: not every authority publishes one. A list that is out of date counts no more.
         let Ok(options) = RevocationOptionsBuilder::new(&lists) else { return Chain::Good };
         let options = options.with_status_policy(UnknownStatusPolicy::Allow).with_expiration_policy(ExpirationPolicy::Enforce);
@@ -127,11 +133,15 @@ fn of_error(error: &Error) -> Chain {
 }
 
 /// Reads revocation lists: all of a PEM file, or one in DER.
-fn lists_in(path: &Path) -> anyhow::Result<Vec<CertRevocationList<'static>>> {
+fn lists_in(path: &Path) -> anyhow::Result<Vec<(i64, CertRevocationList<'static>)>> {
     let told = || path.display().to_string();
     let bytes = fs::read(path).with_context(told)?;
     let pem: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-    let read = |der: &[u8]| anyhow::Ok(BorrowedCertRevocationList::from_der(der)?.to_owned()?.into());
+    let read = |der: &[u8]| {
+        let (_, list) = CertificateRevocationList::from_der(der).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let made = list.last_update().timestamp();
+        anyhow::Ok((made, BorrowedCertRevocationList::from_der(der)?.to_owned()?.into()))
+    };
     match pem {
         Ok(lists) if !lists.is_empty() => lists.iter().map(|one| read(one.as_ref()).with_context(told)).collect(),
         Ok(_) => Ok(vec![read(&bytes).with_context(told)?]),

@@ -183,6 +183,10 @@ pub(super) async fn change_to(
                     }
                 }
                 if let Some(replaced) = with.replaces {
+                    // Or two links of one recipient would be open.
+                    if superseded.is_empty() {
+                        return Err(ChangeError::Ended("the mail's link has ended, or was replaced meanwhile".to_owned()));
+                    }
                     tx.asked_anew(replaced).await?;
                 } else {
                     for id in changed.iter() {

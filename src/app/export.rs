@@ -276,7 +276,7 @@ pub async fn export_part(app: &App) -> Result<bool, StoreError> {
     let part = match gather(app, &row, &made).await {
         Ok(part) => part,
         // The database is away for now.
-        Err(error @ (StoreError::Database(_) | StoreError::Closed(_))) => return Err(error),
+        Err(error) if error.is_passing() => return Err(error),
         Err(error) => {
             tracing::error!(%error, "an export cannot be made");
             end(app, row, "failed").await?;

@@ -3,12 +3,14 @@
 use data_encoding::HEXLOWER;
 
 use super::App;
-use crate::dcv::id::EventId;
 use crate::dcv::seal::{BEGINNING, Sealed, hash};
 use crate::store::{SealRow, StoreError};
 
 /// Transactions in one seal.
 const SEALED_AT_ONCE: u32 = 2_000;
+
+/// Entries of one seal, in octets.
+const SEAL_OCTETS_MAX: usize = 1024 * 1024;
 
 /// Seals what waits; how many transactions that were.
 ///
@@ -28,6 +30,14 @@ pub async fn seal_due(app: &App) -> Result<usize, StoreError> {
                 if waiting.is_empty() {
                     return Ok(0);
                 }
+                // A seal is read whole by whoever verifies it.
+                let mut octets = 0;
+                let fits = |(_, entries): &(Vec<u8>, Vec<u8>)| {
+                    let first = octets == 0;
+                    octets += entries.len();
+                    first || octets <= SEAL_OCTETS_MAX
+                };
+                let waiting: Vec<_> = waiting.into_iter().take_while(fits).collect();
                 let (number, previous) = last.map_or((1, BEGINNING.to_vec()), |(number, hash)| (number + 1, hash));
                 let (taken, entries): (Vec<Vec<u8>>, Vec<Vec<u8>>) = waiting.into_iter().unzip();
                 let entries = entries.concat();
@@ -45,38 +55,24 @@ pub async fn seal_due(app: &App) -> Result<usize, StoreError> {
 /// Rows of an older daemon that are noted at once.
 const ADOPTED_AT_ONCE: u32 = 1_000;
 
-/// The mark that says before which id rows may be an older daemon's.
-const SEALS_FROM: &str = "seals-from";
-
-/// Notes one round of the rows that a daemon wrote which sealed nothing, to be sealed like all others; whether there may be more.
+/// Notes one round of the rows that an older daemon wrote, which sealed nothing, to be sealed like all others; whether there may be more.
+/// Up to where they go was written down when the schema was changed, before this daemon wrote any.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
 pub async fn adopt_round(app: &App) -> Result<bool, StoreError> {
-    let Some(until) = app.store.tally_mark(SEALS_FROM).await? else {
-        let first = EventId::new(app.now(), [0; 10]).as_bytes().to_vec();
-        let begun: Result<bool, StoreError> = app
-            .store
-            .write("seal_from", move |tx| Box::pin(async move { tx.move_tally_mark(SEALS_FROM, None, &first).await }))
-            .await;
-        return begun.map(|_| true);
-    };
     for kind in Sealed::ALL {
-        let mark: &'static str = match kind {
-            Sealed::Event => "sealed-events",
-            Sealed::Answer => "sealed-answers",
-            Sealed::Lookup => "sealed-lookups",
-            Sealed::Access => "sealed-access",
-        };
-        let from = app.store.tally_mark(mark).await?;
+        let (until, from) = app.store.adoption(kind).await?;
+        let Some(until) = until.filter(|until| from.as_ref() != Some(until)) else { continue };
         let rows = app.store.rows_to_seal(kind, from.as_deref().unwrap_or_default(), &until, ADOPTED_AT_ONCE).await?;
-        let Some(last) = rows.last().map(|one| one.id.to_vec()) else { continue };
+        // Where the last is gone, nothing is left to do all the same.
+        let last = rows.last().map_or(until, |one| one.id.to_vec());
         let adopted: Result<(), StoreError> = app
             .store
             .write("adopt", move |tx| {
                 Box::pin(async move {
-                    if tx.move_tally_mark(mark, from.as_deref(), &last).await? {
-                        tx.seal_these(&rows);
+                    if tx.move_adoption(kind, from.as_deref(), &last).await? {
+                        tx.adopt(kind, &rows).await?;
                     }
                     Ok(())
                 })

@@ -189,6 +189,9 @@ async fn look(config: &ConfigFile, head: Option<&str>, as_json: bool) -> anyhow:
         let head = found.head.as_deref().unwrap_or("-");
         line(&[format!("{} seals, {} rows, {} waiting for the next seal; head {head}", found.seals, found.rows, found.waiting)]);
     }
+    if found.adopting {
+        eprintln!("dcvd: rows of an older version are not all sealed yet; the daemon does that after its first start");
+    }
     let faults = found.faults.len() as u64 + found.more_faults;
     if faults > 0 {
         eprintln!("dcvd: {faults} faults");

@@ -227,7 +227,12 @@ async fn counter(app: Arc<App>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match adopt_round(&app).await {
             Ok(false) => break,
-            Ok(true) => sleep(BETWEEN_COUNTS).await,
+            Ok(true) => {
+                if let Err(error) = seal_due(&app).await {
+                    tracing::error!(%error, "what was written cannot be sealed; trying again");
+                }
+                sleep(BETWEEN_COUNTS).await;
+            }
             Err(error) => {
                 tracing::error!(%error, "earlier rows cannot be sealed; trying again");
                 sleep(COUNT_EVERY).await;

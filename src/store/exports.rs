@@ -92,10 +92,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends a file that waits.
+    /// Ends a file that waits and cannot be made; what was made of it is dropped.
     pub async fn end_export(&mut self, id: &[u8], state: &str, now: Timestamp) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE exports SET state = $2, ended_at = $3 WHERE id = $1 AND state = 'waiting'";
+        const SQL: &str = "UPDATE exports SET state = $2, ended_at = $3, octets = 0 WHERE id = $1 AND state = 'waiting'";
         exec!(self, sqlx::query(SQL).bind(id).bind(state).bind(now.unix_micros()));
+        exec!(self, sqlx::query("DELETE FROM export_parts WHERE export_id = $1").bind(id));
         Ok(())
     }
 

@@ -98,6 +98,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database may be there again later: it was not the question that was wrong.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        use sqlx::Error;
+        matches!(
+            self,
+            Self::Closed(_)
+                | Self::Database(Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed)
+        )
+    }
+
     pub(crate) fn inconsistent(table: &'static str, column: &'static str, id: &[u8]) -> Self {
         Self::Inconsistent { table, column, id: data_encoding::HEXLOWER.encode(id) }
     }

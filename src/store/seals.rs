@@ -137,9 +137,20 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Notes rows of a daemon that sealed nothing.
-    pub fn seal_these(&mut self, entries: &[Entry]) {
-        self.unsealed.extend(entries.iter().flat_map(Entry::to_bytes));
+    /// Keeps rows of an older daemon for the next seal.
+    pub async fn adopt(&mut self, kind: Sealed, entries: &[Entry]) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO unsealed (id, entries) VALUES ($1, $2)";
+        let Some(first) = entries.first() else { return Ok(()) };
+        // A key of its own, which no transaction's rows have.
+        let id = [b"o", &[kind.code()][..], &first.id].concat();
+        let entries: Vec<u8> = entries.iter().flat_map(Entry::to_bytes).collect();
+        exec!(self, sqlx::query(SQL).bind(&id).bind(&entries));
+        Ok(())
+    }
+
+    /// Moves the mark up to which an older daemon's rows are kept for sealing; `false` where another daemon did.
+    pub async fn move_adoption(&mut self, kind: Sealed, from: Option<&[u8]>, to: &[u8]) -> Result<bool, StoreError> {
+        self.move_tally_mark(&format!("adopted-{}", kind.as_str()), from, to).await
     }
 
     /// Keeps what was noted for the next seal; the transaction's last statement.
@@ -281,6 +292,12 @@ const fn count_of(kind: Sealed) -> &'static str {
 }
 
 impl Store {
+    /// Up to where an older daemon wrote rows of a kind, and up to where those are kept for sealing.
+    pub async fn adoption(&self, kind: Sealed) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), StoreError> {
+        let until = self.tally_mark(&format!("unsealed-{}", kind.as_str())).await?;
+        Ok((until, self.tally_mark(&format!("adopted-{}", kind.as_str())).await?))
+    }
+
     /// Seals from a number on.
     pub async fn seals(&self, from: i64, limit: u32) -> Result<Vec<SealRow>, StoreError> {
         const SQL: &str = "SELECT number, at, previous, entries, hash FROM seals WHERE number >= $1 ORDER BY number LIMIT $2";
@@ -320,16 +337,16 @@ impl Store {
         }))
     }
 
-    /// Rows of a kind from after one id on and before another, as they are sealed: those of a daemon that sealed nothing.
+    /// Rows of a kind from after one id on and up to another, as they are sealed: those of a daemon that sealed nothing.
     pub async fn rows_to_seal(&self, kind: Sealed, after: &[u8], until: &[u8], limit: u32) -> Result<Vec<Entry>, StoreError> {
         const EVENT: &str =
-            "SELECT id, order_id, seq, kind, at, actor, data FROM events WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+            "SELECT id, order_id, seq, kind, at, actor, data FROM events WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3";
         const ANSWER: &str = "SELECT id, mail_id, at, answer, scope, signer, reason, peer, user_agent, won FROM answers
-            WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+            WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3";
         const LOOKUP: &str = "SELECT id, source, adn, status, server, dnssec, at, valid_until, perspective, findings FROM lookups
-            WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+            WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3";
         const ACCESS: &str =
-            "SELECT id, at, operator, event, detail, peer FROM access_log WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
+            "SELECT id, at, operator, event, detail, peer FROM access_log WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3";
         let limit = i64::from(limit);
         on_pool!(self, |db| match kind {
             Sealed::Event => {

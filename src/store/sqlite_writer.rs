@@ -120,15 +120,14 @@ async fn commit(
         conn.execute("SAVEPOINT job").await?;
         let mut tx = Tx { conn: Conn::Sqlite(conn), unsealed: Vec::new() };
         let (keep, acknowledge) = job(&mut tx).await;
-        done.push(acknowledge);
-        if keep {
-            tx.keep_unsealed().await.map_err(|error| match error {
-                StoreError::Database(error) => error,
-                other => sqlx::Error::Protocol(other.to_string()),
-            })?;
-        }
-        if !keep {
+        let kept = if keep { tx.keep_unsealed().await } else { Ok(()) };
+        if !keep || kept.is_err() {
             conn.execute("ROLLBACK TO job").await?;
+        }
+        match kept {
+            Ok(()) => done.push(acknowledge),
+            // It fails alone, and is told at once.
+            Err(error) => acknowledge(Err(error.to_string())),
         }
         conn.execute("RELEASE job").await?;
     }

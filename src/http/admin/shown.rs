@@ -18,20 +18,21 @@ pub(in crate::http) struct Shown(Mutex<HashMap<(String, String), Timestamp>>);
 
 impl Shown {
     /// Whether a look is to be put on record.
-    pub(super) fn is_new(&self, who: &str, path: &str, now: Timestamp) -> bool {
+    pub(super) fn is_new(&self, who: &str, what: &str, now: Timestamp) -> bool {
+        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.get(&(who.to_owned(), what.to_owned())).is_none_or(|at| now.since(*at) >= STANDS)
+    }
+
+    /// Remembers a look that is on record.
+    pub(super) fn note(&self, who: &str, what: &str, now: Timestamp) {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (who.to_owned(), path.to_owned());
-        if shown.get(&key).is_some_and(|at| now.since(*at) < STANDS) {
-            return false;
-        }
         if shown.len() >= REMEMBERED {
             shown.retain(|_, at| now.since(*at) < STANDS);
             if shown.len() >= REMEMBERED {
                 shown.clear();
             }
         }
-        shown.insert(key, now);
-        true
+        shown.insert((who.to_owned(), what.to_owned()), now);
     }
 }
 
@@ -43,6 +44,7 @@ mod tests {
     fn a_look_stands_for_a_quarter_of_an_hour() {
         let (shown, start) = (Shown::default(), Timestamp::from_unix_secs(1_795_305_600));
         assert!(shown.is_new("花子", "/admin/orders/a", start));
+        shown.note("花子", "/admin/orders/a", start);
         assert!(!shown.is_new("花子", "/admin/orders/a", start + Duration::from_secs(899)));
         assert!(shown.is_new("太郎", "/admin/orders/a", start) && shown.is_new("花子", "/admin/orders/b", start));
         assert!(shown.is_new("花子", "/admin/orders/a", start + STANDS));

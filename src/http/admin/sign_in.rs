@@ -86,9 +86,16 @@ pub(super) async fn guard(State(state): State<HttpState>, peer: Peer, mut reques
     let personal = ["/admin/orders/", "/admin/exports/", "/admin/approvers"].iter().any(|at| path.starts_with(at));
     let shows = need == Need::Look && personal && who.role.may(Need::SeePersonal);
     let event = if shows { "view" } else { "action" };
-    let noted = need != Need::Look || (shows && state.shown.is_new(&who.name, &path, state.app.now()));
-    if noted && let Err(error) = sign_in::note(&state.app, &who, event, &path, &peer.address.to_string()).await {
-        return Problem::from(error).into_response();
+    // Whom somebody looked up stands in the address.
+    let what = if path == "/admin/approvers" { request.uri().to_string() } else { path };
+    let now = state.app.now();
+    if need != Need::Look || (shows && state.shown.is_new(&who.name, &what, now)) {
+        if let Err(error) = sign_in::note(&state.app, &who, event, &what, &peer.address.to_string()).await {
+            return Problem::from(error).into_response();
+        }
+        if shows {
+            state.shown.note(&who.name, &what, now);
+        }
     }
     request.extensions_mut().insert(who);
     next.run(request).await
