@@ -153,6 +153,10 @@ async fn each_press_counts_once_and_says_why(app: TestApp) {
     assert!(matches!(status, 422 | 503), "nobody but those listed: {status}");
     app.run_jobs().await;
     assert_eq!(app.last_mail().rcpt_to.concat(), "postmaster@example.co.jp");
+    // A form that cannot be read does nothing.
+    let long = "x".repeat(3 * 1024 * 1024);
+    assert_eq!(press(&app, &format!("{at}/put/pause"), &[("reason", &long)]).await.0, 413);
+    assert_eq!(count("order.paused").await, 0);
     // Reminders rest, the deadline moves, the order ends: each twice, each once.
     for (path, fields, kind) in [
         ("put/pause", vec![("reason", "休暇中")], "order.paused"),

@@ -1,5 +1,6 @@
 //! What operators press: each counts once, however often it is sent, and leads back to the order's page.
 
+use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, FromRequest, Path, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -98,8 +99,14 @@ impl FromRequest<HttpState> for Pressed {
         let who = request.extensions().get::<SignedIn>().cloned().ok_or_else(missing)?;
         let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
         debug_assert_eq!(request.method(), Method::POST);
-        // A button without fields is sent without a body by some.
-        let form = Form::<Vec<(String, String)>>::from_request(request, state).await.map(|form| form.0).unwrap_or_default();
+        let form = match Form::<Vec<(String, String)>>::from_request(request, state).await {
+            Ok(form) => form.0,
+            // A button without fields is sent without a body by some.
+            Err(FormRejection::InvalidFormContentType(_)) => Vec::new(),
+            // What was typed, and what makes the press count once, would be lost.
+            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => return Err(Problem::new(Code::BodyTooLarge)),
+            Err(_) => return Err(Problem::new(Code::BadRequest).detail("the form cannot be read")),
+        };
         let lang = if query.split('&').any(|pair| pair == "lang=en") { "en" } else { "ja" };
         let actor = sign_in::actor(state, &who);
         let mut pressed = Self { cause: Cause::by(&actor), who, form, lang };
