@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::dcv::authorization_request::Secrets;
 use crate::dcv::contact::dns_caa::CaaRecord;
 use crate::dcv::contact::dns_txt::DnsOutcome;
 use crate::dcv::contact::whois::{HopError, Question};
@@ -15,6 +16,7 @@ use crate::dcv::email::EmailAddress;
 use crate::dcv::evidence::{Dnssec, Exchange};
 use crate::dcv::id::MailId;
 use crate::dcv::operator_certificate::Presented;
+use crate::dcv::operator_claims::Identity;
 use crate::dcv::timestamp::Timestamp;
 
 /// Tells the time.
@@ -272,6 +274,36 @@ pub trait ClientCertificates: Send + Sync {
     fn look_at(&self, chain: &[Vec<u8>], now: Timestamp) -> Option<Presented>;
 }
 
+/// Why a provider's word is not had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenIdFailure {
+    /// It does not answer, or what it says of itself cannot be used.
+    #[error("the provider cannot be asked: {0}")]
+    Unavailable(String),
+    /// It does not know the code, or us.
+    #[error("the provider refused: {0}")]
+    Refused(String),
+    /// What it says cannot be verified.
+    #[error("the provider's answer cannot be verified: {0}")]
+    Unverified(String),
+}
+
+/// An OpenID Connect provider.
+#[async_trait]
+pub trait OpenId: Send + Sync {
+    /// Where a browser goes to sign in.
+    ///
+    /// # Errors
+    /// [`OpenIdFailure::Unavailable`].
+    async fn authorization_url(&self, secrets: &Secrets, english: bool, now: Timestamp) -> Result<String, OpenIdFailure>;
+
+    /// Whom the provider let in, by the code that came back; `wanted` are the claims that it is asked for where its token lacks them.
+    ///
+    /// # Errors
+    /// [`OpenIdFailure`].
+    async fn identity(&self, code: &str, secrets: &Secrets, wanted: &[&str], now: Timestamp) -> Result<Identity, OpenIdFailure>;
+}
+
 /// Everything the shell needs of the outside world.
 #[derive(Clone)]
 #[expect(missing_docs, reason = "each field is the port of its name")]
@@ -280,6 +312,7 @@ pub struct Ports {
     pub entropy: Arc<dyn Entropy>,
     pub credentials: Arc<dyn Credentials>,
     pub client_certificates: Option<Arc<dyn ClientCertificates>>,
+    pub open_id: Option<Arc<dyn OpenId>>,
     pub dns: Arc<dyn Dns>,
     pub whois: Arc<dyn Whois>,
     pub rdap: Arc<dyn Rdap>,

@@ -8,6 +8,8 @@ pub mod dns;
 pub mod entropy;
 pub mod mail_out;
 pub mod maildir;
+#[cfg(feature = "oidc")]
+pub mod openid;
 pub mod rdap;
 pub mod webhook;
 pub mod whois;

@@ -42,6 +42,7 @@ pub mod show_evidence;
 pub mod show_order;
 pub mod show_status;
 pub mod sign_in;
+pub mod sign_in_openid;
 pub mod statistics;
 pub mod tally;
 pub mod view;
@@ -63,6 +64,7 @@ use crate::dcv::link::KeyRing;
 use crate::dcv::name::SuffixList;
 use crate::dcv::operator::SessionLimits;
 use crate::dcv::operator_certificate::CertificateRule;
+use crate::dcv::operator_claims::ClaimRule;
 use crate::dcv::order::OrderKind;
 use crate::dcv::policy::Policy;
 use crate::dcv::profile::{Catalog, Versioned};
@@ -91,6 +93,10 @@ pub struct Settings {
     pub passwords: bool,
     /// Whom client certificates let in to the status page.
     pub certificate_rules: Vec<CertificateRule>,
+    /// Whom the OpenID Connect provider's claims let in to the status page.
+    pub claim_rules: Vec<ClaimRule>,
+    /// The claim that operators who come by it are called by.
+    pub named_by: String,
     /// Who gets notices of trouble, people's replies and the digest.
     pub operators: Vec<String>,
     /// When the digest goes, as time since midnight in Japan; `None` = never.

@@ -41,7 +41,7 @@ impl Cookie {
     }
 }
 
-fn hash(cookie: &str) -> Vec<u8> {
+pub(super) fn hash(cookie: &str) -> Vec<u8> {
     Sha256::new_with_prefix(b"dcvd/session/v1\0").chain_update(cookie).finalize().to_vec()
 }
 
@@ -126,7 +126,6 @@ pub async fn sign_in_by_certificate(
     before: Option<&str>,
     from: &From,
 ) -> Result<Result<Cookie, NotAdmitted>, StoreError> {
-    let now = app.now();
     let admitted = admitted(app, chain);
     let (name, role) = match admitted {
         Ok(admitted) => admitted,
@@ -135,17 +134,33 @@ pub async fn sign_in_by_certificate(
             return Ok(Err(why));
         }
     };
+    match admit_operator(app, &name, role, "certificate", before.map(hash), from).await? {
+        Some(cookie) => Ok(Ok(cookie)),
+        None => Ok(Err(NotAdmitted::NotAuthorised)),
+    }
+}
+
+/// Signs in somebody who has no password here; makes the operator where there is none. `None` where they are disabled, or have a password.
+pub(super) async fn admit_operator(
+    app: &App,
+    name: &str,
+    role: Role,
+    by: &'static str,
+    replaced: Option<Vec<u8>>,
+    from: &From,
+) -> Result<Option<Cookie>, StoreError> {
+    let now = app.now();
     let cookie = Cookie(BASE64URL_NOPAD.encode(&app.random::<32>()));
     let row = SessionRow {
         id: hash(cookie.as_str()),
-        operator: name.clone(),
+        operator: name.to_owned(),
         role: role.as_str().to_owned(),
         created_at: now.unix_micros(),
         seen_at: now.unix_micros(),
         peer: from.peer.clone(),
     };
     let operator = OperatorRow {
-        name: name.clone(),
+        name: name.to_owned(),
         role: role.as_str().to_owned(),
         password: String::new(),
         nonce: app.random::<16>().to_vec(),
@@ -153,10 +168,10 @@ pub async fn sign_in_by_certificate(
         created_at: now.unix_micros(),
         disabled_at: None,
     };
-    let (mut ids, from_there, replaced) = (app.id_source(), from.clone(), before.map(hash));
+    let (mut ids, from_there) = (app.id_source(), from.clone());
     let began = app
         .store
-        .write("sign_in_by_certificate", move |tx| {
+        .write("admit_operator", move |tx| {
             Box::pin(async move {
                 if !tx.admit_operator(&operator).await? {
                     return Ok(false);
@@ -165,17 +180,17 @@ pub async fn sign_in_by_certificate(
                     end(tx, &replaced, EndReason::Replaced, &from_there.peer, now, &mut ids).await?;
                 }
                 tx.insert_session(&row, &from_there.user_agent).await?;
-                let detail = json!({"role": row.role, "by": "certificate", "user_agent": from_there.user_agent});
+                let detail = json!({"role": row.role, "by": by, "user_agent": from_there.user_agent});
                 tx.insert_access(&entry(&row.operator, "session.begin", &detail, &from_there.peer, now, ids())).await?;
                 Ok::<bool, StoreError>(true)
             })
         })
         .await?;
-    if !began {
-        refused(app, &name, "disabled", from).await?;
-        return Ok(Err(NotAdmitted::NotAuthorised));
+    if began {
+        return Ok(Some(cookie));
     }
-    Ok(Ok(cookie))
+    refused(app, name, "disabled", from).await?;
+    Ok(None)
 }
 
 /// Whom a certificate would let in, or why not.
@@ -187,7 +202,7 @@ pub fn admitted(app: &App, chain: &[Vec<u8>]) -> Result<(String, Role), NotAdmit
     admit(presented.as_ref(), &app.settings.certificate_rules)
 }
 
-async fn refused(app: &App, name: &str, why: &'static str, from: &From) -> Result<(), StoreError> {
+pub(super) async fn refused(app: &App, name: &str, why: &'static str, from: &From) -> Result<(), StoreError> {
     let row = entry(name, "session.refused", &json!({"reason": why}), &from.peer, app.now(), app.random());
     app.store.write("sign_in_refused", move |tx| Box::pin(async move { tx.insert_access(&row).await })).await
 }

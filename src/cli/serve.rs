@@ -25,13 +25,15 @@ use crate::adapters::dns::anchor::Anchor;
 use crate::adapters::entropy::SystemEntropy;
 use crate::adapters::mail_out::{Smtp, SmtpSettings};
 use crate::adapters::maildir::Maildir;
+#[cfg(feature = "oidc")]
+use crate::adapters::openid::{Provider, ProviderSettings};
 use crate::adapters::rdap::HttpRdap;
 use crate::adapters::webhook::{Endpoint, StandardWebhooks};
 use crate::adapters::whois::PortFortyThree;
 use crate::app::canary::CanarySettings;
 use crate::app::pace::Pace;
 use crate::app::{App, Lists, Settings, Wake, preflight};
-use crate::config::{CanaryMode, Config, DnssecMode, LogFormat, load_profiles};
+use crate::config::{CanaryMode, Config, DnssecMode, LogFormat, OpenIdConnect, load_profiles};
 use crate::dcv::contact::refusal;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::link::{KEY_OCTETS, KeyRing, LinkKey};
@@ -45,7 +47,7 @@ use crate::http::tls::{TlsListener, TlsPeer, introduce, server_config};
 use crate::http::{HttpSettings, HttpState, Routes, router};
 use crate::jobs::{self, JobSettings};
 use crate::lifecycle;
-use crate::ports::{ClientCertificates, Clock as _, Entropy as _, MailIn, Ports};
+use crate::ports::{ClientCertificates, Clock as _, Entropy as _, MailIn, OpenId, Ports};
 use crate::render::{Renderer, ServiceView};
 use crate::store::{Migrate, Store};
 use crate::telemetry;
@@ -293,6 +295,7 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
         entropy: Arc::new(SystemEntropy),
         credentials: Arc::new(Argon::default()),
         client_certificates,
+        open_id: open_id(&config.admin.openid).context("admin.openid")?,
         dns: Arc::new(dns),
         whois: Arc::new(whois),
         rdap: Arc::new(rdap),
@@ -300,6 +303,28 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
         mail_in,
         webhook: Arc::new(webhooks(config)?),
     })
+}
+
+/// The OpenID Connect provider.
+#[cfg(feature = "oidc")]
+fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
+    if config.issuer.is_empty() {
+        return Ok(None);
+    }
+    let settings = ProviderSettings {
+        issuer: config.issuer.clone(),
+        client_id: config.client_id.clone(),
+        client_secret: config.client_secret().context("client_secret_file")?,
+        redirect_url: config.redirect_url.clone(),
+        scopes: config.scopes.clone(),
+    };
+    Ok(Some(Arc::new(Provider::new(settings, given(&config.ca_file))?)))
+}
+
+#[cfg(not(feature = "oidc"))]
+fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
+    anyhow::ensure!(config.issuer.is_empty(), "this dcvd was built without the feature `oidc`");
+    Ok(None)
 }
 
 /// The way out for webhooks.
@@ -369,6 +394,8 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
             .then_some(SessionLimits { idle: config.admin.session_idle, longest: config.admin.session_max }),
         passwords: config.admin.passwords,
         certificate_rules: config.admin.certificates.clone(),
+        claim_rules: config.admin.openid.rules.clone(),
+        named_by: config.admin.openid.name_claim.clone(),
         reads_replies: config.smtp.reply_to == TRACKED
             || (config.smtp.reply_to.is_empty() && !config.inbound.maildir.as_os_str().is_empty()),
         message_id_host: bounce.ascii_domain().to_owned(),
@@ -410,6 +437,7 @@ fn http_settings(config: &Config) -> HttpSettings {
             .collect(),
         client_rate: config.limits.client_rate,
         trusted_proxies: config.server.trusted_proxies.clone(),
+        open_id_return: config.admin.openid.redirect_url.clone(),
         certificate_header: HeaderName::try_from(config.admin.client_cert_header.as_str()).ok(),
         certificate_proxies: config.server.trusted_proxies.clone(),
         max_body_bytes: config.server.max_body_bytes,

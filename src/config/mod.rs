@@ -14,7 +14,7 @@ pub use profiles::{Explained, ProfilesError, ReadProfile, explain_profile, load_
 pub use secret::SecretError;
 pub use sections::{
     Admin, Canary, CanaryMode, Client, Database, Dns, DnssecMode, Inbound, Jobs, Limits, Link, Log, LogFormat, Notices,
-    PolicyFiles, Rate, Rdap, Server, Service, Smtp, Webhook, WebhookEndpoint, Whois,
+    OpenIdConnect, PolicyFiles, Rate, Rdap, Server, Service, Smtp, Webhook, WebhookEndpoint, Whois,
 };
 
 /// Every key with its default, embedded.

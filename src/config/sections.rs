@@ -9,13 +9,14 @@ use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
-use url::Url;
+use url::{Host, Url};
 
 use super::secret::{self, SecretError};
 use crate::dcv::client::{ApiScope, RequestRate, Rights};
 use crate::dcv::event::{EventType, Subscription};
 use crate::dcv::link::{KEY_OCTETS, LinkKey};
 use crate::dcv::operator_certificate::CertificateRule;
+use crate::dcv::operator_claims::ClaimRule;
 use crate::dcv::profile::span;
 
 /// What a section's check returns: the key at fault and the problem.
@@ -262,6 +263,71 @@ pub struct Admin {
     pub client_crl_files: Vec<PathBuf>,
     pub client_cert_header: String,
     pub certificates: Vec<CertificateRule>,
+    pub openid: OpenIdConnect,
+}
+
+/// `[admin.openid]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml documents every key")]
+pub struct OpenIdConnect {
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret_file: PathBuf,
+    pub redirect_url: String,
+    pub scopes: Vec<String>,
+    pub name_claim: String,
+    pub ca_file: PathBuf,
+    pub rules: Vec<ClaimRule>,
+}
+
+/// Where a provider sends browsers back to.
+const OPENID_RETURN: &str = "/admin/sign-in/openid/return";
+
+impl OpenIdConnect {
+    /// What shows to the provider that we are we; `None` for a public client.
+    ///
+    /// # Errors
+    /// [`SecretError`] when the file cannot be read.
+    pub fn client_secret(&self) -> Result<Option<SecretString>, SecretError> {
+        if self.client_secret_file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        secret::read_line(&self.client_secret_file).map(|line| Some(line.into()))
+    }
+
+    fn lint(&self) -> Result<(), String> {
+        if self.issuer.is_empty() {
+            return if self.rules.is_empty() { Ok(()) } else { Err("rules let nobody in without an issuer".to_owned()) };
+        }
+        for (key, text) in [("issuer", &self.issuer), ("redirect_url", &self.redirect_url)] {
+            let url: Url = text.parse().map_err(|_| format!("{key} must be an address"))?;
+            let loopback = match url.host() {
+                Some(Host::Ipv4(ip)) => ip.is_loopback(),
+                Some(Host::Ipv6(ip)) => ip.is_loopback(),
+                Some(Host::Domain(_)) | None => false,
+            };
+            if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+                return Err(format!("{key} must begin with https://"));
+            }
+        }
+        if !self.redirect_url.ends_with(OPENID_RETURN) {
+            return Err(format!("redirect_url must end with {OPENID_RETURN}"));
+        }
+        if self.client_id.is_empty() {
+            return Err("client_id is what the provider calls this service".to_owned());
+        }
+        if self.name_claim.is_empty() {
+            return Err("name_claim must name a claim, such as sub".to_owned());
+        }
+        if self.rules.is_empty() {
+            return Err("rules must say whom to let in".to_owned());
+        }
+        if self.rules.iter().any(|rule| rule.claim.is_empty() || rule.value.is_empty()) {
+            return Err("each rule must name a claim and its value".to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl Admin {
@@ -285,7 +351,11 @@ impl Admin {
         if self.certificates.iter().any(|rule| rule.issuer.is_empty() || rule.subject.is_empty()) {
             return Err(("certificates", "each must name attributes of the issuer and of the subject".to_owned()));
         }
-        if !self.passwords && self.certificates.is_empty() && self.sign_in {
+        self.openid.lint().map_err(|problem| ("openid", problem))?;
+        if !self.openid.rules.is_empty() && !self.sign_in {
+            return Err(("sign_in", "must be true where a provider lets people in".to_owned()));
+        }
+        if !self.passwords && self.certificates.is_empty() && self.openid.rules.is_empty() && self.sign_in {
             return Err(("passwords", "must be true where there is no other way in".to_owned()));
         }
         if self.session_idle.is_zero() || self.session_idle > self.session_max {

@@ -104,6 +104,12 @@ impl KeyRing {
         self.keys.iter().any(|key| key.mac(label).chain_update(data).verify_truncated_left(tag).is_ok())
     }
 
+    /// The ring of that key alone by which `tag` is such a MAC, whole; compared in constant time.
+    pub(super) fn alone(&self, label: &[u8], data: &[u8], tag: &[u8]) -> Option<Self> {
+        let key = self.keys.iter().find(|key| key.mac(label).chain_update(data).verify_slice(tag).is_ok())?;
+        Some(Self { keys: vec![key.clone()] })
+    }
+
     fn signing(&self) -> &LinkKey {
         &self.keys[0]
     }

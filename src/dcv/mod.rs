@@ -4,6 +4,7 @@
 //! `tests/tidy.rs` holds this room to it.
 
 pub mod allowlist;
+pub mod authorization_request;
 pub mod certificate;
 pub mod client;
 pub mod contact;
@@ -23,6 +24,7 @@ pub mod name;
 pub mod notice;
 pub mod operator;
 pub mod operator_certificate;
+pub mod operator_claims;
 pub mod order;
 pub mod policy;
 pub mod profile;

@@ -46,6 +46,8 @@ pub struct HttpSettings {
     pub client_rate: RequestRate,
     /// Proxies whose X-Forwarded-For is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where an OpenID Connect provider sends browsers back to; empty where there is none.
+    pub open_id_return: String,
     /// In which header a proxy passes a client's certificate on, and which proxies are believed in that.
     pub certificate_header: Option<HeaderName>,
     /// See `certificate_header`.
@@ -160,6 +162,11 @@ impl Shared {
     fn may_sign_in(&self, caller: IpAddr, name: &str) -> bool {
         let name: [u8; 32] = Sha256::digest(name.as_bytes()).into();
         self.sign_ins.check_key(&caller).is_ok() && self.names_tried.check_key(&name).is_ok()
+    }
+
+    /// Whether browsers reach the status page by HTTPS, as far as the address says to which an OpenID Connect provider sends them back.
+    fn open_id_is_https(&self) -> bool {
+        self.settings.open_id_return.starts_with("https://")
     }
 
     /// Whether a caller may try a confirmation code at a link now.

@@ -13,6 +13,7 @@ mod keys;
 mod listing;
 mod mail;
 mod notices;
+mod openid;
 mod operators;
 mod ordering;
 mod policy;

@@ -5,6 +5,7 @@ mod exports;
 mod frame;
 mod list;
 mod live;
+mod openid;
 mod order;
 mod overview;
 mod press;
@@ -68,6 +69,8 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route_layer(from_fn_with_state(state.clone(), sign_in::guard))
         .route("/admin/sign-in", get(sign_in::get).post(sign_in::post))
         .route("/admin/sign-in/certificate", post(sign_in::by_certificate))
+        .route("/admin/sign-in/openid", get(openid::go))
+        .route("/admin/sign-in/openid/return", get(openid::back))
         .route("/admin/sign-out", post(sign_in::sign_out))
         .layer(
             ServiceBuilder::new()

@@ -19,6 +19,7 @@ use super::{from_same_origin, html, lang, only_from_this_host};
 use crate::app::sign_in::{self, From, SignedIn};
 use crate::dcv::field::is_one_line;
 use crate::dcv::operator::{Need, Role};
+use crate::dcv::operator_claims::NotAdmitted;
 use crate::http::caller::Peer;
 use crate::http::tls::ClientChain;
 use crate::http::{Code, HttpState, Problem};
@@ -40,6 +41,8 @@ struct SignInPage {
     passwords: bool,
     /// Certificates are taken.
     certificates: bool,
+    /// There is an OpenID Connect provider.
+    provider: bool,
 }
 
 /// Lets in whoever is signed in and may do what is asked; without sign-in, this host alone.
@@ -113,7 +116,8 @@ pub(super) async fn get(
     if state.app.settings.sign_in.is_none() {
         return Err(Problem::new(Code::NotFound));
     }
-    let problem = if query.contains_key("over") { "over" } else { "" };
+    let why = query.get("why").and_then(|word| NotAdmitted::ALL.into_iter().find(|one| one.as_str() == word));
+    let problem = if query.contains_key("over") { "over" } else { why.map_or("", NotAdmitted::as_str) };
     page(&state, StatusCode::OK, lang(&query), problem, "")
 }
 
@@ -211,7 +215,7 @@ pub(super) async fn sign_out(State(state): State<HttpState>, peer: Peer, headers
     Ok(answer)
 }
 
-fn from(peer: &Peer) -> From {
+pub(super) fn from(peer: &Peer) -> From {
     From { peer: peer.address.to_string(), user_agent: peer.user_agent.clone() }
 }
 
@@ -219,7 +223,7 @@ fn redirect(to: &str) -> Response {
     (StatusCode::SEE_OTHER, [(LOCATION, to.to_owned())]).into_response()
 }
 
-fn page(
+pub(super) fn page(
     state: &HttpState,
     status: StatusCode,
     lang: &'static str,
@@ -233,6 +237,7 @@ fn page(
         name: name.to_owned(),
         passwords: settings.passwords,
         certificates: !settings.certificate_rules.is_empty(),
+        provider: !settings.claim_rules.is_empty(),
     };
     let mut page = html(state, "admin/sign-in.html", &context)?;
     *page.status_mut() = status;
@@ -242,13 +247,18 @@ fn page(
 fn set_cookie(headers: &HeaderMap, value: &str, more: &str) -> HeaderValue {
     // Over plain HTTP, on an address of the page's own that a tunnel or a proxy leads to, a browser would drop a Secure cookie.
     let https = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
+    session_cookie(https, value, more)
+}
+
+/// The cookie of a sign-in.
+pub(super) fn session_cookie(https: bool, value: &str, more: &str) -> HeaderValue {
     let secure = if https { "; Secure" } else { "" };
     let text = format!("{NAME}={value}; Path=/admin; HttpOnly; SameSite=Strict{secure}{more}");
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// What our cookie holds, where the browser sent one.
-fn cookie(headers: &HeaderMap) -> Option<String> {
+pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
     let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
     let ours = all.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == NAME)?;
     Some(ours.1.to_owned()).filter(|value| value.len() == 43)

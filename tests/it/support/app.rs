@@ -29,7 +29,7 @@ use dcvd::demo::smtp::{Arrived, Inbox};
 use dcvd::demo::webhooks::Receiver;
 use dcvd::http::{HttpSettings, HttpState, Routes, router};
 use dcvd::jobs;
-use dcvd::ports::Ports;
+use dcvd::ports::{OpenId, Ports};
 use dcvd::render::{Renderer, ServiceView};
 use dcvd::store::{EffectKind, Migrate, Store};
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -71,35 +71,42 @@ impl TestApp {
     pub async fn sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("test.db").display());
-        Self::start(url, dir, &[], |_, _| {}).await
+        Self::start(url, dir, &[], |_, _| {}, None).await
     }
 
     pub async fn postgres() -> Self {
-        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), &[], |_, _| {}).await
+        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), &[], |_, _| {}, None).await
     }
 
     /// On SQLite, with profiles besides the shipped one.
     pub async fn with_profiles(profiles: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("test.db").display());
-        Self::start(url, dir, profiles, |_, _| {}).await
+        Self::start(url, dir, profiles, |_, _| {}, None).await
     }
 
     /// On PostgreSQL, with profiles besides the shipped one.
     pub async fn postgres_with_profiles(profiles: &[(&str, &str)]) -> Self {
-        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), profiles, |_, _| {}).await
+        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), profiles, |_, _| {}, None).await
     }
 
     /// On SQLite, with other settings.
     pub async fn tuned(profiles: &[(&str, &str)], tune: impl FnOnce(&mut Settings, &mut SmtpSettings)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", dir.path().join("test.db").display());
-        Self::start(url, dir, profiles, tune).await
+        Self::start(url, dir, profiles, tune, None).await
     }
 
     /// As [`Self::tuned`], on PostgreSQL.
     pub async fn postgres_tuned(profiles: &[(&str, &str)], tune: impl FnOnce(&mut Settings, &mut SmtpSettings)) -> Self {
-        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), profiles, tune).await
+        Self::start(postgres::database().await, tempfile::tempdir().unwrap(), profiles, tune, None).await
+    }
+
+    /// On SQLite, where operators may come from an OpenID Connect provider.
+    pub async fn with_provider(open_id: Arc<dyn OpenId>, tune: impl FnOnce(&mut Settings, &mut SmtpSettings)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("test.db").display());
+        Self::start(url, dir, &[], tune, Some(open_id)).await
     }
 
     /// Does what nobody should: changes the database behind the daemon's back.
@@ -128,6 +135,7 @@ impl TestApp {
         dir: TempDir,
         profiles: &[(&str, &str)],
         tune: impl FnOnce(&mut Settings, &mut SmtpSettings),
+        open_id: Option<Arc<dyn OpenId>>,
     ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (inbox, hooks) = (Inbox::start().await.unwrap(), Receiver::start(SECRET).await.unwrap());
@@ -147,6 +155,8 @@ impl TestApp {
             bounce_delimiter: '+',
             passwords: true,
             certificate_rules: Vec::new(),
+            claim_rules: Vec::new(),
+            named_by: String::new(),
             reads_replies: true,
             sign_in: None,
             message_id_host: "dcv.example.net".to_owned(),
@@ -178,6 +188,7 @@ impl TestApp {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::default()),
             client_certificates: None,
+            open_id,
             credentials: Arc::new(Argon::default()),
             dns: dns.clone(),
             whois: whois.clone(),
@@ -231,6 +242,7 @@ impl TestApp {
                 request_timeout: Duration::from_secs(30),
                 wrong_links_per_minute: 5.try_into().unwrap(),
                 stopping: tokio_util::sync::CancellationToken::new(),
+                open_id_return: String::new(),
                 certificate_header: None,
                 certificate_proxies: Vec::new(),
                 metrics: Arc::new(String::new),
