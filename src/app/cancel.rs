@@ -19,6 +19,8 @@ pub struct Cancellation {
     pub by: Option<CancelParty>,
     /// The name that was given to make sure.
     pub common_name: Option<String>,
+    /// The order that came in its place.
+    pub successor: Option<OrderId>,
 }
 
 /// Why an order was not cancelled.
@@ -95,6 +97,7 @@ pub(super) async fn end(
     notify::enqueue(tx, notices, now, ids).await?;
     let data = json!({
         "state": "cancelled", "reason": told.reason, "by": told.by.map(CancelParty::as_str), "common_name": told.common_name, "validations": names,
+        "successor": told.successor,
     });
     Ok(Event::new(EventType::OrderCancelled, now, actor, data))
 }

@@ -1,6 +1,7 @@
 //! The use cases, one file each, named for what they do: gather, decide, commit.
 
 pub mod allowlist;
+pub mod amend;
 pub mod annotate;
 pub mod answer;
 pub mod ask;

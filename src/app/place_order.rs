@@ -30,6 +30,8 @@ pub struct NewOrder {
     pub question: Question,
     /// This service places it to renew a certificate.
     pub scheduled: Option<Scheduled>,
+    /// An operator places it in the place of this one, for this reason.
+    pub amends: Option<(OrderId, Option<String>)>,
     /// It comes from a client under test: its mails go nowhere, its approvals prove nothing.
     pub test: bool,
     /// The request, where it may be repeated.
@@ -65,6 +67,9 @@ pub enum PlaceError {
     /// Somebody renews the certificate meanwhile.
     #[error("another order renews the certificate")]
     Renewed,
+    /// The order in whose place this one comes has ended meanwhile.
+    #[error("the order has ended meanwhile")]
+    Ended,
     /// The profile is gone, or takes no orders on this day.
     #[error("the profile takes no orders on this day")]
     NotInForce,
@@ -129,7 +134,8 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
     // What policy holds must not be announced.
     let heads_up = new.question.profile.profile.mail.applicant_heads_up && record.order.held.is_none();
     let facts = new.question.facts;
-    let (renews, scheduled) = (facts.succeeds(), new.scheduled.clone());
+    let (renews, scheduled, amends) = (facts.succeeds(), new.scheduled.clone(), new.amends.clone());
+    let actor = new.actor.clone();
     app.store
         .write("place_order", move |tx| {
             Box::pin(async move {
@@ -137,6 +143,13 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
                 let order = record.order.id()?;
                 // What this service places by itself takes no order's place.
                 let concurrency = if scheduled.is_some() { Concurrency::SingleOpen } else { concurrency };
+                if let Some((earlier, reason)) = amends {
+                    let open = tx.lock_order(earlier).await?.filter(|order| order.state == OrderState::Pending.as_str());
+                    let open = open.ok_or(PlaceError::Ended)?;
+                    let why = Cancellation { reason, successor: Some(order), ..Cancellation::default() };
+                    let event = cancel::end(tx, &open, &why, &actor, now, &mut ids).await?;
+                    tx.record_events(earlier, &open.order_ref, &[event], &routes, &mut ids).await?;
+                }
                 make_room(tx, concurrency, &record, &facts, &routes, now, &mut ids).await?;
                 if !tx.insert_order(&record.order).await? {
                     return Err(PlaceError::DuplicateOrderRef);
@@ -239,7 +252,7 @@ async fn make_room(
         }
         let Some(open) = tx.lock_order(id).await?.filter(|order| order.state == OrderState::Pending.as_str()) else { continue };
         let reason = Some(format!("superseded by {}", new.order.order_ref));
-        let why = Cancellation { reason, ..Cancellation::default() };
+        let why = Cancellation { reason, successor: Some(new.order.id()?), ..Cancellation::default() };
         let event = cancel::end(tx, &open, &why, "system", now, ids).await?;
         tx.record_events(id, &open.order_ref, &[event], routes, ids).await?;
     }

@@ -219,6 +219,7 @@ async fn place(app: &App, ending: &Ending<'_>) -> Result<OrderRecord, PlaceError
         client: order.client.clone(),
         actor: Cause::SYSTEM.to_owned(),
         scheduled: Some(scheduled),
+        amends: None,
         order_ref: renewal::order_ref(&order.order_ref, ending.life.not_after, &ending.row.certificate.serial),
         question: Question {
             choice: last_choice(app, ending, &profile.profile.addresses).await?,

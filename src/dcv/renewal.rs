@@ -1,7 +1,6 @@
 //! What happens, and when, as a certificate draws near its end.
 
-use sha2::{Digest as _, Sha256};
-
+use super::order::reference::followed_by;
 use super::profile::RenewalRules;
 use super::timestamp::Timestamp;
 
@@ -67,13 +66,7 @@ pub fn order_ref(order_ref: &str, not_after: Timestamp, serial: &str) -> String 
     // The last digits: the first ones are one authority's for all that it issues.
     let last = serial.char_indices().rev().nth(SERIAL_CHARS - 1).map_or(0, |(at, _)| at);
     let tail = format!("{MARK}{day}/{}", &serial[last..]);
-    let room = ORDER_REF_MAX_CHARS.saturating_sub(tail.chars().count());
-    if first.chars().count() <= room {
-        return format!("{first}{tail}");
-    }
-    // A reference that is as long as one may be gives way, and stays one of its own.
-    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(first.as_bytes())[..8]);
-    first.chars().take(room - digest.len() - 1).chain("~".chars()).chain(digest.chars()).chain(tail.chars()).collect()
+    followed_by(first, &tail)
 }
 
 /// Whether this is what follows the mark in a reference of ours: a day and a serial number.
@@ -87,9 +80,6 @@ const MARK: &str = "/renewal/";
 
 /// Characters of the serial number in a reference.
 const SERIAL_CHARS: usize = 16;
-
-/// Longest reference of an order, in characters.
-pub const ORDER_REF_MAX_CHARS: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -48,6 +48,7 @@ on_both!(
     domains_addresses_and_receivers_are_looked_up,
     rows_are_taken_away_as_files,
     a_new_link_to_one_leaves_the_others_theirs,
+    an_amended_order_comes_in_the_first_ones_place,
     a_long_file_is_made_a_part_at_a_time,
     nothing_that_strangers_write_is_markup,
     whoever_is_told_of_an_order_sees_its_state_once,
@@ -125,6 +126,7 @@ async fn each_press_counts_once_and_says_why(app: TestApp) {
     for (path, fields) in [
         ("extend", vec![("days", "1")]),
         ("cancel", vec![]),
+        ("amend", vec![("names", "www.example.co.jp")]),
         ("approvers", vec![("choice", "instead"), ("email", "admin@example.co.jp")]),
     ] {
         let (status, told) = press(&app, &format!("{at}/{path}?lang=en"), &fields).await;
@@ -337,6 +339,55 @@ async fn a_new_link_to_one_leaves_the_others_theirs(app: TestApp) {
 }
 
 /// A file of rows, made to its end.
+async fn an_amended_order_comes_in_the_first_ones_place(app: TestApp) {
+    let first = app
+        .place(&json!({"order_ref": "A-1", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
+            "applicant": {"organization": "見本商店"}}))
+        .await;
+    app.run_jobs().await;
+    let old_link = app.last_link();
+    let at = format!("/admin/orders/{}", id(&first));
+    let key = once(&page(&app, &at).await.1);
+    let amend = async |names: &str, organization: &str, key: &str| {
+        let fields = [("names", names), ("organization", organization), ("reason", "社名の訂正"), ("once", key)];
+        press(&app, &format!("{at}/amend?lang=en"), &fields).await
+    };
+    // What cannot be done does nothing.
+    for (names, organization, wanted, told) in [
+        ("www.example.co.jp", "見本商店", 400, "nothing of the order would change"),
+        ("", "見本商会", 400, "at least one"),
+        ("www.example.co.jp exa_mple..jp", "見本商会", 400, "exa_mple..jp"),
+    ] {
+        let (status, page) = amend(names, organization, "").await;
+        assert!(status == wanted && page.contains(told), "{told}: {page}");
+    }
+    assert_eq!(app.order(&first).await["state"], "pending");
+    for _ in 0..2 {
+        assert_eq!(amend("WWW.example.co.jp\r\nwww.example.ne.jp", "見本商会", &key).await.0, 303);
+    }
+    app.run_jobs().await;
+    let (_, listed) = app.get("/v1/orders").await;
+    let orders = listed["orders"].as_array().unwrap();
+    assert_eq!(orders.len(), 2, "{listed}");
+    let second = orders.iter().find(|one| one["id"] != first["id"]).unwrap();
+    assert_eq!((&second["order_ref"], &second["previous_order_id"]), (&json!("A-1/amended/1"), &first["id"]));
+    assert_eq!(second["applicant"]["organization"], "見本商会");
+    // Whoever was asked is asked again; nobody was for the other name.
+    let states: Vec<_> = second["validations"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["pending", "awaiting_approver"]);
+    assert_eq!(app.last_mail().rcpt_to.concat(), "admin@example.co.jp");
+    assert_ne!(app.last_link(), old_link);
+    assert!(app.page(&old_link).await.1.contains("取り消"), "the first link asks nothing any more");
+    let ended = app.order(&first).await;
+    assert_eq!(ended["state"], "cancelled");
+    let (_, events) = app.get(&format!("/v1/orders/{}/events", id(&first))).await;
+    let cancelled = events["events"].as_array().unwrap().iter().find(|one| one["type"] == "order.cancelled").unwrap();
+    assert_eq!((&cancelled["data"]["successor"], &cancelled["data"]["reason"]), (&second["id"], &json!("社名の訂正")));
+    assert_eq!(cancelled["actor"], "operator");
+    let (status, told) = amend("www.example.co.jp", "x", "").await;
+    assert!(status == 409 && told.contains("has ended"), "{told}");
+}
+
 async fn export(app: &TestApp, fields: &[(&str, &str)]) -> Vec<u8> {
     assert_eq!(press(app, "/admin/exports", fields).await.0, 303, "{fields:?}");
     while export_part(&app.app).await.unwrap() {}

@@ -46,6 +46,7 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
         .route("/admin/orders/{id}/look", post(press::look))
         .route("/admin/orders/{id}/release", post(press::let_go))
         .route("/admin/orders/{id}/cancel", post(press::withdraw))
+        .route("/admin/orders/{id}/amend", post(press::amend_order))
         .route("/admin/orders/{id}/extend", post(press::prolong))
         .route("/admin/orders/{id}/put/{what}", post(press::put_to))
         .route("/admin/orders/{id}/mails/{mail}/resend", post(press::send_again))

@@ -40,6 +40,8 @@ struct OrderPage {
     /// Who may cancel, and whether a name must be typed for it.
     cancel_by: Vec<&'static str>,
     cancel_needs_name: bool,
+    /// One approver is enough: where several must agree, all are chosen again together.
+    one_decides: bool,
     /// For the customer's mail administrator: the delivery record of each mail.
     records: Vec<DeliveryRecord>,
     /// The TXT record that would name a contact, for each open name's registered domain.
@@ -237,6 +239,7 @@ pub(super) async fn get(State(state): State<HttpState>, Path(id): Path<String>, 
         linked: linked(&state, &record).await?,
         instead: instead(&state, &record, &profile.profile, &lookups, &frame),
         cancel_by: profile.profile.cancel.by.iter().map(|by| by.as_str()).collect(),
+        one_decides: profile.profile.decision.quorum == 1,
         cancel_needs_name: profile.profile.cancel.required_fields.contains(&CancelField::CommonName),
         records: records(&record, &events, &attempts, &frame),
         to_publish: to_publish(&state, &record),

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{from_same_origin, sign_in};
 use crate::app::Cause;
+use crate::app::amend::{AmendError, Amendment, amend};
 use crate::app::annotate::{Annotation, annotate};
 use crate::app::cancel::{CancelError, Cancellation, cancel};
 use crate::app::choose_approver::{ChooseError, Instead, OperatorsChoice, ask_instead, choose_approver};
@@ -23,8 +24,10 @@ use crate::dcv::field::is_one_line;
 use crate::dcv::id::{EffectId, EventId, MailId, OrderId};
 use crate::dcv::name::CertificateName;
 use crate::dcv::operator::Need;
+use crate::dcv::order::NAMES_MAX;
 use crate::dcv::profile::{CancelField, CancelParty, ExternalCheck};
 use crate::http::api::change_approver;
+use crate::http::api::place_order::{TEXT_MAX_CHARS as FACT_MAX_CHARS, refused as not_placed};
 use crate::http::api::resend::refused as not_resent;
 use crate::http::{Code, HttpState, Problem};
 use crate::store::Repeatable;
@@ -238,13 +241,58 @@ pub(super) async fn withdraw(
     if !is_one && (common_name.is_some() || rules.required_fields.contains(&CancelField::CommonName)) {
         return Err(Problem::new(Code::BadRequest).detail("common_name: type one of the order's names"));
     }
-    let told = Cancellation { reason: pressed.cause.reason.clone(), by: Some(by), common_name };
+    let told = Cancellation { reason: pressed.cause.reason.clone(), by: Some(by), common_name, successor: None };
     let outcome = cancel(&state.app, id, told, &pressed.cause).await.map_err(|error| match error {
         CancelError::Missing => Problem::new(Code::NotFound),
         CancelError::Ended(_) => Problem::new(Code::OrderEnded).detail(error.to_string()),
         CancelError::Store(error) => error.into(),
     });
     pressed.back_to(id, outcome)
+}
+
+/// `POST /admin/orders/{id}/amend`: another order in this one's place; leads to that one.
+pub(super) async fn amend_order(
+    State(state): State<HttpState>,
+    Path(id): Path<String>,
+    pressed: Pressed,
+) -> Result<Response, Problem> {
+    let id = order_of(&id)?;
+    pressed.needs_reason()?;
+    let lists = state.app.lists();
+    let mut names: Vec<CertificateName> = Vec::new();
+    for text in pressed.given("names").unwrap_or_default().split([' ', '\n', '\r', ',', '、']).filter(|text| !text.is_empty()) {
+        let name = CertificateName::parse(text, &lists.suffixes);
+        let name = name.map_err(|error| Problem::new(Code::BadRequest).detail(format!("names: {text}: {error}")))?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        if names.len() > NAMES_MAX {
+            return Err(Problem::new(Code::BadRequest).detail(format!("names: an order holds {NAMES_MAX} names at most")));
+        }
+    }
+    if names.is_empty() {
+        return Err(Problem::new(Code::BadRequest).detail("names: name at least one domain"));
+    }
+    let fact = |field: &str| match pressed.line(field)? {
+        Some(text) if text.chars().count() > FACT_MAX_CHARS => {
+            Err(Problem::new(Code::BadRequest).detail(format!("{field}: at most {FACT_MAX_CHARS} characters")))
+        }
+        text => Ok(text),
+    };
+    let (organization, product) = (fact("organization")?, fact("product")?);
+    let told: Vec<String> = names.iter().map(ToString::to_string).collect();
+    match amend(&state.app, id, Amendment { names, organization, product }, &pressed.cause).await {
+        Ok(placed) => pressed.back_to(placed, Ok(())),
+        Err(error) => pressed.back_to(
+            id,
+            Err(match error {
+                AmendError::Missing => Problem::new(Code::NotFound),
+                AmendError::Ended => Problem::new(Code::OrderEnded).detail(error.to_string()),
+                AmendError::Unchanged => Problem::new(Code::BadRequest).detail(error.to_string()),
+                AmendError::Place(error) => not_placed(error, &told),
+            }),
+        ),
+    }
 }
 
 /// `POST /admin/orders/{id}/extend`

@@ -78,7 +78,7 @@ pub(in crate::http) async fn post(
     if let Some(detail) = forbidden {
         return Err(Problem::new(Code::NotAllowed).detail(detail));
     }
-    let told = Cancellation { reason, by, common_name };
+    let told = Cancellation { reason, by, common_name, successor: None };
     cancel(&state.app, order_id(&id)?, told, &request.cause(&client, 200)).await.map_err(|error| match error {
         CancelError::Missing => Problem::new(Code::NotFound),
         CancelError::Ended(_) => Problem::new(Code::OrderEnded).detail(error.to_string()),

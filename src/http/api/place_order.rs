@@ -21,14 +21,14 @@ use crate::dcv::email::EmailAddress;
 use crate::dcv::field::FieldError;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::{Adn, CertificateName};
+use crate::dcv::order::reference::ORDER_REF_MAX_CHARS;
 use crate::dcv::order::{APPROVERS_MAX, Choice, ChoiceError, Chooser, Locale, MAILS_MAX, NAMES_MAX, OrderKind, Wanted};
 use crate::dcv::profile::{Compliance, ManualEntry, Profile};
-use crate::dcv::renewal::ORDER_REF_MAX_CHARS;
 use crate::http::docs::schema;
 use crate::http::{Code, HttpState, Problem};
 
 /// Longest texts, in characters.
-const TEXT_MAX_CHARS: usize = 200;
+pub(in crate::http) const TEXT_MAX_CHARS: usize = 200;
 
 /// Most addresses for notices.
 const NOTIFY_MAX: usize = 10;
@@ -110,6 +110,7 @@ fn parse(app: &App, client: &Client, request: &Request, object: &Map<String, Val
                 client: client.name.clone(),
                 actor: client.actor(),
                 scheduled: None,
+                amends: None,
                 order_ref,
                 question,
                 test,
@@ -317,7 +318,7 @@ fn notify(fields: &mut Fields<'_>) -> Vec<String> {
 /// Seconds after which a source that did not answer may be asked again.
 const SOURCE_RETRY_SECS: u64 = 30;
 
-fn refused(error: PlaceError, names: &[String]) -> Problem {
+pub(in crate::http) fn refused(error: PlaceError, names: &[String]) -> Problem {
     match error {
         PlaceError::DuplicateOrderRef => Problem::new(Code::DuplicateOrderRef),
         PlaceError::OpenOrderExists(open) => {
@@ -328,6 +329,7 @@ fn refused(error: PlaceError, names: &[String]) -> Problem {
             let error = |at| FieldError::new(format!("/names/{at}"), "domain-not-allowlisted", detail);
             Problem::invalid(places.into_iter().map(error).collect())
         }
+        PlaceError::Ended => Problem::new(Code::OrderEnded).detail(error.to_string()),
         PlaceError::Renewed | PlaceError::ReuseGone => Problem::new(Code::Unavailable).retry_after(1),
         PlaceError::NotInForce => Problem::invalid(vec![FieldError::new("/profile", "profile-not-in-force", error.to_string())]),
         PlaceError::Ask(error) => not_asked(error, names),

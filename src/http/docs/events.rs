@@ -136,6 +136,7 @@ fn members(kind: EventType) -> Vec<Member> {
             ("reason", maybe(), json!("お客様の都合")),
             ("by", maybe(), json!("applicant")),
             ("common_name", maybe(), Value::Null),
+            ("successor", maybe(), Value::Null),
             (
                 "validations",
                 json!({"type": "array", "items": {"type": "object", "required": ["name", "state"]}}),
