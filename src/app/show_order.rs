@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::record_certificate::certificate_view;
-use crate::dcv::contact::Source;
+use crate::dcv::contact::{Role, Source};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::id::{EventId, MailId, OrderId};
 use crate::dcv::mail_cause::MailCause;
@@ -18,7 +18,9 @@ use crate::dcv::method::Method;
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
-use crate::store::{CertificateRow, EventRow, MailRow, OrderFilter, OrderIs, OrderRow, Search, StoreError, ValidationRow};
+use crate::store::{
+    CertificateRow, EventRow, MailRow, OrderFilter, OrderHas, OrderIs, OrderRow, Search, StoreError, ValidationRow,
+};
 
 /// An order with its names and mails, as stored.
 #[derive(Debug, Clone)]
@@ -340,6 +342,8 @@ pub async fn filter_by(
         }),
         None => None,
     };
+    let days =
+        |from, to| (given(from).and_then(|text| day(&text)), given(to).and_then(|text| day(&text)).map(|at| at.plus_days(1)));
     let is = given("is").and_then(|text| OrderIs::from_text(&text));
     let soon = (is == Some(OrderIs::DueSoon)).then(|| app.now() + DUE_SOON);
     Ok(OrderFilter {
@@ -356,7 +360,11 @@ pub async fn filter_by(
         requester: given("requester"),
         client: given("client"),
         kind: given("kind").and_then(|text| OrderKind::from_text(&text)),
-        created: (given("from").and_then(|text| day(&text)), given("to").and_then(|text| day(&text)).map(|at| at.plus_days(1))),
+        role: given("role").and_then(|text| Role::from_text(&text)),
+        suffix: given("suffix").map(|text| text.trim_start_matches('.').to_ascii_lowercase()).filter(|text| !text.is_empty()),
+        has: given("has").and_then(|text| OrderHas::from_text(&text)),
+        created: days("from", "to"),
+        decided: days("decided_from", "decided_to"),
         ..OrderFilter::default()
     })
 }

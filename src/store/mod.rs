@@ -48,7 +48,7 @@ pub use idempotency::{RepeatRow, Repeatable};
 pub use mails::{Asked, MailRow, MailValidation};
 pub use notices::NoticeRow;
 pub use operators::{AccessRow, OperatorRow, SessionRow};
-pub use orders::{OrderFilter, OrderIs, OrderRow, Search};
+pub use orders::{OrderFilter, OrderHas, OrderIs, OrderRow, Search};
 pub use renewals::RenewalRow;
 pub use returned_mails::ReturnedRow;
 pub use seals::{AffectedRow, ApprovalFilter, SampleRow, SealRow};

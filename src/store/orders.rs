@@ -3,7 +3,7 @@
 use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 
 use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
-use crate::dcv::contact::Source;
+use crate::dcv::contact::{Role, Source};
 use crate::dcv::id::OrderId;
 use crate::dcv::method::Method;
 use crate::dcv::order::{OrderKind, OrderState};
@@ -124,6 +124,55 @@ impl OrderIs {
     }
 }
 
+/// What happened to an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OrderHas {
+    /// Somebody reported it as none of theirs.
+    Reported,
+    /// A link was opened by what looks like a program, and by nobody else.
+    Scanned,
+    /// A link was opened, and nobody answered.
+    Unanswered,
+}
+
+impl OrderHas {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Reported, Self::Scanned, Self::Unanswered];
+
+    /// As it stands in addresses, and in Japanese and in English.
+    #[must_use]
+    pub const fn in_words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Reported => ("reported", "心当たりなしの通報あり", "reported as unknown"),
+            Self::Scanned => ("scanned", "プログラムだけが開封", "opened by programs alone"),
+            Self::Unanswered => ("unanswered", "開封済み・未回答", "opened, not answered"),
+        }
+    }
+
+    /// Reads what stands in addresses.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.in_words().0 == text)
+    }
+
+    /// Whether an order is one of these.
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Reported => {
+                "EXISTS (SELECT 1 FROM mails m JOIN answers a ON a.mail_id = m.id WHERE m.order_id = orders.id AND a.answer = 'report')"
+            }
+            Self::Scanned => {
+                "EXISTS (SELECT 1 FROM mails m JOIN views v ON v.mail_id = m.id WHERE m.order_id = orders.id AND v.scanner = 1)
+                AND NOT EXISTS (SELECT 1 FROM mails m JOIN views v ON v.mail_id = m.id WHERE m.order_id = orders.id AND v.scanner = 0)"
+            }
+            Self::Unanswered => {
+                "EXISTS (SELECT 1 FROM mails m JOIN views v ON v.mail_id = m.id WHERE m.order_id = orders.id AND v.scanner = 0)
+                AND NOT EXISTS (SELECT 1 FROM mails m JOIN answers a ON a.mail_id = m.id WHERE m.order_id = orders.id)"
+            }
+        }
+    }
+}
+
 /// What an operator searches for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Search {
@@ -160,6 +209,14 @@ pub struct OrderFilter {
     pub source: Option<Source>,
     /// Only with a name that was decided by this method.
     pub method: Option<Method>,
+    /// Only with a mail to a contact of this role.
+    pub role: Option<Role>,
+    /// Only with a name below this suffix, without a leading dot.
+    pub suffix: Option<String>,
+    /// Only those to which this happened.
+    pub has: Option<OrderHas>,
+    /// Only with a name that was decided from the first instant on and before the second.
+    pub decided: (Option<Timestamp>, Option<Timestamp>),
     /// Only those of this requester.
     pub requester: Option<String>,
     /// Only for this purpose.
@@ -442,6 +499,23 @@ where
     if let Some(method) = filter.method {
         query.push(" AND EXISTS (SELECT 1 FROM validations v WHERE v.order_id = orders.id AND v.method = ");
         query.push_bind(method.section()).push(")");
+    }
+    if let Some(role) = filter.role {
+        query.push(" AND EXISTS (SELECT 1 FROM mails m WHERE m.order_id = orders.id AND (m.role = ").push_bind(role.as_str());
+        query.push(" OR m.also_roles LIKE ").push_bind(format!("%{}%", role.as_str())).push("))");
+    }
+    if let Some(suffix) = &filter.suffix {
+        query.push(" AND EXISTS (SELECT 1 FROM validations v WHERE v.order_id = orders.id AND v.name LIKE ");
+        query.push_bind(format!("%.{}", like(suffix))).push(" ESCAPE '\\')");
+    }
+    if let Some(has) = filter.has {
+        query.push(" AND ").push(has.sql());
+    }
+    if filter.decided != (None, None) {
+        let (from, to) = filter.decided;
+        query.push(" AND EXISTS (SELECT 1 FROM validations v WHERE v.order_id = orders.id AND v.state IN ('approved', 'rejected') AND v.ended_at >= ");
+        query.push_bind(from.map_or(0, Timestamp::unix_micros)).push(" AND v.ended_at < ");
+        query.push_bind(to.map_or(i64::MAX, Timestamp::unix_micros)).push(")");
     }
     if let Some(requester) = &filter.requester {
         // As it stands in JSON, quotation marks and all.

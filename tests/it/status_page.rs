@@ -92,12 +92,43 @@ async fn an_order_is_found_by_whatever_is_known_of_it(app: TestApp) {
         ("is=in-trouble", (false, false)),
         ("is=due-soon", (false, false)),
         ("from=2000-01-01&to=2000-01-02", (false, false)),
+        ("suffix=jp", (true, true)),
+        ("suffix=.CO.jp", (true, false)),
+        ("suffix=%25", (false, false)),
+        ("role=technical", (false, false)),
+        ("role=nothing&has=nothing&decided_from=x", (true, true)),
+        ("has=reported", (false, false)),
+        ("decided_from=2000-01-01", (false, false)),
     ] {
         assert_eq!(found(query).await, wanted, "{query}");
     }
     assert_eq!(found(&format!("q={}", id(&other))).await, (false, true));
+    // What happens is found: a link opened by a program, by a person, and reported.
+    app.run_jobs().await;
+    let link = |to: &str| {
+        app.approval_mails().into_iter().find(|mail| mail.rcpt_to.concat() == to).and_then(|mail| mail.link()).unwrap()
+    };
+    let (first, second) = (link("admin@example.co.jp"), link("admin@example.jp"));
+    app.client.get(&first).header("user-agent", "curl/8").send().await.unwrap();
+    app.clock.advance(Duration::from_secs(600));
+    let by_hand = app.client.get(&second).header("user-agent", "Mozilla/5.0 (X11) Firefox/145.0").header("accept-language", "ja");
+    by_hand.send().await.unwrap();
+    app.run_jobs().await;
+    assert_eq!(found("has=scanned").await, (true, false));
+    assert_eq!(found("has=unanswered").await, (false, true));
+    let nonce = app.nonce(&second).await;
+    assert_eq!(app.send_form(&second, &[("decision", "report"), ("nonce", &nonce)]).await.0, 303);
+    app.run_jobs().await;
+    for (query, wanted) in [
+        ("has=reported", (false, true)),
+        ("has=unanswered", (false, false)),
+        ("decided_from=2000-01-01", (false, true)),
+        ("decided_from=2000-01-01&decided_to=2000-01-02", (false, false)),
+    ] {
+        assert_eq!(found(query).await, wanted, "{query}");
+    }
     app.clock.advance(Duration::from_secs(24 * 86_400));
-    assert_eq!(found("is=due-soon").await, (true, true));
+    assert_eq!(found("is=due-soon").await, (true, false));
     assert_eq!(page(&app, "/admin/orders/ord_nothing").await.0, 404);
 }
 

@@ -25,7 +25,12 @@ use crate::store::ExportRow;
 const SHOWN: u32 = 50;
 
 /// The list's parameters that a file may be made with.
-const FILTERS: [&str; 16] = [
+const FILTERS: [&str; 21] = [
+    "role",
+    "suffix",
+    "has",
+    "decided_from",
+    "decided_to",
     "method",
     "requester",
     "client",

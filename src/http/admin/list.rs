@@ -16,7 +16,7 @@ use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::policy::Listed;
 use crate::dcv::timestamp::Timestamp;
 use crate::http::{HttpState, Problem};
-use crate::store::{OrderFilter, OrderIs, StoreError};
+use crate::store::{OrderFilter, OrderHas, OrderIs, StoreError};
 
 /// Orders on one page.
 const LIMIT: u32 = 50;
@@ -35,6 +35,7 @@ struct ListPage {
     sources: Vec<&'static str>,
     kinds: Vec<&'static str>,
     methods: Vec<&'static str>,
+    has: Vec<(&'static str, &'static str, &'static str)>,
     filter: FilterView,
     orders: Vec<OrderLine>,
     /// The next page's address.
@@ -57,6 +58,11 @@ struct FilterView {
     client: String,
     from: String,
     to: String,
+    role: String,
+    suffix: String,
+    has: String,
+    decided_from: String,
+    decided_to: String,
 }
 
 /// An order as the status page shows it.
@@ -202,6 +208,7 @@ pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<
         profiles: state.app.profiles.iter().map(|one| one.profile.id.clone()).collect(),
         sources: Source::ALL.iter().map(|source| source.as_str()).collect(),
         methods: Method::ALL.iter().map(|method| method.section()).collect(),
+        has: OrderHas::ALL.iter().map(|has| has.in_words()).collect(),
         kinds: OrderKind::ALL.iter().map(|kind| kind.as_str()).collect(),
         filter: FilterView {
             q: given("q"),
@@ -215,6 +222,11 @@ pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<
             client: given("client"),
             from: given("from"),
             to: given("to"),
+            role: given("role"),
+            suffix: given("suffix"),
+            has: given("has"),
+            decided_from: given("decided_from"),
+            decided_to: given("decided_to"),
         },
         orders,
         next,
