@@ -1,5 +1,7 @@
 //! Start and stop: signals, readiness.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -32,11 +34,11 @@ impl Reloads {
     /// Waits for the next.
     pub async fn next(&mut self) {
         self.0.recv().await;
-        tracing::info!("SIGHUP: reading the lists again");
+        tracing::info!("SIGHUP: reading the configuration again");
     }
 }
 
-/// Tells systemd, where it waits for it, that the daemon reads its lists again.
+/// Tells systemd, where it waits for it, that the daemon reads its configuration again.
 pub fn reloading() {
     let mut states = vec![NotifyState::Reloading];
     states.extend(NotifyState::monotonic_usec_now().ok());
@@ -46,6 +48,17 @@ pub fn reloading() {
 /// Tells systemd, where it waits for it, that the daemon serves.
 pub fn ready() {
     let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
+/// How often systemd wants to hear that the daemon is alive, where it does: twice as often as it would end it.
+#[must_use]
+pub fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(|most| most / 2)
+}
+
+/// Tells systemd, where it waits for it, that the daemon is alive.
+pub fn alive() {
+    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
 }
 
 /// Tells systemd, where it waits for it, that the daemon ends.

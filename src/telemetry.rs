@@ -1,44 +1,110 @@
 //! Logs and metrics. Logs go to standard error: standard output is data. No token, Random Value, address or path with a token is ever logged.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+use crate::dcv::method::BR_VERSION;
+
+/// The commit that this program was built from, where the build was told it.
+const COMMIT: &str = match option_env!("DCVD_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+/// For `dcvd --version`: the version, its commit, and the version of the Baseline Requirements whose dates it knows.
+pub static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (commit {COMMIT}, Baseline Requirements {BR_VERSION})", env!("CARGO_PKG_VERSION")));
+
+tokio::task_local! {
+    static REQUEST: String;
+}
+
+/// Does something in the name of a request: what is logged and written meanwhile, and what workers do for it later, bears its id.
+pub async fn in_request<F: Future>(id: String, doing: F) -> F::Output {
+    REQUEST.scope(id, doing).await
+}
+
+/// The id of the request in whose name something is done.
+#[must_use]
+pub fn request() -> Option<String> {
+    REQUEST.try_with(Clone::clone).ok()
+}
+
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+fn parsed(filter: &str) -> EnvFilter {
+    EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"))
+}
 
 /// Starts logging by a filter such as `info` or `dcvd=debug,info`; as JSON objects where `json`.
 ///
 /// # Errors
 /// Logging was started before.
 pub fn start(filter: &str, json: bool) -> Result<(), TryInitError> {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(parsed(filter));
     let registry = tracing_subscriber::registry().with(filter);
     let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     if json {
-        registry.with(to_stderr.json()).try_init()
+        registry.with(to_stderr.json().flatten_event(true).with_span_list(false)).try_init()?;
     } else {
-        registry.with(to_stderr.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init()
+        registry.with(to_stderr.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init()?;
+    }
+    let _ = FILTER.set(handle);
+    Ok(())
+}
+
+/// Logs by another filter from now on.
+pub fn filter(filter: &str) {
+    if let Some(handle) = FILTER.get() {
+        let _ = handle.reload(parsed(filter));
     }
 }
 
-/// Everything that is counted: name, unit where there is one, meaning.
-const GAUGES: [(&str, Option<Unit>, &str); 5] = [
+/// Everything that is told as it stands: name, unit where there is one, meaning.
+const GAUGES: [(&str, Option<Unit>, &str); 13] = [
     (
         "dcvd_public_suffix_list_age_seconds",
         Some(Unit::Seconds),
         "Age of the Public Suffix List in use; absent where the list does not say when it was made",
     ),
+    (
+        "dcvd_rules_age_seconds",
+        Some(Unit::Seconds),
+        "Age of the table of rules in force: since the version of the Baseline Requirements",
+    ),
+    ("dcvd_link_key_age_seconds", Some(Unit::Seconds), "Age of the key that signs links"),
+    ("dcvd_orders_open", None, "Pending orders"),
     ("dcvd_orders_held", None, "Pending orders that wait for an operator's release"),
+    ("dcvd_queue_length", None, "Effects in the outbox that are due or will be, by kind"),
+    ("dcvd_queue_age_seconds", Some(Unit::Seconds), "For how long the longest overdue effect has waited, by kind"),
+    ("dcvd_queue_given_up", None, "Effects that were given up and can be replayed, by kind"),
+    ("dcvd_unsealed", None, "Rows of the audit log's queue that are not sealed yet"),
     ("dcvd_canary_missed", None, "1 where the mail to ourselves did not come back in time; absent where none was sent"),
     ("dcvd_canary_round_trip_seconds", Some(Unit::Seconds), "Time of the last canary, out and back"),
     ("dcvd_policy_entries", None, "Entries of the operators' lists of names, by list"),
+    ("dcvd_build_info", None, "1, with the version, its commit and the version of the Baseline Requirements it knows"),
 ];
-const COUNTERS: [(&str, &str); 2] = [
+const COUNTERS: [(&str, &str); 5] = [
     ("dcvd_returned_mails_total", "Messages that came back, by kind, and whether their return path was ours"),
     ("dcvd_lookups_total", "Look-ups for approver addresses, by source and outcome"),
+    ("dcvd_events_total", "Entries of the orders' timelines, by type: what was decided, mailed, bounced, expired"),
+    ("dcvd_attempts_total", "Attempts to hand over mails, notices and webhooks, by outcome"),
+    ("dcvd_reloads_total", "Times the configuration was read again, by outcome"),
 ];
+const HISTOGRAMS: [(&str, &str); 4] = [
+    ("dcvd_http_request_duration_seconds", "Requests, by route, method and status"),
+    ("dcvd_lookup_duration_seconds", "Look-ups for approver addresses, by source"),
+    ("dcvd_attempt_duration_seconds", "Attempts to hand over mails, notices and webhooks, what is recorded of them included"),
+    ("dcvd_commit_duration_seconds", "Transactions, from their place in the queue to their commit"),
+];
+
+/// The histograms' bounds, in seconds.
+const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// What was counted so far, as Prometheus reads it (text format 0.0.4). The first call starts the counting.
 ///
@@ -47,7 +113,8 @@ const COUNTERS: [(&str, &str); 2] = [
 pub fn metrics() -> String {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     let handle = HANDLE.get_or_init(|| {
-        let handle = PrometheusBuilder::new().install_recorder().expect("no other recorder is installed");
+        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).expect("there are bounds");
+        let handle = builder.install_recorder().expect("no other recorder is installed");
         for (name, unit, meaning) in GAUGES {
             match unit {
                 Some(unit) => describe_gauge!(name, unit, meaning),
@@ -57,6 +124,11 @@ pub fn metrics() -> String {
         for (name, meaning) in COUNTERS {
             describe_counter!(name, meaning);
         }
+        for (name, meaning) in HISTOGRAMS {
+            describe_histogram!(name, Unit::Seconds, meaning);
+        }
+        let version = [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT), ("br", BR_VERSION)];
+        gauge!("dcvd_build_info", &version).set(1.0);
         handle
     });
     handle.run_upkeep();

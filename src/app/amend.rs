@@ -1,16 +1,17 @@
 //! Amends an order: what was ordered changes, so that whoever approves must be asked again. Another order comes in its place, and the first is
-//! cancelled, both at once.
+//! cancelled, both at once. The new one rests on no approval: none was given for what it says.
 
-use super::place_order::{NewOrder, PlaceError, place_order};
+use super::cancel::Cancellation;
+use super::place_order::{Amends, NewOrder, PlaceError, place_order};
 use super::show_order::{OrderRecord, show_order};
 use super::{App, Cause, notify};
 use crate::app::ask::Question;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::id::OrderId;
 use crate::dcv::name::CertificateName;
-use crate::dcv::order::{Choice, Chooser, OrderState, Wanted, reference};
+use crate::dcv::order::{Choice, Chooser, LinkState, OrderState, ValidationState, Wanted, reference};
 use crate::dcv::profile::{Addresses, Compliance, SelectedBy};
-use crate::store::StoreError;
+use crate::store::{StoreError, ValidationRow};
 
 /// What is ordered from now on; everything else stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,15 @@ pub enum AmendError {
     /// Nothing would change.
     #[error("nothing of the order would change")]
     Unchanged,
+    /// None of its names would stay.
+    #[error("none of the order's names would stay: cancel it, and have another placed")]
+    Another,
+    /// This name was refused.
+    #[error("{0} was refused: it cannot be put to the vote again by an amendment")]
+    Refused(String),
+    /// It waits for a contact that somebody entered.
+    #[error("the order waits for a contact that was entered with it: cancel it, and have another placed")]
+    Entered,
     /// The other order cannot be placed.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -46,12 +56,12 @@ impl From<StoreError> for AmendError {
     }
 }
 
-/// Places an order in the place of one that is open. Who was asked is asked again, where they may approve; somebody is chosen for the other
-/// names.
+/// Places an order in the place of one that is open; `why` is told with the end of the first. Whoever is asked for a name now is asked for it
+/// again, at the same ADN; every other name awaits an approver, where the service does not choose by itself.
 ///
 /// # Errors
 /// [`AmendError`]; then everything stays as it was.
-pub async fn amend(app: &App, id: OrderId, told: Amendment, cause: &Cause) -> Result<OrderId, AmendError> {
+pub async fn amend(app: &App, id: OrderId, told: Amendment, why: Cancellation, cause: &Cause) -> Result<OrderId, AmendError> {
     let record = show_order(app, id, None).await?.ok_or(AmendError::Missing)?;
     let order = &record.order;
     if order.state != OrderState::Pending.as_str() {
@@ -59,24 +69,36 @@ pub async fn amend(app: &App, id: OrderId, told: Amendment, cause: &Cause) -> Re
     }
     let mut facts = order.facts()?;
     let names: Vec<String> = told.names.iter().map(ToString::to_string).collect();
-    let same = names.len() == record.validations.len() && record.validations.iter().all(|one| names.contains(&one.name));
+    let kept = |one: &&ValidationRow| names.contains(&one.name);
+    if let Some(refused) = record.validations.iter().filter(kept).find(|one| one.state == ValidationState::Rejected.as_str()) {
+        return Err(AmendError::Refused(refused.name.clone()));
+    }
+    let staying = record.validations.iter().filter(kept).count();
+    if staying == 0 {
+        return Err(AmendError::Another);
+    }
+    let same = names.len() == staying && staying == record.validations.len();
     if same && facts.organization == told.organization && facts.product == told.product {
         return Err(AmendError::Unchanged);
+    }
+    for one in record.validations.iter().filter(|one| one.state == ValidationState::AwaitingApprover.as_str()) {
+        if one.entry()?.is_some() {
+            return Err(AmendError::Entered);
+        }
     }
     let profile = app.profiles.get(Some(&order.profile_id)).cloned().ok_or(PlaceError::NotInForce)?;
     if profile.profile.compliance == Compliance::Enforce && !profile.profile.is_in_force(app.now()) {
         return Err(PlaceError::NotInForce.into());
     }
-    (facts.organization, facts.product) = (told.organization, told.product);
-    facts.previous_order_id = Some(id.to_string());
+    (facts.organization, facts.product, facts.amends) = (told.organization, told.product, Some(id.to_string()));
     let new = NewOrder {
         client: order.client.clone(),
         actor: cause.actor.clone(),
         scheduled: None,
-        amends: Some((id, cause.reason.clone())),
+        amends: Some(Amends { order: id, last_seq: order.last_seq, why }),
         order_ref: reference::amended(&order.order_ref),
         question: Question {
-            choice: last_choice(&record, &profile.profile.addresses),
+            choice: last_choice(&record, &names, &profile.profile.addresses),
             profile,
             names: told.names,
             locale: notify::locale(order),
@@ -91,8 +113,8 @@ pub async fn amend(app: &App, id: OrderId, told: Amendment, cause: &Cause) -> Re
     Ok(place_order(app, new).await?.order.id()?)
 }
 
-/// Who is asked again: whoever the service chooses, else whoever was asked.
-fn last_choice(record: &OrderRecord, addresses: &Addresses) -> Choice {
+/// Who is asked again: whoever the service chooses, else whoever is asked now, for the same name at the same ADN.
+fn last_choice(record: &OrderRecord, names: &[String], addresses: &Addresses) -> Choice {
     let choice = Choice::Unsaid.under(addresses, Chooser::WithOrder).unwrap_or(Choice::Later);
     if choice.asks_whoever_is_found() || addresses.selected_by == SelectedBy::Operator {
         return choice;
@@ -100,13 +122,19 @@ fn last_choice(record: &OrderRecord, addresses: &Addresses) -> Choice {
     if record.order.asks_all == 1 {
         return Choice::All;
     }
-    let mut emails: Vec<EmailAddress> = Vec::new();
+    let mut wanted: Vec<Wanted> = Vec::new();
     for mail in &record.mails {
-        if let Ok(email) = EmailAddress::parse(&mail.recipient)
-            && !emails.contains(&email)
-        {
-            emails.push(email);
+        // Whoever was replaced stays so.
+        let Some(email) = EmailAddress::parse(&mail.recipient).ok().filter(|_| mail.link().is_ok_and(LinkState::is_open)) else {
+            continue;
+        };
+        for asked in record.asked_by(&mail.id) {
+            let Some(at) = names.iter().position(|name| *name == asked.name) else { continue };
+            match wanted.iter_mut().find(|known| known.email == email && known.adn.as_deref() == Some(&mail.adn)) {
+                Some(known) => known.names.get_or_insert_default().push(at),
+                None => wanted.push(Wanted { email: email.clone(), adn: Some(mail.adn.clone()), names: Some(vec![at]) }),
+            }
         }
     }
-    Choice::Partly(emails.into_iter().map(|email| Wanted { email, adn: None, names: None }).collect())
+    Choice::Partly(wanted)
 }

@@ -56,6 +56,12 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// Nothing was changed, taken out or put in.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     fn fault(&mut self, fault: Fault) {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(fault);

@@ -60,7 +60,7 @@ fn is_open(one: &ValidationRow) -> bool {
 }
 
 /// Whether somebody may be mailed anew: as often, and as soon, as a mail may be sent once more.
-fn may_mail(mails: &[MailRow], new: &MailRow, rules: &Resends, now: Timestamp) -> Result<(), ResendRefusal> {
+pub(super) fn may_mail(mails: &[MailRow], new: &MailRow, rules: &Resends, now: Timestamp) -> Result<(), ResendRefusal> {
     let before: Vec<i64> = mails.iter().filter(|mail| mail.recipient == new.recipient).map(|mail| mail.created_at).collect();
     if before.len() > rules.max as usize {
         return Err(ResendRefusal::Spent(Timestamp::from_unix_micros(new.expires_at)));

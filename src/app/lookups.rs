@@ -195,7 +195,7 @@ pub(super) async fn ask(app: &App, source: Source, adn: &Adn) -> Lookup {
 
 /// Asks one source until the deadline; what was learnt by then is kept as evidence.
 async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> Lookup {
-    let mut lookup = blank(app, source, adn);
+    let (mut lookup, begun) = (blank(app, source, adn), Instant::now());
     let asking = async {
         match source {
             Source::DnsTxt => ask_txt(app, adn, &mut lookup).await,
@@ -211,6 +211,7 @@ async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> L
         let words = "the time was over before an answer came".to_owned();
         lookup.exchanges.push(Exchange::failed(source.as_str(), None, adn.as_str(), app.now(), words));
     }
+    metrics::histogram!("dcvd_lookup_duration_seconds", "source" => source.as_str()).record(begun.elapsed());
     metrics::counter!("dcvd_lookups_total", "source" => source.as_str(), "status" => lookup.status.as_str()).increment(1);
     lookup
 }

@@ -20,6 +20,7 @@ pub mod expire;
 pub mod export;
 pub mod extend;
 pub mod fill_base_domains;
+pub mod health;
 pub mod ingest;
 pub mod list_approvers;
 pub mod list_validations;
@@ -96,8 +97,8 @@ pub struct Settings {
     pub certificate_rules: Vec<CertificateRule>,
     /// Whom the OpenID Connect provider's claims let in to the status page.
     pub claim_rules: Vec<ClaimRule>,
-    /// The claim that operators who come by it are called by.
-    pub named_by: String,
+    /// Since when the key that signs links is there.
+    pub link_key_since: Option<Timestamp>,
     /// Who gets notices of trouble, people's replies and the digest.
     pub operators: Vec<String>,
     /// When the digest goes, as time since midnight in Japan; `None` = never.
@@ -168,17 +169,17 @@ pub struct App {
     /// The templates.
     pub renderer: Renderer,
     /// Wakes the workers.
-    pub wake: Wake,
+    pub wake: Arc<Wake>,
     /// Who opened links lately, until it is written.
-    pub views: view::Views,
+    pub views: Arc<view::Views>,
     /// Receivers of webhooks that are gone, as last read.
-    pub gone_endpoints: Mutex<GoneEndpoints>,
+    pub gone_endpoints: Arc<Mutex<GoneEndpoints>>,
     /// The pace of mail to each recipient domain.
     pub pace: Mutex<Pace>,
     /// Whether recipients' domains take mail, as found lately.
-    pub mail_hosts: preflight::Found,
+    pub mail_hosts: Arc<preflight::Found>,
     /// The registries' WHOIS servers as IANA named them.
-    pub whois_servers: Mutex<HashMap<String, (String, Timestamp)>>,
+    pub whois_servers: Arc<Mutex<HashMap<String, (String, Timestamp)>>>,
     /// IANA's RDAP bootstrap registry as last read.
     pub rdap_bootstrap: Mutex<Option<(Arc<Vec<u8>>, Timestamp)>>,
     /// Profiles of earlier orders that are no longer in force, by hash.
@@ -318,6 +319,9 @@ pub struct OrderFacts {
     pub contract_code: Option<String>,
     /// The order this one follows.
     pub previous_order_id: Option<String>,
+    /// The order in whose place an operator put this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amends: Option<String>,
     /// Whatever the ordering system wants back.
     #[schema(value_type = Object)]
     pub metadata: serde_json::Map<String, serde_json::Value>,

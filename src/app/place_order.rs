@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::ask::{self, AskError, Chosen, Question, Written, choose};
 use super::cancel::{self, Cancellation};
+use super::change_approver::may_mail;
 use super::show_order::OrderRecord;
 use super::{App, Cause, OrderFacts, allowlist, look_again, notify, reuse};
 use crate::dcv::contact::entry::Entry;
@@ -13,7 +14,8 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{OrderId, ValidationId};
 use crate::dcv::name::CertificateName;
 use crate::dcv::order::{Choice, ChoiceError, OrderState, ValidationState};
-use crate::dcv::profile::Concurrency;
+use crate::dcv::profile::{Concurrency, Resends};
+use crate::dcv::resend::ResendRefusal;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{LiveRow, OrderRow, RenewalRow, Repeatable, StoreError, Tx, ValidationRow};
 
@@ -30,12 +32,23 @@ pub struct NewOrder {
     pub question: Question,
     /// This service places it to renew a certificate.
     pub scheduled: Option<Scheduled>,
-    /// An operator places it in the place of this one, for this reason.
-    pub amends: Option<(OrderId, Option<String>)>,
+    /// An operator places it in the place of another.
+    pub amends: Option<Amends>,
     /// It comes from a client under test: its mails go nowhere, its approvals prove nothing.
     pub test: bool,
     /// The request, where it may be repeated.
     pub request: Option<Repeatable>,
+}
+
+/// The order in whose place another comes.
+#[derive(Debug, Clone)]
+pub struct Amends {
+    /// Which.
+    pub order: OrderId,
+    /// The last entry of its timeline that was known when the other was made up.
+    pub last_seq: i64,
+    /// What is told with its end.
+    pub why: Cancellation,
 }
 
 /// The certificate that an order of this service's own renews.
@@ -68,8 +81,11 @@ pub enum PlaceError {
     #[error("another order renews the certificate")]
     Renewed,
     /// The order in whose place this one comes has ended meanwhile.
-    #[error("the order has ended meanwhile")]
+    #[error("the order has changed or ended meanwhile: look again")]
     Ended,
+    /// Whoever would be asked was mailed too often, or a moment ago.
+    #[error("whoever would be asked was mailed too often, or a moment ago")]
+    TooSoon(ResendRefusal),
     /// The profile is gone, or takes no orders on this day.
     #[error("the profile takes no orders on this day")]
     NotInForce,
@@ -135,7 +151,7 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
     let heads_up = new.question.profile.profile.mail.applicant_heads_up && record.order.held.is_none();
     let facts = new.question.facts;
     let (renews, scheduled, amends) = (facts.succeeds(), new.scheduled.clone(), new.amends.clone());
-    let actor = new.actor.clone();
+    let (actor, rules) = (new.actor.clone(), new.question.profile.profile.resend.clone());
     app.store
         .write("place_order", move |tx| {
             Box::pin(async move {
@@ -143,12 +159,8 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
                 let order = record.order.id()?;
                 // What this service places by itself takes no order's place.
                 let concurrency = if scheduled.is_some() { Concurrency::SingleOpen } else { concurrency };
-                if let Some((earlier, reason)) = amends {
-                    let open = tx.lock_order(earlier).await?.filter(|order| order.state == OrderState::Pending.as_str());
-                    let open = open.ok_or(PlaceError::Ended)?;
-                    let why = Cancellation { reason, successor: Some(order), ..Cancellation::default() };
-                    let event = cancel::end(tx, &open, &why, &actor, now, &mut ids).await?;
-                    tx.record_events(earlier, &open.order_ref, &[event], &routes, &mut ids).await?;
+                if let Some(amends) = amends {
+                    end_amended(tx, amends, &record, &rules, &actor, &routes, now, &mut ids).await?;
                 }
                 make_room(tx, concurrency, &record, &facts, &routes, now, &mut ids).await?;
                 if !tx.insert_order(&record.order).await? {
@@ -207,6 +219,35 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
         return Ok(OrderRecord { order, ..record });
     }
     Ok(record)
+}
+
+/// Ends the order in whose place another comes.
+#[expect(clippy::too_many_arguments, reason = "what a transaction works with")]
+async fn end_amended(
+    tx: &mut Tx<'_>,
+    Amends { order: earlier, last_seq, why }: Amends,
+    new: &OrderRecord,
+    rules: &Resends,
+    actor: &str,
+    routes: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
+    now: Timestamp,
+    ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+) -> Result<(), PlaceError> {
+    // As every order that is placed does: the client first.
+    tx.lock_client(&new.order.client).await?;
+    let open = tx.lock_order(earlier).await?.filter(|order| order.state == OrderState::Pending.as_str());
+    // What happened meanwhile was not looked at: an approver replaced, a refusal, an answer.
+    let open = open.filter(|order| order.last_seq == last_seq).ok_or(PlaceError::Ended)?;
+    let mails = tx.mails(earlier).await?;
+    for mail in &new.mails {
+        may_mail(&mails, mail, rules, now).map_err(PlaceError::TooSoon)?;
+    }
+    let successor = new.order.id()?;
+    let why = Cancellation { successor: Some(successor), ..why };
+    let event = cancel::end(tx, &open, &why, actor, now, ids).await?;
+    tx.renewed_by_another(earlier, successor).await?;
+    tx.record_events(earlier, &open.order_ref, &[event], routes, ids).await?;
+    Ok(())
 }
 
 /// Writes that an order says it renews the certificates of an earlier one of the same client, those that it shares a name with.

@@ -29,7 +29,8 @@ pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BT
     let profile = &new.question.profile.profile;
     // An approval by a client under test proves nothing, and needs none.
     let asks_anew = new.question.facts.kind == Some(OrderKind::Renewal) && profile.renewal.revalidate == Revalidate::Always;
-    if profile.reuse.mode != ReuseMode::PerDomain || new.test || asks_anew {
+    // No approval was given for what an operator says in the ordering system's place.
+    if profile.reuse.mode != ReuseMode::PerDomain || new.test || asks_anew || new.amends.is_some() {
         return Ok(BTreeMap::new());
     }
     let mut adns: Vec<String> =

@@ -134,10 +134,17 @@ pub async fn sign_in_by_certificate(
             return Ok(Err(why));
         }
     };
-    match admit_operator(app, &name, role, "certificate", before.map(hash), from).await? {
+    match admit_operator(app, &name, role, By { way: "certificate", called: None }, before.map(hash), from).await? {
         Some(cookie) => Ok(Ok(cookie)),
         None => Ok(Err(NotAdmitted::NotAuthorised)),
     }
+}
+
+/// By which way somebody came without a password.
+pub(super) struct By {
+    pub(super) way: &'static str,
+    /// What they are called elsewhere, for people to read.
+    pub(super) called: Option<String>,
 }
 
 /// Signs in somebody who has no password here; makes the operator where there is none. `None` where they are disabled, or have a password.
@@ -145,7 +152,7 @@ pub(super) async fn admit_operator(
     app: &App,
     name: &str,
     role: Role,
-    by: &'static str,
+    by: By,
     replaced: Option<Vec<u8>>,
     from: &From,
 ) -> Result<Option<Cookie>, StoreError> {
@@ -180,7 +187,7 @@ pub(super) async fn admit_operator(
                     end(tx, &replaced, EndReason::Replaced, &from_there.peer, now, &mut ids).await?;
                 }
                 tx.insert_session(&row, &from_there.user_agent).await?;
-                let detail = json!({"role": row.role, "by": by, "user_agent": from_there.user_agent});
+                let detail = json!({"role": row.role, "by": by.way, "called": by.called, "user_agent": from_there.user_agent});
                 tx.insert_access(&entry(&row.operator, "session.begin", &detail, &from_there.peer, now, ids())).await?;
                 Ok::<bool, StoreError>(true)
             })

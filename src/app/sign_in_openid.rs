@@ -3,10 +3,10 @@
 use subtle::ConstantTimeEq as _;
 
 use super::App;
-use super::sign_in::{self, Cookie, From, admit_operator, refused};
+use super::sign_in::{self, By, Cookie, From, admit_operator, refused};
 use crate::dcv::authorization_request::AuthorizationRequest;
 use crate::dcv::operator::Role;
-use crate::dcv::operator_claims::{NotAdmitted, admit};
+use crate::dcv::operator_claims::{NotAdmitted, admit, called, wanted};
 use crate::ports::OpenIdFailure;
 use crate::store::StoreError;
 
@@ -51,14 +51,17 @@ pub struct Answer<'a> {
 /// # Errors
 /// [`StoreError`] when the database fails.
 pub async fn finish(app: &App, answer: Answer<'_>, from: &From) -> Result<Result<Cookie, NotAdmitted>, StoreError> {
-    let (name, role, before) = match identify(app, answer).await {
+    let known = match identify(app, answer).await {
         Ok(known) => known,
+        // Any site can send a browser here that began nothing: no durable write for that.
+        Err(NotAdmitted::NotBegunHere) => return Ok(Err(NotAdmitted::NotBegunHere)),
         Err(why) => {
             refused(app, "", why.as_str(), from).await?;
             return Ok(Err(why));
         }
     };
-    let cookie = admit_operator(app, &name, role, "openid", before.map(Vec::from), from).await?;
+    let by = By { way: "openid", called: known.called };
+    let cookie = admit_operator(app, &known.name, known.role, by, known.before.map(Vec::from), from).await?;
     Ok(cookie.ok_or(NotAdmitted::Disabled))
 }
 
@@ -68,7 +71,15 @@ pub fn lang(app: &App, cookie: &str) -> &'static str {
     if AuthorizationRequest::read(&app.keys, cookie).is_some_and(|(request, _)| request.english) { "en" } else { "ja" }
 }
 
-async fn identify(app: &App, answer: Answer<'_>) -> Result<(String, Role, Option<[u8; 32]>), NotAdmitted> {
+/// Who came.
+struct Known {
+    name: String,
+    role: Role,
+    called: Option<String>,
+    before: Option<[u8; 32]>,
+}
+
+async fn identify(app: &App, answer: Answer<'_>) -> Result<Known, NotAdmitted> {
     let provider = app.ports.open_id.as_ref().ok_or(NotAdmitted::ProviderUnavailable)?;
     let (request, secrets) = AuthorizationRequest::read(&app.keys, answer.cookie).ok_or(NotAdmitted::NotBegunHere)?;
     // Whoever lured a browser here with an answer of their own does not know what went out from it.
@@ -83,8 +94,7 @@ async fn identify(app: &App, answer: Answer<'_>) -> Result<(String, Role, Option
         return Err(NotAdmitted::ProviderRefused);
     }
     let settings = &app.settings;
-    let mut wanted: Vec<&str> = settings.claim_rules.iter().map(|rule| rule.claim.as_str()).collect();
-    wanted.push(&settings.named_by);
+    let wanted = wanted(&settings.claim_rules);
     let identity = provider.identity(answer.code, &secrets, &wanted, now).await.map_err(|error| {
         tracing::warn!(%error, "somebody was not let in by OpenID Connect");
         match error {
@@ -96,6 +106,6 @@ async fn identify(app: &App, answer: Answer<'_>) -> Result<(String, Role, Option
     if answer.issuer.is_some_and(|issuer| issuer != identity.issuer) {
         return Err(NotAdmitted::Unverified);
     }
-    let (name, role) = admit(&identity, &settings.named_by, &settings.claim_rules)?;
-    Ok((name, role, request.before))
+    let (name, role) = admit(&identity, &settings.claim_rules)?;
+    Ok(Known { name, role, called: called(&identity), before: request.before })
 }

@@ -221,7 +221,7 @@ fn quoted(field: &str) -> Cow<'_, str> {
 
 /// Reads every line; all wrong ones are told.
 fn entries(config: &Config, text: &str) -> anyhow::Result<Vec<Entry>> {
-    let suffixes = super::serve::lists(config)?.suffixes;
+    let suffixes = super::wire::lists(config)?.suffixes;
     let catalog = load_profiles(&config.profile_dir, &config.default_profile).context("profile_dir")?;
     let (mut entries, mut wrong): (Vec<Entry>, Vec<String>) = (Vec::new(), Vec::new());
     let mut known = HashSet::new();

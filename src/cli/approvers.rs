@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
-use super::serve::wire_with;
+use super::wire::wire_with;
 use crate::app::App;
 use crate::app::list_approvers::{Listed, list_approvers};
 use crate::config::Config;

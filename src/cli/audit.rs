@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::io::{IsTerminal as _, Write as _};
 
-use super::serve::wire;
+use super::wire::wire;
 use super::{ConfigFile, client};
 use crate::app::audit::{Affected, affected, replay, sample, verify};
 use crate::app::bundle::bundle;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use super::serve;
+use super::wire;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dns::HickoryDns;
 use crate::adapters::maildir::Maildir;
@@ -86,12 +86,12 @@ pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> 
     let over = Some(config.template_dir.as_path()).filter(|path| !path.as_os_str().is_empty());
     let renderer = Renderer::new(over).map(|_| "every mail and page renders".to_owned());
     rows.add_result("templates", renderer.map_err(|error| error.to_string()));
-    let lists = serve::lists(&config);
+    let lists = wire::lists(&config);
     rows.add_result("lists", lists.as_ref().map(|_| "the Public Suffix List and the policy are read".to_owned()).map_err(words));
     let suffixes = lists.map_or(SuffixList::BuiltIn, |lists| lists.suffixes);
     let (status, detail) = database(&config).await;
     rows.add("database", status, detail);
-    match serve::smtp(&config) {
+    match wire::smtp(&config) {
         Err(error) => rows.add("smtp", Status::Failed, words(&error)),
         Ok(smtp) => {
             for told in smtp.probe().await {
@@ -100,7 +100,7 @@ pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> 
         }
     }
     inbound(&config, &mut rows);
-    match serve::dns(&config) {
+    match wire::dns(&config) {
         Err(error) => rows.add("dns", Status::Failed, words(&error)),
         Ok(dns) => sender(&config, &dns, &suffixes, &mut rows).await,
     }
@@ -148,7 +148,7 @@ fn inbound(config: &Config, rows: &mut Rows) {
 
 /// What receivers look up of us.
 async fn sender(config: &Config, dns: &HickoryDns, suffixes: &SuffixList, rows: &mut Rows) {
-    let from = match serve::from_address(config) {
+    let from = match wire::from_address(config) {
         Ok(from) => from,
         Err(error) => return rows.add("smtp.from", Status::Failed, format!("{error:#}")),
     };

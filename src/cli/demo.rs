@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::serve;
+use super::{serve, wire};
 use crate::config::LogFormat;
 use crate::demo::{World, desk, script};
 use crate::http::Routes;
@@ -25,7 +25,7 @@ pub(super) async fn run(listen: SocketAddr, dir: Option<PathBuf>, scripted: bool
     let config = world.configure(&dir, address)?;
     telemetry::start(&config.log.filter, config.log.format == LogFormat::Json)?;
     telemetry::metrics();
-    let app = Arc::new(serve::wire(&config).await?);
+    let app = Arc::new(wire::wire(&config).await?);
     let daemon = format!("http://{address}");
     let stop = CancellationToken::new();
     let serving = {

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::process::ExitCode;
 
-use super::serve::wire;
+use super::wire::wire;
 use crate::app::ingest::{Ingested, ingest};
 use crate::config::Config;
 

@@ -4,6 +4,7 @@
 mod allowlist;
 mod approvers;
 mod audit;
+mod backup;
 mod check;
 mod client;
 #[cfg(feature = "demo")]
@@ -16,6 +17,7 @@ mod parse;
 mod profile;
 pub mod serve;
 mod webhook;
+pub mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,10 +25,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
+use crate::telemetry;
 
 /// Domain control validation by e-mail: works out who may approve a name, asks them, reports the answer.
 #[derive(Debug, Parser)]
-#[command(name = "dcvd", version, max_term_width = 100)]
+#[command(name = "dcvd", version = telemetry::VERSION.as_str(), max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -83,10 +86,33 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Brings the database's schema up to date.
+    /// Brings the database's schema up to date; with --from and --to moves a whole database, of either kind, into an empty one.
     Migrate {
         #[command(flatten)]
         config: ConfigFile,
+        /// The database to move, as in `database.url`. Stop the daemon first, or what it writes meanwhile stays behind.
+        #[arg(long, value_name = "URL", requires = "to")]
+        from: Option<String>,
+        /// The empty database that it moves to.
+        #[arg(long, value_name = "URL", requires = "from")]
+        to: Option<String>,
+    },
+    /// Writes one moment of the database, while the daemon runs, into a new file; its name is printed.
+    Backup {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The folder.
+        dir: PathBuf,
+        /// Removes all but so many of the newest backups there.
+        #[arg(long, value_name = "NUMBER")]
+        keep: Option<usize>,
+    },
+    /// Writes a backup into the configured database, which must be empty, and proves that it is whole.
+    Restore {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The backup.
+        file: PathBuf,
     },
     /// Shows the certificate services' rules, and what is wrong with them.
     Profile {
@@ -161,7 +187,7 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::parse();
     let result = match arguments.command {
-        Command::Serve { config, only } => config.load().and_then(|config| runtime()?.block_on(serve::run(config, only))),
+        Command::Serve { config, only } => runtime().and_then(|runtime| runtime.block_on(serve::run(&config, only))),
         #[cfg(feature = "demo")]
         Command::Demo { listen, dir, script } => runtime().and_then(|runtime| runtime.block_on(demo::run(listen, dir, script))),
         Command::Approvers { look, config } => {
@@ -184,7 +210,12 @@ pub fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Parse { what } => return parse::run(what),
-        Command::Migrate { config } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
+        Command::Migrate { from: Some(from), to: Some(to), .. } => {
+            runtime().and_then(|runtime| runtime.block_on(backup::whole_copy(&from, &to)))
+        }
+        Command::Migrate { config, .. } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
+        Command::Backup { config, dir, keep } => runtime().and_then(|runtime| runtime.block_on(backup::run(&config, &dir, keep))),
+        Command::Restore { config, file } => runtime().and_then(|runtime| runtime.block_on(backup::restore(&config, &file))),
         Command::Profile { what } => match profile::run(what) {
             Ok(code) => return code,
             Err(error) => Err(error),

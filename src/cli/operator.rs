@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use data_encoding::BASE32_NOPAD;
 
-use super::{ConfigFile, client, serve};
+use super::{ConfigFile, client, wire};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::credentials;
 use crate::adapters::entropy::SystemEntropy;
@@ -88,7 +88,7 @@ async fn set(config: &Config, name: &str, role: Role, new: bool) -> anyhow::Resu
         "the name must be one line of {NAME_MAX_CHARS} characters at most"
     );
     let store = client::open(config).await?;
-    let keys = serve::key_ring(config, &store).await?;
+    let keys = wire::key_ring(config, &store).await?;
     let (mut password, mut nonce) = ([0; 15], [0; 16]);
     SystemEntropy.fill(&mut password);
     SystemEntropy.fill(&mut nonce);

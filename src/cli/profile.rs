@@ -106,7 +106,7 @@ fn show(config: &Config, id: &str, as_json: bool) -> anyhow::Result<ExitCode> {
 
 fn lint(config: &Config) -> anyhow::Result<ExitCode> {
     let (now, mut code) = (SystemClock.now(), ExitCode::SUCCESS);
-    let sender = super::serve::from_address(config).map(|address| address.to_string()).unwrap_or_default();
+    let sender = super::wire::from_address(config).map(|address| address.to_string()).unwrap_or_default();
     for (path, read) in read_profiles(&config.profile_dir)? {
         match read {
             Err(problem) => {

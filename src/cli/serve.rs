@@ -1,62 +1,40 @@
-//! `dcvd serve`: wires the adapters in and runs until SIGTERM.
+//! `dcvd serve`: runs until SIGTERM, and begins anew with another configuration on SIGHUP without leaving an address.
 
-use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use axum::http::HeaderName;
+use axum::extract::Request;
 use axum::middleware::from_fn;
+use axum::routing::future::RouteFuture;
+use axum::{Router, ServiceExt as _};
+use listenfd::ListenFd;
 use rustls::ServerConfig;
-use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
-use super::Half;
-use crate::adapters::client_certificate::Authorities;
-use crate::adapters::clock::SystemClock;
-use crate::adapters::credentials::Argon;
-use crate::adapters::dns::HickoryDns;
-use crate::adapters::dns::anchor::Anchor;
-use crate::adapters::entropy::SystemEntropy;
-use crate::adapters::mail_out::{Smtp, SmtpSettings};
-use crate::adapters::maildir::Maildir;
-#[cfg(feature = "oidc")]
-use crate::adapters::openid::{Provider, ProviderSettings};
-use crate::adapters::rdap::HttpRdap;
-use crate::adapters::webhook::{Endpoint, StandardWebhooks};
-use crate::adapters::whois::PortFortyThree;
-use crate::app::canary::CanarySettings;
-use crate::app::pace::Pace;
-use crate::app::{App, Lists, Settings, Wake, preflight};
-use crate::config::{CanaryMode, Config, DnssecMode, LogFormat, OpenIdConnect, load_profiles};
-use crate::dcv::contact::refusal;
-use crate::dcv::email::EmailAddress;
-use crate::dcv::link::{KEY_OCTETS, KeyRing, LinkKey};
-use crate::dcv::method::{self, RuleStatus};
-use crate::dcv::name::SuffixList;
-use crate::dcv::operator::SessionLimits;
-use crate::dcv::policy::{NameList, Policy};
-use crate::dcv::profile::{Compliance, MailBody, advised};
-use crate::dcv::return_path;
+use super::wire::{given, http_settings, job_settings, wire, wire_again};
+use super::{ConfigFile, Half};
+use crate::app::App;
+use crate::config::{Config, LogFormat};
 use crate::http::tls::{TlsListener, TlsPeer, introduce, server_config};
 use crate::http::{HttpSettings, HttpState, Routes, router};
-use crate::jobs::{self, JobSettings};
 use crate::lifecycle;
-use crate::ports::{ClientCertificates, Clock as _, Entropy as _, MailIn, OpenId, Ports};
-use crate::render::{Renderer, ServiceView};
-use crate::store::{Migrate, Store};
 use crate::telemetry;
+use crate::{http, jobs};
 
 /// Runs the daemon as configured.
 ///
 /// # Errors
 /// Anything that keeps it from starting.
-pub async fn run(config: Config, only: Option<Half>) -> anyhow::Result<()> {
+pub(super) async fn run(file: &ConfigFile, only: Option<Half>) -> anyhow::Result<()> {
+    let config = file.load()?;
     telemetry::start(&config.log.filter, config.log.format == LogFormat::Json)?;
     telemetry::metrics();
     let app = Arc::new(wire(&config).await?);
@@ -72,23 +50,24 @@ pub async fn run(config: Config, only: Option<Half>) -> anyhow::Result<()> {
         }
         signal.cancel();
     });
-    let reloading = reload(Arc::clone(&app), config.clone(), stop.clone());
-    tokio::spawn(async move {
-        if let Err(error) = reloading.await {
-            tracing::error!(%error, "SIGHUP cannot be listened for: the lists stay as they are until the next start");
-        }
-    });
-    run_until(app, &config, listeners, only != Some(Half::Http), stop).await
+    let reloads = lifecycle::Reloads::new().context("SIGHUP cannot be listened for")?;
+    run_with(app, &config, listeners, only != Some(Half::Http), stop, Some((reloads, file))).await
 }
 
-/// The addresses to serve and what on each.
+/// The addresses to serve and what on each: the sockets that systemd hands over in the order of the configuration, else our own.
 async fn listen(config: &Config) -> anyhow::Result<Vec<(TcpListener, Routes)>> {
-    let bind =
-        async |key: &str, address: SocketAddr| TcpListener::bind(address).await.with_context(|| format!("{key}: {address}"));
-    let main = bind("server.listen", config.server.listen).await?;
+    let mut handed = ListenFd::from_env();
+    let mut bind = async |at: usize, key: &str, address: SocketAddr| {
+        if let Some(listener) = handed.take_tcp_listener(at).with_context(|| format!("{key}: the socket handed over"))? {
+            listener.set_nonblocking(true)?;
+            return TcpListener::from_std(listener).context("the socket handed over");
+        }
+        TcpListener::bind(address).await.with_context(|| format!("{key}: {address}"))
+    };
+    let main = bind(0, "server.listen", config.server.listen).await?;
     Ok(match config.server.admin_listen {
         None => vec![(main, Routes::All)],
-        Some(admin) => vec![(main, Routes::Public), (bind("server.admin_listen", admin).await?, Routes::Admin)],
+        Some(admin) => vec![(main, Routes::Public), (bind(1, "server.admin_listen", admin).await?, Routes::Admin)],
     })
 }
 
@@ -103,478 +82,270 @@ pub async fn run_until(
     work: bool,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut tasks = JoinSet::new();
-    if !listeners.is_empty() {
-        let settings = HttpSettings { stopping: stop.clone(), ..http_settings(config) };
-        let state = HttpState::new(Arc::clone(&app), settings.clone());
-        // No proxy forwards to the status page's own address, so that none of its callers is one.
-        let own = HttpState::new(Arc::clone(&app), HttpSettings { trusted_proxies: Vec::new(), ..settings });
-        for (listener, routes) in listeners {
-            tracing::info!(address = %listener.local_addr()?, ?routes, "listening");
-            let service = router(if routes == Routes::Admin { own.clone() } else { state.clone() }, routes);
-            let stop = stop.clone();
-            let tls = (routes == Routes::Admin).then(|| admin_tls(config)).transpose()?.flatten();
-            if let Some(tls) = tls {
-                let listener = TlsListener::new(listener, tls)?;
-                let service = service.layer(from_fn(introduce)).into_make_service_with_connect_info::<TlsPeer>();
-                tasks.spawn(async move {
-                    let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-                    served.context("a listener failed")
-                });
+    run_with(app, config, listeners, work, stop, None).await
+}
+
+/// What every request of a listener goes to; another after a reload.
+#[derive(Clone)]
+struct Current(Arc<ArcSwap<Router>>);
+
+impl Service<Request> for Current {
+    type Response = axum::response::Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        Router::clone(&self.0.load()).call(request)
+    }
+}
+
+/// An address that is served.
+struct Served {
+    routes: Routes,
+    router: Arc<ArcSwap<Router>>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
+}
+
+/// What runs under one configuration.
+struct Generation {
+    app: Arc<App>,
+    config: Config,
+    /// What every handler gets, and what those of the status page's own address get: no proxy forwards to that one.
+    states: Option<(HttpState, HttpState)>,
+    jobs: Option<JoinHandle<Result<(), JoinError>>>,
+    stop: CancellationToken,
+}
+
+impl Generation {
+    fn begin(app: Arc<App>, config: Config, serve: bool, work: bool, stop: CancellationToken, before: Option<&Self>) -> Self {
+        let states = serve.then(|| {
+            let settings = HttpSettings { stopping: stop.clone(), ..http_settings(&config) };
+            let own = HttpSettings { trusted_proxies: Vec::new(), ..settings.clone() };
+            match before.and_then(|before| before.states.as_ref()) {
+                Some((main, admin)) => (main.anew(Arc::clone(&app), settings), admin.anew(Arc::clone(&app), own)),
+                None => (HttpState::new(Arc::clone(&app), settings), HttpState::new(Arc::clone(&app), own)),
+            }
+        });
+        let jobs = work.then(|| tokio::spawn(jobs::run(Arc::clone(&app), job_settings(&config), stop.clone())));
+        Self { app, config, states, jobs, stop }
+    }
+
+    fn router(&self, routes: Routes, tls: bool) -> Router {
+        let Some((main, admin)) = &self.states else { return Router::new() };
+        let router = router(if routes == Routes::Admin { admin.clone() } else { main.clone() }, routes);
+        if tls { router.layer(from_fn(introduce)) } else { router }
+    }
+}
+
+async fn run_with(
+    app: Arc<App>,
+    config: &Config,
+    listeners: Vec<(TcpListener, Routes)>,
+    work: bool,
+    stop: CancellationToken,
+    mut reload: Option<(lifecycle::Reloads, &ConfigFile)>,
+) -> anyhow::Result<()> {
+    let serve = !listeners.is_empty();
+    let mut now = Generation::begin(app, config.clone(), serve, work, stop.child_token(), None);
+    let (mut tasks, mut served) = (JoinSet::new(), Vec::new());
+    for (listener, routes) in listeners {
+        let tls = tls(config, routes)?.map(|tls| Arc::new(ArcSwap::new(tls)));
+        tracing::info!(address = %listener.local_addr()?, ?routes, tls = tls.is_some(), "listening");
+        let router = Arc::new(ArcSwap::from_pointee(now.router(routes, tls.is_some())));
+        serve_on(&mut tasks, listener, Current(Arc::clone(&router)), tls.clone(), &stop)?;
+        served.push(Served { routes, router, tls });
+    }
+    lifecycle::ready();
+    let mut daily = tokio::time::interval(DAY);
+    let mut forgetting = tokio::time::interval(FORGET_EVERY);
+    let mut alive = tokio::time::interval(lifecycle::watchdog().unwrap_or(DAY));
+    // What an earlier configuration began ends by itself.
+    let mut ending: JoinSet<()> = JoinSet::new();
+    // A part that ends by itself takes the rest with it: half a daemon that looks healthy is worse than a restart.
+    let early = loop {
+        let working = async {
+            match &mut now.jobs {
+                Some(jobs) => jobs.await,
+                None => std::future::pending().await,
+            }
+        };
+        let asked = async {
+            match &mut reload {
+                Some((reloads, file)) => {
+                    reloads.next().await;
+                    *file
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let file = tokio::select! {
+            () = stop.cancelled() => break Ok(()),
+            Some(ended) = tasks.join_next() => break ended.context("a part panicked").flatten(),
+            ended = working => {
+                now.jobs = None;
+                break ended.context("the workers panicked").and_then(|ended| ended.context("a worker failed"));
+            }
+            _ = daily.tick() => {
+                complain_of_suffix_list(&now.app, now.config.psl_max_age);
                 continue;
             }
-            let service = service.into_make_service_with_connect_info::<SocketAddr>();
-            tasks.spawn(async move {
-                let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-                served.context("a listener failed")
-            });
+            _ = forgetting.tick() => {
+                if let Some((main, _)) = &now.states {
+                    main.forget_quiet_callers();
+                }
+                continue;
+            }
+            _ = alive.tick() => {
+                lifecycle::alive();
+                continue;
+            }
+            file = asked => file,
+        };
+        lifecycle::reloading();
+        match renewed(&now, file, serve, work, &served, &stop).await {
+            Ok(next) => {
+                let before = std::mem::replace(&mut now, next);
+                before.stop.cancel();
+                if let Some(jobs) = before.jobs {
+                    ending.spawn(async move {
+                        let _ = jobs.await;
+                    });
+                }
+                metrics::counter!("dcvd_reloads_total", "outcome" => "done").increment(1);
+                tracing::info!("the configuration was read again and is in force");
+            }
+            Err(error) => {
+                metrics::counter!("dcvd_reloads_total", "outcome" => "refused").increment(1);
+                tracing::error!(error = format!("{error:#}"), "the configuration in force stays as it was");
+            }
         }
-        tasks.spawn(forget_quiet_callers(state, stop.clone()));
-    }
-    if work {
-        let working = jobs::run(Arc::clone(&app), job_settings(config), stop.clone());
-        tasks.spawn(async move { working.await.context("a worker failed") });
-    }
-    tasks.spawn(watch_suffix_list(Arc::clone(&app), config.psl_max_age, stop.clone()));
-    lifecycle::ready();
-    // A part that ends by itself takes the rest with it: half a daemon that looks healthy is worse than a restart.
-    let early = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        Some(ended) = tasks.join_next() => ended.context("a part panicked").flatten(),
+        lifecycle::ready();
     };
     stop.cancel();
     lifecycle::stopping();
-    let drained = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(config.server.shutdown_grace, drained).await.is_err() {
+    let jobs = now.jobs.take();
+    let drained = async {
+        if let Some(jobs) = jobs {
+            let _ = jobs.await;
+        }
+        while ending.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(now.config.server.shutdown_grace, drained).await.is_err() {
         tracing::warn!("work was still under way; its leases end by themselves and it is done again");
         tasks.abort_all();
     }
-    app.store.close().await;
+    now.app.store.close().await;
     tracing::info!("stopped");
     early
 }
 
-/// TLS on the status page's own address, where it is configured.
-fn admin_tls(config: &Config) -> anyhow::Result<Option<Arc<ServerConfig>>> {
-    let admin = &config.admin;
-    let Some((certificate, key)) = given(&admin.tls_cert_file).zip(given(&admin.tls_key_file)) else { return Ok(None) };
-    server_config(certificate, key, !admin.client_ca_files.is_empty()).context("admin.tls_cert_file").map(Some)
-}
-
-/// Time for all sources of one request together; below `server.request_timeout`, and what callers wait for at most.
-const LOOKUP_DEADLINE: Duration = Duration::from_secs(25);
-
-/// How often callers that have been quiet are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-
-async fn forget_quiet_callers(state: HttpState, stop: CancellationToken) -> anyhow::Result<()> {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(FORGET_EVERY) => state.forget_quiet_callers(),
-        }
-    }
-}
-
-/// Builds the application with the real outside world.
-///
-/// # Errors
-/// The first part that cannot be built, with its key.
-pub async fn wire(config: &Config) -> anyhow::Result<App> {
-    wire_with(config, LOOKUP_DEADLINE).await
-}
-
-/// As [`wire`], with another deadline for the sources of one request.
-///
-/// # Errors
-/// As [`wire`].
-pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> anyhow::Result<App> {
-    let anchor = trust_anchor(config)?;
-    let foreign = anchor.as_ref().is_some_and(|anchor| !anchor.is_iana());
-    let ports = ports(config, anchor)?;
-    let settings = Settings { lookup_deadline, ..settings(config)? };
-    let lists = lists(config)?;
-    let profiles = load_profiles(&config.profile_dir, &config.default_profile).context("profile_dir")?;
-    if foreign && !config.dns.asks_loopback_alone() {
-        let enforcing = profiles.iter().find(|one| one.profile.compliance == Compliance::Enforce);
+/// Reads the configuration again and puts it in force, all of it or nothing.
+async fn renewed(
+    now: &Generation,
+    file: &ConfigFile,
+    serve: bool,
+    work: bool,
+    served: &[Served],
+    stop: &CancellationToken,
+) -> anyhow::Result<Generation> {
+    let config = file.load()?;
+    let app = Arc::new(wire_again(&config, &now.config, &now.app).await?);
+    let mut keys = Vec::new();
+    for one in served {
+        let tls = tls(&config, one.routes)?;
         anyhow::ensure!(
-            enforcing.is_none(),
-            "dns.trust_anchor_file: it is not the IANA root's, and the profile `{}` enforces the Baseline Requirements (v2.2.6 \
-             section 3.2.2.4: validation to the IANA root); leave the key empty, or ask loopback name servers alone",
-            enforcing.map_or("", |one| one.profile.id.as_str())
+            tls.is_some() == one.tls.is_some(),
+            "whether an address speaks TLS cannot change while it is open: restart the daemon"
         );
+        keys.push(tls);
     }
-    let sender = from_address(config)?.to_string();
-    if let Some(theirs) =
-        profiles.iter().find(|one| one.profile.mail.documented_from.iter().any(|theirs| theirs.eq_ignore_ascii_case(&sender)))
-    {
-        anyhow::bail!(
-            "smtp.from: {sender} is the address of the service that the profile `{}` is after; never send as somebody else",
-            theirs.profile.id
-        );
+    for key in restart_keys(&now.config, &config) {
+        tracing::warn!(key, "this change takes effect at the next start");
     }
-    let renderer = Renderer::new(given(&config.template_dir)).context("template_dir")?;
-    if profiles.iter().any(|one| one.profile.mail.body == MailBody::CodeEntry) {
-        renderer.check_code_entry().context("template_dir")?;
-    }
-    for (advice, of) in advised(&profiles, ports.clock.now()) {
-        tracing::warn!(profiles = of.join(", "), key = advice.key, rule = advice.rule, "{}", advice.words);
-    }
-    // Last, so that a configuration that is refused leaves no database behind.
-    let migrate = if config.database.migrate { Migrate::Yes } else { Migrate::No };
-    let store = Store::open(config.database.url.expose_secret(), migrate).await.context("database")?;
-    let app = App {
-        keys: key_ring(config, &store).await?,
-        store,
-        ports,
-        settings,
-        profiles,
-        lists: ArcSwap::from_pointee(lists),
-        renderer,
-        wake: Wake::default(),
-        pace: Mutex::new(Pace::new(
-            config.smtp.domain_rate.period,
-            config.smtp.domain_burst.get(),
-            config.smtp.domain_concurrency.get(),
-        )),
-        gone_endpoints: Mutex::default(),
-        views: crate::app::view::Views::default(),
-        mail_hosts: preflight::Found::default(),
-        whois_servers: Mutex::new(HashMap::new()),
-        rdap_bootstrap: Mutex::new(None),
-        past_profiles: Mutex::new(HashMap::new()),
-    };
-    app.keep_profiles().await?;
-    warn(config, &app);
-    if config.clients.is_empty() && app.store.client_tokens().await?.is_empty() {
-        tracing::warn!("no ordering system is known, so that none can call: `dcvd client add NAME` makes one");
-    }
-    Ok(app)
-}
-
-/// What DNSSEC validation begins from; `None` where it is off.
-fn trust_anchor(config: &Config) -> anyhow::Result<Option<Anchor>> {
-    if config.dns.dnssec == DnssecMode::Off {
-        return Ok(None);
-    }
-    let Some(path) = given(&config.dns.trust_anchor_file) else { return Ok(Some(Anchor::iana())) };
-    Anchor::read(path).map(Some).with_context(|| format!("dns.trust_anchor_file: {}", path.display()))
-}
-
-/// The adapters.
-///
-/// # Errors
-/// The first that cannot be built.
-fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
-    let clock = Arc::new(SystemClock);
-    let dns = HickoryDns::new(&config.dns.nameservers, anchor, config.dns.timeout, clock.clone())?;
-    let whois = PortFortyThree::new(
-        config.whois.connect_to.clone(),
-        config.whois.timeout,
-        config.whois.rate.period,
-        config.whois.burst,
-        clock.clone(),
-    );
-    let rdap =
-        HttpRdap::new(&config.rdap.bootstrap, config.rdap.allow_http, config.whois.timeout, clock.clone()).context("rdap")?;
-    let mail_out = smtp(config)?;
-    let mail_in: Option<Arc<dyn MailIn>> = match given(&config.inbound.maildir) {
-        None => None,
-        Some(path) => {
-            Some(Arc::new(Maildir::open(path.to_owned()).with_context(|| format!("inbound.maildir: {}", path.display()))?))
+    telemetry::filter(&config.log.filter);
+    let next = Generation::begin(app, config, serve, work, stop.child_token(), Some(now));
+    for (one, tls) in served.iter().zip(keys) {
+        if let (Some(current), Some(tls)) = (&one.tls, tls) {
+            current.store(tls);
         }
-    };
-    let client_certificates: Option<Arc<dyn ClientCertificates>> = if config.admin.client_ca_files.is_empty() {
-        None
+        one.router.store(Arc::new(next.router(one.routes, one.tls.is_some())));
+    }
+    Ok(next)
+}
+
+/// What changed and cannot while the daemon runs.
+fn restart_keys(before: &Config, after: &Config) -> Vec<&'static str> {
+    use secrecy::ExposeSecret as _;
+    [
+        ("server.listen", before.server.listen != after.server.listen),
+        ("server.admin_listen", before.server.admin_listen != after.server.admin_listen),
+        ("database.url", before.database.url.expose_secret() != after.database.url.expose_secret()),
+        ("limits.wrong_links_per_minute", before.limits.wrong_links_per_minute != after.limits.wrong_links_per_minute),
+        ("log.format", before.log.format != after.log.format),
+    ]
+    .into_iter()
+    .filter_map(|(key, changed)| changed.then_some(key))
+    .collect()
+}
+
+fn serve_on(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    listener: TcpListener,
+    current: Current,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let stop = stop.clone();
+    if let Some(tls) = tls {
+        let listener = TlsListener::new(listener, tls)?;
+        let service = current.into_make_service_with_connect_info::<TlsPeer>();
+        tasks.spawn(async move {
+            let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+            served.context("a listener failed")
+        });
     } else {
-        let authorities = Authorities::read(&config.admin.client_ca_files, &config.admin.client_crl_files);
-        Some(Arc::new(authorities.context("admin.client_ca_files")?))
-    };
-    Ok(Ports {
-        clock,
-        entropy: Arc::new(SystemEntropy),
-        credentials: Arc::new(Argon::default()),
-        client_certificates,
-        open_id: open_id(&config.admin.openid).context("admin.openid")?,
-        dns: Arc::new(dns),
-        whois: Arc::new(whois),
-        rdap: Arc::new(rdap),
-        mail_out: Arc::new(mail_out),
-        mail_in,
-        webhook: Arc::new(webhooks(config)?),
-    })
-}
-
-/// The OpenID Connect provider.
-#[cfg(feature = "oidc")]
-fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
-    if config.issuer.is_empty() {
-        return Ok(None);
-    }
-    let settings = ProviderSettings {
-        issuer: config.issuer.clone(),
-        client_id: config.client_id.clone(),
-        client_secret: config.client_secret().context("client_secret_file")?,
-        redirect_url: config.redirect_url.clone(),
-        scopes: config.scopes.clone(),
-    };
-    Ok(Some(Arc::new(Provider::new(settings, given(&config.ca_file))?)))
-}
-
-#[cfg(not(feature = "oidc"))]
-fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
-    anyhow::ensure!(config.issuer.is_empty(), "this dcvd was built without the feature `oidc`");
-    Ok(None)
-}
-
-/// The way out for webhooks.
-pub(super) fn webhooks(config: &Config) -> anyhow::Result<StandardWebhooks> {
-    let endpoints = config
-        .webhooks
-        .iter()
-        .map(|one| {
-            let keys = one.keys()?;
-            Ok(Endpoint { name: one.name.clone(), url: one.url.clone(), keys, allow_private_address: one.allow_private_address })
-        })
-        .collect::<Result<Vec<_>, crate::config::SecretError>>()?;
-    StandardWebhooks::new(endpoints, config.webhook.timeout).context("webhooks")
-}
-
-/// Said for `smtp.reply_to`: each mail has a reply address of its own.
-const TRACKED: &str = "tracked";
-
-/// The way out for mail.
-pub(super) fn smtp(config: &Config) -> anyhow::Result<Smtp> {
-    Ok(Smtp::new(&SmtpSettings {
-        urls: std::iter::once(&config.smtp.url).chain(&config.smtp.fallback_urls).cloned().collect(),
-        from: config.smtp.from.clone(),
-        reply_to: if config.smtp.reply_to == TRACKED { String::new() } else { config.smtp.reply_to.clone() },
-        password: config.smtp.password().context("smtp.password_file")?,
-        ca_file: config.smtp.ca_file.clone(),
-        timeout: config.smtp.timeout,
-        data_timeout: config.smtp.data_timeout,
-        mails_per_connection: config.smtp.mails_per_connection,
-        connection_age: config.smtp.connection_age,
-    })?)
-}
-
-/// DNS look-ups. Must be called within a runtime.
-pub(super) fn dns(config: &Config) -> anyhow::Result<HickoryDns> {
-    Ok(HickoryDns::new(&config.dns.nameservers, trust_anchor(config)?, config.dns.timeout, Arc::new(SystemClock))?)
-}
-
-/// The address that people see as the sender.
-pub(super) fn from_address(config: &Config) -> anyhow::Result<EmailAddress> {
-    let text = config.smtp.from.trim();
-    let bare = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
-    EmailAddress::parse(bare).context("smtp.from")
-}
-
-/// The use cases' part of the configuration.
-fn settings(config: &Config) -> anyhow::Result<Settings> {
-    let bounce = EmailAddress::parse(&config.smtp.bounce_address).context("smtp.bounce_address")?;
-    anyhow::ensure!(
-        return_path::has_room(&bounce.to_string()),
-        "smtp.bounce_address: its local part is too long; with the delimiter and a reference of 42 characters it may have 64"
-    );
-    anyhow::ensure!("+-=".contains(config.smtp.bounce_delimiter), "smtp.bounce_delimiter: must be one of + - =");
-    let service = &config.service;
-    let flies = match config.canary.mode {
-        CanaryMode::Auto => given(&config.inbound.maildir).is_some(),
-        CanaryMode::On => true,
-        CanaryMode::Off => false,
-    };
-    Ok(Settings {
-        public_base: config.server.public_base().to_owned(),
-        bounce_address: bounce.to_string(),
-        bounce_delimiter: config.smtp.bounce_delimiter,
-        sign_in: config
-            .admin
-            .sign_in
-            .then_some(SessionLimits { idle: config.admin.session_idle, longest: config.admin.session_max }),
-        passwords: config.admin.passwords,
-        certificate_rules: config.admin.certificates.clone(),
-        claim_rules: config.admin.openid.rules.clone(),
-        named_by: config.admin.openid.name_claim.clone(),
-        reads_replies: config.smtp.reply_to == TRACKED
-            || (config.smtp.reply_to.is_empty() && !config.inbound.maildir.as_os_str().is_empty()),
-        message_id_host: bounce.ascii_domain().to_owned(),
-        service: ServiceView {
-            name_ja: service.name_ja.clone(),
-            name_en: service.name_en.clone(),
-            contact_email: service.contact_email.clone(),
-            contact_phone: service.contact_phone.clone(),
-            contact_hours_ja: service.contact_hours_ja.clone(),
-            contact_hours_en: service.contact_hours_en.clone(),
-        },
-        from: config.smtp.from.clone(),
-        operators: operators(config)?,
-        digest: config.notices.digest,
-        canary: flies.then_some(CanarySettings { every: config.canary.every, alarm_after: config.canary.alarm_after }),
-        recipient_daily_cap: config.smtp.recipient_daily_cap,
-        subscriptions: config.webhooks.iter().map(crate::config::WebhookEndpoint::subscription).collect(),
-        whois_root: config.whois.root.to_ascii_lowercase(),
-        whois_server_ttl: config.whois.server_ttl,
-        lookup_deadline: LOOKUP_DEADLINE,
-        rdap_allow_http: config.rdap.allow_http,
-    })
-}
-
-fn operators(config: &Config) -> anyhow::Result<Vec<String>> {
-    let address = |text: &String| EmailAddress::parse(text).map(|address| address.to_string());
-    config.notices.operators.iter().map(address).collect::<Result<_, _>>().context("notices.operators")
-}
-
-fn http_settings(config: &Config) -> HttpSettings {
-    HttpSettings {
-        clients: config
-            .clients
-            .iter()
-            .flat_map(|client| {
-                let rights = Arc::new(client.rights());
-                client.token_sha256.iter().map(move |hash| (client.name.clone(), *hash, Arc::clone(&rights)))
-            })
-            .collect(),
-        client_rate: config.limits.client_rate,
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        open_id_return: config.admin.openid.redirect_url.clone(),
-        certificate_header: HeaderName::try_from(config.admin.client_cert_header.as_str()).ok(),
-        certificate_proxies: config.server.trusted_proxies.clone(),
-        max_body_bytes: config.server.max_body_bytes,
-        request_timeout: config.server.request_timeout,
-        wrong_links_per_minute: config.limits.wrong_links_per_minute,
-        stopping: CancellationToken::new(),
-        metrics: Arc::new(telemetry::metrics),
-    }
-}
-
-const fn job_settings(config: &Config) -> JobSettings {
-    JobSettings {
-        mail_concurrency: config.jobs.mail_concurrency,
-        webhook_concurrency: config.jobs.webhook_concurrency,
-        poll: config.jobs.poll,
-        lease: config.jobs.lease,
-    }
-}
-
-/// The configured keys, or the one that is made at first start and kept.
-pub(super) async fn key_ring(config: &Config, store: &Store) -> anyhow::Result<KeyRing> {
-    let mut keys = config.link.keys().context("link.key_files")?;
-    if keys.is_empty() {
-        let mut fresh = vec![0; KEY_OCTETS];
-        SystemEntropy.fill(&mut fresh);
-        let kept = store.secret("link-key", fresh, SystemClock.now()).await?;
-        let kept: [u8; KEY_OCTETS] = kept.try_into().map_err(|_| anyhow::anyhow!("the database's link key is damaged"))?;
-        keys.push(LinkKey::new(kept));
-    }
-    Ok(KeyRing::new(keys)?)
-}
-
-/// The lists that can be read again while the daemon runs.
-pub(super) fn lists(config: &Config) -> anyhow::Result<Lists> {
-    let refuse_adn = match given(&config.policy.refuse_adn) {
-        Some(path) => name_list("policy.refuse_adn", path)?,
-        None => NameList::new(toml::from_str(REFUSE_ADN).context("the built-in policy.refuse_adn")?)?,
-    };
-    let hold = given(&config.policy.hold).map_or_else(|| Ok(NameList::default()), |path| name_list("policy.hold", path))?;
-    Ok(Lists { suffixes: suffixes(&config.psl_file)?, policy: Policy { refuse_adn, hold } })
-}
-
-/// The names at which no constructed address is usable, unless configured otherwise.
-const REFUSE_ADN: &str = include_str!("../../config/policy/refuse_adn.toml");
-
-fn name_list(key: &str, path: &Path) -> anyhow::Result<NameList> {
-    let place = || format!("{key}: {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(place)?;
-    NameList::new(toml::from_str(&text).with_context(place)?).with_context(place)
-}
-
-/// Reads the lists again on each SIGHUP; one that cannot be read leaves all of them as they were.
-async fn reload(app: Arc<App>, config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut reloads = lifecycle::Reloads::new()?;
-    while stop.run_until_cancelled(reloads.next()).await.is_some() {
-        lifecycle::reloading();
-        match lists(&config) {
-            Ok(lists) => {
-                tracing::info!(
-                    refuse_adn = lists.policy.refuse_adn.len(),
-                    hold = lists.policy.hold.len(),
-                    "the lists were read again"
-                );
-                app.lists.store(Arc::new(lists));
-            }
-            Err(error) => tracing::error!(error = format!("{error:#}"), "the lists in force stay as they were"),
-        }
-        lifecycle::ready();
+        let service = current.into_make_service_with_connect_info::<SocketAddr>();
+        tasks.spawn(async move {
+            let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
+            served.context("a listener failed")
+        });
     }
     Ok(())
 }
 
+/// TLS on an address, where it is configured.
+fn tls(config: &Config, routes: Routes) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+    let (key, certificate, private, asks) = match routes {
+        Routes::Admin => {
+            let admin = &config.admin;
+            ("admin.tls_cert_file", &admin.tls_cert_file, &admin.tls_key_file, !admin.client_ca_files.is_empty())
+        }
+        Routes::All | Routes::Public => {
+            ("server.tls_cert_file", &config.server.tls_cert_file, &config.server.tls_key_file, false)
+        }
+    };
+    let Some((certificate, private)) = given(certificate).zip(given(private)) else { return Ok(None) };
+    server_config(certificate, private, asks, http::HTTP2).context(key).map(Some)
+}
+
+/// How often callers that have been quiet are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
 /// How often the Public Suffix List's age is looked at.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Complains of a Public Suffix List that is too old, at once and then every day.
-async fn watch_suffix_list(app: Arc<App>, max_age: Duration, stop: CancellationToken) -> anyhow::Result<()> {
-    loop {
-        match app.lists().suffixes.as_of() {
-            None => tracing::warn!("the Public Suffix List does not say when it was made"),
-            Some(as_of) if app.now().since(as_of) > max_age => {
-                tracing::warn!(%as_of, "the Public Suffix List is old; name a newer one with psl_file");
-            }
-            Some(_) => {}
+/// Complains of a Public Suffix List that is too old.
+fn complain_of_suffix_list(app: &App, max_age: Duration) {
+    match app.lists().suffixes.as_of() {
+        None => tracing::warn!("the Public Suffix List does not say when it was made"),
+        Some(as_of) if app.now().since(as_of) > max_age => {
+            tracing::warn!(%as_of, "the Public Suffix List is old; name a newer one with psl_file");
         }
-        if stop.run_until_cancelled(tokio::time::sleep(DAY)).await.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-fn suffixes(path: &Path) -> anyhow::Result<SuffixList> {
-    match given(path) {
-        None => Ok(SuffixList::BuiltIn),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("psl_file: {}", path.display()))?;
-            SuffixList::parse(&text).map_err(|error| anyhow::anyhow!("psl_file: {}: {error}", path.display()))
-        }
-    }
-}
-
-/// A path that is not empty.
-fn given(path: &Path) -> Option<&Path> {
-    Some(path).filter(|path| !path.as_os_str().is_empty())
-}
-
-/// Says at the start what an operator should know.
-fn warn(config: &Config, app: &App) {
-    if config.dns.dnssec == DnssecMode::Off {
-        tracing::warn!(
-            "dns.dnssec is off: answers are not validated, and profiles that enforce the Baseline Requirements get none"
-        );
-    }
-    if config.inbound.maildir.as_os_str().is_empty() {
-        tracing::info!(
-            "inbound.maildir is empty: unless the mail server pipes returned mail to `dcvd ingest`, a bounce is not noticed"
-        );
-    }
-    let now = app.now();
-    for one in app.profiles.iter() {
-        for &source in &one.profile.addresses.sources {
-            let rule = method::rule(source.method(), now);
-            let profile = one.profile.id.as_str();
-            if let Some(reason) = refusal(source, rule, &one.profile) {
-                tracing::warn!(
-                    profile,
-                    source = source.as_str(),
-                    reason,
-                    "the profile lists a source whose addresses it may not use"
-                );
-            } else if one.profile.compliance == Compliance::Record && rule.status == RuleStatus::MustNot {
-                tracing::info!(
-                    profile,
-                    source = source.as_str(),
-                    "the Baseline Requirements forbid this source for publicly trusted TLS; results are marked"
-                );
-            }
-        }
+        Some(_) => {}
     }
 }

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 
-use super::{ConfigFile, serve};
+use super::{ConfigFile, wire};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::entropy::SystemEntropy;
 use crate::config::Config;
@@ -48,7 +48,7 @@ fn known(config: &Config, name: &str) -> anyhow::Result<()> {
 
 async fn test(config: &Config, name: &str) -> anyhow::Result<()> {
     known(config, name)?;
-    let webhooks = Arc::new(serve::webhooks(config)?);
+    let webhooks = Arc::new(wire::webhooks(config)?);
     let mut random = [0; 10];
     SystemEntropy.fill(&mut random);
     let now = SystemClock.now();

@@ -31,6 +31,8 @@ pub struct Server {
     #[serde(deserialize_with = "empty_is_none")]
     pub admin_listen: Option<SocketAddr>,
     pub public_url: Url,
+    pub tls_cert_file: PathBuf,
+    pub tls_key_file: PathBuf,
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     pub max_body_bytes: usize,
@@ -46,6 +48,9 @@ impl Server {
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() || url.fragment().is_some()
         {
             return Err(("public_url", "must be http:// or https:// with a host and no query".to_owned()));
+        }
+        if self.tls_cert_file.as_os_str().is_empty() != self.tls_key_file.as_os_str().is_empty() {
+            return Err(("tls_key_file", "goes together with tls_cert_file".to_owned()));
         }
         Ok(())
     }
@@ -126,7 +131,7 @@ impl<'de> Deserialize<'de> for Rate {
 }
 
 /// `[whois]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml documents every key")]
 pub struct Whois {
@@ -276,7 +281,6 @@ pub struct OpenIdConnect {
     pub client_secret_file: PathBuf,
     pub redirect_url: String,
     pub scopes: Vec<String>,
-    pub name_claim: String,
     pub ca_file: PathBuf,
     pub rules: Vec<ClaimRule>,
 }
@@ -316,9 +320,6 @@ impl OpenIdConnect {
         }
         if self.client_id.is_empty() {
             return Err("client_id is what the provider calls this service".to_owned());
-        }
-        if self.name_claim.is_empty() {
-            return Err("name_claim must name a claim, such as sub".to_owned());
         }
         if self.rules.is_empty() {
             return Err("rules must say whom to let in".to_owned());

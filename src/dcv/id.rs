@@ -46,6 +46,14 @@ macro_rules! id {
                 Self(bytes)
             }
 
+            /// When it was made, to the millisecond.
+            #[must_use]
+            pub fn at(&self) -> Timestamp {
+                let mut millis = [0; 8];
+                millis[2..].copy_from_slice(&self.0[..6]);
+                Timestamp::from_unix_micros(i64::from_be_bytes(millis).saturating_mul(1000))
+            }
+
             /// The 16 bytes, as stored.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {

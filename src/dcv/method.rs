@@ -9,6 +9,9 @@ use super::timestamp::Timestamp;
 /// The version of the Baseline Requirements that this table was read from.
 pub const BR_VERSION: &str = "2.2.6";
 
+/// When that version was published.
+pub const BR_AS_OF: Date = date!(2026 - 03 - 31);
+
 /// How an approver's address was found, as the Baseline Requirements number it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Method {

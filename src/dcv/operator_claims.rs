@@ -37,12 +37,33 @@ pub struct ClaimRule {
 
 impl ClaimRule {
     fn fits(&self, claims: &Map<String, Value>) -> bool {
+        // What people say of themselves counts once the provider verified it. Spec: OpenID Connect Core 1.0 section 5.1.
+        if let Some(verified) = verified_by(&self.claim)
+            && claims.get(verified) != Some(&Value::Bool(true))
+        {
+            return false;
+        }
         match claims.get(&self.claim) {
             Some(Value::String(is)) => *is == self.value,
             Some(Value::Array(list)) => list.iter().any(|is| is.as_str() == Some(&self.value)),
             _ => false,
         }
     }
+}
+
+fn verified_by(claim: &str) -> Option<&'static str> {
+    match claim {
+        "email" => Some("email_verified"),
+        "phone_number" => Some("phone_number_verified"),
+        _ => None,
+    }
+}
+
+/// The claims that the rules look at, and by which somebody is known.
+#[must_use]
+pub fn wanted(rules: &[ClaimRule]) -> Vec<&str> {
+    let of_rules = rules.iter().flat_map(|rule| [Some(rule.claim.as_str()), verified_by(&rule.claim)]).flatten();
+    of_rules.chain([SUBJECT]).collect()
 }
 
 /// Why nobody is let in.
@@ -91,22 +112,28 @@ impl NotAdmitted {
     }
 }
 
-/// Lets somebody in, or says why not. The first rule that fits says what they may do. `named_by` is the claim that operators are called by;
-/// an address must be one that the provider verified.
+/// Lets somebody in, or says why not. The first rule that fits says what they may do. They are known by their subject, which is promised never
+/// to change and never to name another.
 ///
 /// # Errors
-/// [`NotAdmitted::Unverified`] where the name is missing or unusable, [`NotAdmitted::NoRule`] where no rule fits.
-pub fn admit(identity: &Identity, named_by: &str, rules: &[ClaimRule]) -> Result<(String, Role), NotAdmitted> {
-    let claims = &identity.claims;
-    let name = claims.get(named_by).and_then(Value::as_str).ok_or(NotAdmitted::Unverified)?;
-    let verified = named_by != "email" || claims.get("email_verified") == Some(&Value::Bool(true));
-    if name.is_empty() || name.chars().count() > NAME_MAX_CHARS || !is_one_line(name) || !verified {
+/// [`NotAdmitted::Unverified`] where there is no usable subject, [`NotAdmitted::NoRule`] where no rule fits.
+pub fn admit(identity: &Identity, rules: &[ClaimRule]) -> Result<(String, Role), NotAdmitted> {
+    let subject = identity.claims.get(SUBJECT).and_then(Value::as_str).ok_or(NotAdmitted::Unverified)?;
+    if subject.is_empty() || subject.chars().count() > NAME_MAX_CHARS || !is_one_line(subject) {
         return Err(NotAdmitted::Unverified);
     }
-    let rule = rules.iter().find(|rule| rule.fits(claims)).ok_or(NotAdmitted::NoRule)?;
-    // Another provider may give the same name to somebody else.
+    let rule = rules.iter().find(|rule| rule.fits(&identity.claims)).ok_or(NotAdmitted::NoRule)?;
+    // Another provider may give the same subject to somebody else.
     let mark = data_encoding::HEXLOWER.encode(&Sha256::digest(&identity.issuer)[..4]);
-    Ok((format!("oidc:{name}@{mark}"), rule.role))
+    Ok((format!("oidc:{subject}@{mark}"), rule.role))
+}
+
+/// What the provider calls somebody, for people to read; they can change it.
+#[must_use]
+pub fn called(identity: &Identity) -> Option<String> {
+    let text = |claim| identity.claims.get(claim).and_then(Value::as_str).filter(|text| is_one_line(text));
+    let name = ["preferred_username", "email", "name"].into_iter().find_map(text)?;
+    Some(name.chars().take(NAME_MAX_CHARS).collect())
 }
 
 #[cfg(test)]
@@ -131,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_fits_lets_in() {
-        let told = |claims| admit(&identity(claims), SUBJECT, &rules()).map(|(_, role)| role);
+        let told = |claims| admit(&identity(claims), &rules()).map(|(_, role)| role);
         assert_eq!(told(json!({"sub": "a", "groups": ["x", "dcvd", "dcvd-admins"]})), Ok(Role::Admin));
         assert_eq!(told(json!({"sub": "a", "groups": "dcvd"})), Ok(Role::Operator));
         assert_eq!(told(json!({"sub": "a", "hd": "a.example", "groups": []})), Ok(Role::Viewer));
@@ -142,26 +169,37 @@ mod tests {
         ] {
             assert_eq!(told(nobody), Err(NotAdmitted::NoRule));
         }
-        assert_eq!(admit(&identity(json!({"sub": "a", "groups": "dcvd"})), SUBJECT, &[]), Err(NotAdmitted::NoRule));
+        assert_eq!(admit(&identity(json!({"sub": "a", "groups": "dcvd"})), &[]), Err(NotAdmitted::NoRule));
     }
 
     #[test]
-    fn an_operator_is_called_by_one_claim_of_one_issuer() {
-        let of = |claims: Value, by| admit(&identity(claims), by, &rules()).map(|(name, _)| name);
-        let named = of(json!({"sub": "248289761001", "groups": "dcvd"}), SUBJECT).unwrap();
+    fn an_operator_is_known_by_the_subject_of_one_issuer() {
+        let of = |claims: Value| admit(&identity(claims), &rules()).map(|(name, _)| name);
+        let named = of(json!({"sub": "248289761001", "groups": "dcvd"})).unwrap();
         assert!(named.starts_with("oidc:248289761001@"), "{named}");
         let elsewhere =
             Identity { issuer: "https://other.example".to_owned(), ..identity(json!({"sub": "248289761001", "groups": "dcvd"})) };
-        assert_ne!(admit(&elsewhere, SUBJECT, &rules()).unwrap().0, named);
+        assert_ne!(admit(&elsewhere, &rules()).unwrap().0, named);
         for bad in [json!(null), json!(""), json!("a\nb"), json!(7), json!("x".repeat(256))] {
-            assert_eq!(of(json!({"sub": bad, "groups": "dcvd"}), SUBJECT), Err(NotAdmitted::Unverified), "{bad}");
+            assert_eq!(of(json!({"sub": bad, "groups": "dcvd"})), Err(NotAdmitted::Unverified), "{bad}");
         }
-        let mail = |verified: Value| {
-            of(json!({"sub": "a", "email": "h@a.example", "email_verified": verified, "groups": "dcvd"}), "email")
+        let called = called(&identity(json!({"sub": "a", "email": "h@a.example", "preferred_username": "花子"})));
+        assert_eq!(called.as_deref(), Some("花子"));
+    }
+
+    #[test]
+    fn what_people_say_of_themselves_counts_once_it_is_verified() {
+        let boss = ClaimRule { claim: "email".to_owned(), value: "boss@a.example".to_owned(), role: Role::Admin };
+        let told = |verified: Value| {
+            admit(
+                &identity(json!({"sub": "a", "email": "boss@a.example", "email_verified": verified})),
+                std::slice::from_ref(&boss),
+            )
         };
-        assert!(mail(json!(true)).unwrap().starts_with("oidc:h@a.example@"));
+        assert!(told(json!(true)).is_ok());
         for unsure in [json!(false), json!("true"), json!(null)] {
-            assert_eq!(mail(unsure), Err(NotAdmitted::Unverified));
+            assert_eq!(told(unsure), Err(NotAdmitted::NoRule));
         }
+        assert_eq!(wanted(std::slice::from_ref(&boss)), ["email", "email_verified", "sub"]);
     }
 }

@@ -3,6 +3,7 @@
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::response::Response;
+use metrics::histogram;
 use tokio::time::Instant;
 
 /// A request that is being answered.
@@ -18,8 +19,20 @@ impl Line {
     }
 
     pub(super) fn end(self, response: &Response) {
-        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (took, status) = (self.start.elapsed(), response.status().as_u16());
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let path = self.path.as_ref().map_or("unmatched", MatchedPath::as_str);
-        tracing::info!(method = %self.method, path, status = response.status().as_u16(), duration_ms = millis, "request");
+        // What a stranger may make up must not become a series of its own.
+        let method = match self.method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::HEAD => "HEAD",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            _ => "other",
+        };
+        let labels = [("route", path.to_owned()), ("method", method.to_owned()), ("status", status.to_string())];
+        histogram!("dcvd_http_request_duration_seconds", &labels).record(took);
+        tracing::info!(method = %self.method, path, status, duration_ms = millis, "request");
     }
 }

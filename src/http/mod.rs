@@ -11,9 +11,11 @@ mod problem;
 mod static_files;
 pub(crate) mod tls;
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,12 +32,14 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::set_header::SetResponseHeaderLayer;
+use tracing::Instrument as _;
 
 pub(crate) use api::approvers::ApproversView;
 pub use problem::{CODES, Code, Problem};
 
 use crate::app::App;
 use crate::dcv::client::{RequestRate, Rights};
+use crate::telemetry;
 
 /// What the router needs to know of the configuration.
 #[derive(Clone)]
@@ -68,6 +72,10 @@ pub struct HttpSettings {
 const SIGN_INS: u32 = 10;
 const SIGN_IN_EVERY: Duration = Duration::from_secs(30);
 
+/// Ways to a provider, by address: an office of many may come at once.
+const AWAY: u32 = 60;
+const AWAY_EVERY: Duration = Duration::from_secs(5);
+
 /// The same by name, whoever tries: more, so that no single stranger keeps an operator out.
 const NAME_TRIES: u32 = 100;
 const NAME_TRY_EVERY: Duration = Duration::from_secs(5);
@@ -79,14 +87,20 @@ pub struct Shared {
     /// The configuration's part.
     pub settings: HttpSettings,
     clients: api::Registry,
-    wrong_links: DefaultKeyedRateLimiter<IpAddr>,
-    readers: caller::Readers,
     /// The page for a wrong link, in Japanese and in English.
     unknown_link: [OnceLock<Bytes>; 2],
+    limits: Arc<Limits>,
+}
+
+/// Who did what how often; kept when the configuration is read again.
+pub struct Limits {
+    wrong_links: DefaultKeyedRateLimiter<IpAddr>,
+    readers: caller::Readers,
     confirmations: DefaultKeyedRateLimiter<([u8; 32], IpAddr)>,
     confirmed_links: DefaultKeyedRateLimiter<[u8; 32]>,
     confirming: DefaultKeyedRateLimiter<IpAddr>,
     sign_ins: DefaultKeyedRateLimiter<IpAddr>,
+    away: DefaultKeyedRateLimiter<IpAddr>,
     names_tried: DefaultKeyedRateLimiter<[u8; 32]>,
     shown: admin::shown::Shown,
 }
@@ -111,24 +125,23 @@ impl HttpState {
     /// Puts the state together.
     #[must_use]
     pub fn new(app: Arc<App>, settings: HttpSettings) -> Self {
-        let wrong_links = RateLimiter::keyed(Quota::per_minute(settings.wrong_links_per_minute));
-        let tries = |count: u32| std::num::NonZeroU32::new(count).unwrap_or(std::num::NonZeroU32::MIN);
-        let quota = |every: Duration, burst: u32| {
-            Quota::with_period(every).unwrap_or_else(|| Quota::per_minute(tries(1))).allow_burst(tries(burst))
-        };
+        let limits = Arc::new(Limits::new(settings.wrong_links_per_minute));
+        Self::with(app, settings, limits)
+    }
+
+    /// The state under another configuration; what callers did is remembered.
+    #[must_use]
+    pub fn anew(&self, app: Arc<App>, settings: HttpSettings) -> Self {
+        Self::with(app, settings, Arc::clone(&self.limits))
+    }
+
+    fn with(app: Arc<App>, settings: HttpSettings, limits: Arc<Limits>) -> Self {
         Self(Arc::new(Shared {
             app,
             clients: api::Registry::new(&settings.clients, settings.client_rate),
             settings,
-            wrong_links,
-            readers: caller::Readers::default(),
             unknown_link: Default::default(),
-            confirmations: RateLimiter::keyed(quota(CODE_TRY_EVERY, CODE_TRIES)),
-            confirmed_links: RateLimiter::keyed(quota(LINK_TRY_EVERY, LINK_TRIES)),
-            confirming: RateLimiter::keyed(Quota::per_minute(tries(CODE_TRIES_PER_CALLER))),
-            sign_ins: RateLimiter::keyed(quota(SIGN_IN_EVERY, SIGN_INS)),
-            names_tried: RateLimiter::keyed(quota(NAME_TRY_EVERY, NAME_TRIES)),
-            shown: admin::shown::Shown::default(),
+            limits,
         }))
     }
 }
@@ -137,6 +150,34 @@ impl std::ops::Deref for HttpState {
     type Target = Shared;
     fn deref(&self) -> &Shared {
         &self.0
+    }
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Limits;
+    fn deref(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+impl Limits {
+    fn new(wrong_links_per_minute: std::num::NonZeroU32) -> Self {
+        let wrong_links = RateLimiter::keyed(Quota::per_minute(wrong_links_per_minute));
+        let tries = |count: u32| std::num::NonZeroU32::new(count).unwrap_or(std::num::NonZeroU32::MIN);
+        let quota = |every: Duration, burst: u32| {
+            Quota::with_period(every).unwrap_or_else(|| Quota::per_minute(tries(1))).allow_burst(tries(burst))
+        };
+        Self {
+            wrong_links,
+            readers: caller::Readers::default(),
+            confirmations: RateLimiter::keyed(quota(CODE_TRY_EVERY, CODE_TRIES)),
+            confirmed_links: RateLimiter::keyed(quota(LINK_TRY_EVERY, LINK_TRIES)),
+            confirming: RateLimiter::keyed(Quota::per_minute(tries(CODE_TRIES_PER_CALLER))),
+            sign_ins: RateLimiter::keyed(quota(SIGN_IN_EVERY, SIGN_INS)),
+            away: RateLimiter::keyed(quota(AWAY_EVERY, AWAY)),
+            names_tried: RateLimiter::keyed(quota(NAME_TRY_EVERY, NAME_TRIES)),
+            shown: admin::shown::Shown::default(),
+        }
     }
 }
 
@@ -153,6 +194,8 @@ impl Shared {
         self.confirming.shrink_to_fit();
         self.sign_ins.retain_recent();
         self.sign_ins.shrink_to_fit();
+        self.away.retain_recent();
+        self.away.shrink_to_fit();
         self.names_tried.retain_recent();
         self.names_tried.shrink_to_fit();
     }
@@ -177,6 +220,9 @@ impl Shared {
             && self.confirmed_links.check_key(&link).is_ok()
     }
 }
+
+/// Whether clients may speak HTTP/2, over TLS.
+pub(crate) const HTTP2: bool = cfg!(feature = "tls");
 
 /// Which routes a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,7 +324,28 @@ struct Around {
 }
 
 /// Runs a handler: within its time, with a panic caught, its errors as problem documents or pages, and one line in the log.
-async fn around(State(Around { request_timeout, pages }): State<Around>, request: Request, next: Next) -> Response {
+async fn around(State(around): State<Around>, request: Request, next: Next) -> Response {
+    let id = request_id();
+    let span = tracing::info_span!("request", id);
+    let named = HeaderValue::try_from(id.as_str());
+    let mut response = telemetry::in_request(id, answer(around, request, next).instrument(span)).await;
+    if let Ok(id) = named {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// An id that tells a request from all others of this daemon's life, and nearly surely from those of others: no secret.
+fn request_id() -> String {
+    static LIFE: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
+    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    format!("{:08x}-{:x}", *LIFE >> 32, NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Names a request in its answer, in the log, and in what workers do for it later.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+async fn answer(Around { request_timeout, pages }: Around, request: Request, next: Next) -> Response {
     let line = access_log::Line::begin(&request);
     let asked = approve::Asked::of(&request);
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();

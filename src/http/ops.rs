@@ -7,17 +7,25 @@ use metrics::gauge;
 use serde_json::json;
 
 use super::HttpState;
+use crate::app::App;
 use crate::app::canary::{self, Canary};
+use crate::app::health::readiness;
+use crate::dcv::method;
+use crate::dcv::timestamp::Timestamp;
+use crate::store::{EffectKind, StoreError};
 
 /// The process lives.
 pub(super) async fn healthz() -> Response {
     answer(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// The database answers, so requests can be served.
+/// Whether requests can be served: the database answers and the clock is right. A queue that is late is told, and keeps nobody away.
 pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
-    match state.app.store.ping().await {
-        Ok(()) => answer(StatusCode::OK, &json!({"status": "ok", "database": state.app.store.kind()})),
+    match readiness(&state.app).await {
+        Ok(readiness) => {
+            let status = if readiness.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            answer(status, &json!(readiness))
+        }
         Err(error) => {
             tracing::warn!(%error, "not ready");
             answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "unavailable", "database": state.app.store.kind()}))
@@ -34,9 +42,12 @@ pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
     for (list, entries) in [("refuse_adn", lists.policy.refuse_adn.len()), ("hold", lists.policy.hold.len())] {
         gauge!("dcvd_policy_entries", "list" => list).set(f64::from(u32::try_from(entries).unwrap_or(u32::MAX)));
     }
-    match state.app.store.orders_held().await {
-        Ok(held) => gauge!("dcvd_orders_held").set(f64::from(i32::try_from(held).unwrap_or(i32::MAX))),
-        Err(error) => tracing::warn!(%error, "the held orders cannot be counted"),
+    gauge!("dcvd_rules_age_seconds").set(state.app.now().since(Timestamp::start_of(method::BR_AS_OF)).as_secs_f64());
+    if let Some(since) = state.app.settings.link_key_since {
+        gauge!("dcvd_link_key_age_seconds").set(state.app.now().since(since).as_secs_f64());
+    }
+    if let Err(error) = count_stored(&state.app).await {
+        tracing::warn!(%error, "what is stored cannot be counted");
     }
     match canary::state(&state.app).await {
         Ok(Canary::Well { round_trip, .. }) => {
@@ -49,6 +60,24 @@ pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (StatusCode::OK, kind, (state.settings.metrics)()).into_response()
+}
+
+/// What stands in the database.
+async fn count_stored(app: &App) -> Result<(), StoreError> {
+    let number = |count: i64| f64::from(i32::try_from(count).unwrap_or(i32::MAX));
+    gauge!("dcvd_orders_open").set(number(app.store.orders_open().await?));
+    gauge!("dcvd_orders_held").set(number(app.store.orders_held().await?));
+    gauge!("dcvd_unsealed").set(number(app.store.unsealed().await?));
+    let (queues, given_up, now) = (app.store.queues().await?, app.store.given_up().await?, app.now());
+    for kind in [EffectKind::Mail, EffectKind::Notice, EffectKind::Webhook].map(EffectKind::as_str) {
+        let queue = queues.iter().find(|queue| queue.kind == kind);
+        let age = queue.and_then(|queue| queue.oldest).map_or(0, |at| (now.unix_micros() - at).max(0) / 1_000_000);
+        gauge!("dcvd_queue_length", "kind" => kind).set(number(queue.map_or(0, |queue| queue.length)));
+        gauge!("dcvd_queue_age_seconds", "kind" => kind).set(number(age));
+        let dead = given_up.iter().find(|(of, _)| of == kind).map_or(0, |(_, count)| *count);
+        gauge!("dcvd_queue_given_up", "kind" => kind).set(number(dead));
+    }
+    Ok(())
 }
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {

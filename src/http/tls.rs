@@ -1,4 +1,4 @@
-//! TLS for the status page's own address. A client may present a certificate; whether it lets anybody in is decided where people sign in, so
+//! TLS, where no proxy in front has it. On the status page's own address a client may present a certificate; whether it lets anybody in is decided where people sign in, so
 //! that who is refused is told why.
 
 use std::collections::HashMap;
@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
@@ -83,10 +84,10 @@ impl TlsListener {
     ///
     /// # Errors
     /// The listener has no address.
-    pub(crate) fn new(listener: TcpListener, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub(crate) fn new(listener: TcpListener, config: Arc<ArcSwap<ServerConfig>>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (done, connections) = mpsc::channel(1);
-        let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(HANDSHAKES)));
+        let places = Arc::new(Semaphore::new(HANDSHAKES));
         let shares = Shares::default();
         tokio::spawn(async move {
             loop {
@@ -104,7 +105,8 @@ impl TlsListener {
                     tracing::debug!(%peer, "too many handshakes at once");
                     continue;
                 };
-                let (acceptor, done) = (acceptor.clone(), done.clone());
+                // With the certificate of today.
+                let (acceptor, done) = (TlsAcceptor::from(config.load_full()), done.clone());
                 // One that is slow must not keep the others waiting.
                 tokio::spawn(async move {
                     match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
@@ -199,7 +201,7 @@ impl ClientCertVerifier for Any {
     }
 }
 
-/// TLS with a certificate and its key, PEM; where `asks`, clients are asked for theirs.
+/// TLS with a certificate and its key, PEM; where `asks`, clients are asked for theirs; where `http2`, they may speak that.
 ///
 /// # Errors
 /// The files cannot be read or do not belong together.
@@ -207,6 +209,7 @@ pub(crate) fn server_config(
     certificate: &std::path::Path,
     key: &std::path::Path,
     asks: bool,
+    http2: bool,
 ) -> anyhow::Result<Arc<ServerConfig>> {
     use anyhow::Context as _;
     use rustls::pki_types::PrivateKeyDer;
@@ -223,5 +226,8 @@ pub(crate) fn server_config(
     let builder = if asks { builder.with_client_cert_verifier(Arc::new(Any(provider))) } else { builder.with_no_client_auth() };
     let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if http2 {
+        config.alpn_protocols.insert(0, b"h2".to_vec());
+    }
     Ok(Arc::new(config))
 }

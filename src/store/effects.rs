@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use super::{Counted, Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::id::{EffectId, MailId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 
@@ -83,6 +83,10 @@ pub struct ClaimedEffect {
     pub tried: i64,
     /// Unix microseconds of that schedule's first attempt.
     pub first_tried_at: i64,
+    /// `mail`, `notice` or `webhook`.
+    pub kind: String,
+    /// The request that it goes back to, where there was one.
+    pub request_id: Option<String>,
 }
 
 impl std::fmt::Debug for ClaimedEffect {
@@ -193,9 +197,9 @@ impl Tx<'_> {
     /// Puts an effect into the outbox. Behind one that waits for its next attempt it waits as long.
     pub async fn enqueue(&mut self, effect: &NewEffect) -> Result<(), StoreError> {
         const SQL: &str =
-            "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at, recipient)
+            "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at, recipient, request_id)
             VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, COALESCE(
-                (SELECT MAX(due_at) FROM effects WHERE state = 'due' AND order_id = $3 AND endpoint = $5 AND seq < $6 AND lease IS NULL), $9), $10)";
+                (SELECT MAX(due_at) FROM effects WHERE state = 'due' AND order_id = $3 AND endpoint = $5 AND seq < $6 AND lease IS NULL), $9), $10, $11)";
         exec!(
             self,
             sqlx::query(SQL)
@@ -209,6 +213,7 @@ impl Tx<'_> {
                 .bind(effect.at.unix_micros())
                 .bind(if effect.held { NEVER } else { effect.at.unix_micros() })
                 .bind(&effect.recipient)
+                .bind(self.request.clone())
         );
         Ok(())
     }
@@ -233,7 +238,7 @@ impl Tx<'_> {
                             SELECT 1 FROM effects p WHERE p.state = 'due' AND p.order_id = e.order_id AND p.endpoint = e.endpoint AND p.seq < e.seq)
                         ORDER BY e.due_at LIMIT $5",
                     $lock,
-                    ") RETURNING id, order_id, subject_id, endpoint, seq, body, attempts, tried, first_tried_at"
+                    ") RETURNING id, kind, order_id, subject_id, endpoint, seq, body, attempts, tried, first_tried_at, request_id"
                 )
             };
         }
@@ -303,6 +308,7 @@ impl Tx<'_> {
         if matches!(outcome, Outcome::Postponed(_)) {
             return Ok(true);
         }
+        self.counted.push(Counted::Attempt(effect.kind.clone(), word));
         let dialogue = (!said.dialogue.is_empty()).then(|| said.dialogue.join("\n"));
         exec!(
             self,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::FromRow;
 
-use super::{EffectKind, NewEffect, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Counted, EffectKind, NewEffect, Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::event::Event;
 use crate::dcv::id::{EffectId, EventId, OrderId};
 use crate::dcv::timestamp::Timestamp;
@@ -77,6 +77,7 @@ impl Tx<'_> {
                     .bind(&row.data)
             );
             self.seal_soon(&row)?;
+            self.counted.push(Counted::Event(event.kind.as_str()));
             for endpoint in endpoints(event) {
                 self.enqueue(&NewEffect {
                     id: EffectId::new(event.at, ids()),

@@ -8,10 +8,12 @@ mod allowlist;
 mod answers;
 mod certificates;
 mod clients;
+pub mod copy;
 mod effects;
 mod endpoints;
 mod events;
 mod exports;
+mod health;
 mod idempotency;
 mod lookups;
 mod mails;
@@ -29,9 +31,10 @@ mod validations;
 mod views;
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use metrics::{counter, histogram};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -44,6 +47,7 @@ pub use clients::ClientRow;
 pub use effects::{AttemptRow, ClaimedEffect, DeadEffect, EffectKind, NewEffect, ON_RELEASE, Outcome, Said, WebhookRow};
 pub use events::EventRow;
 pub use exports::ExportRow;
+pub use health::QueueRow;
 pub use idempotency::{RepeatRow, Repeatable};
 pub use mails::{Asked, MailRow, MailValidation};
 pub use notices::NoticeRow;
@@ -56,6 +60,7 @@ pub use tallies::{TallyRow, ToCount, tally_marks};
 pub use validations::{LiveRow, StandingApproval, ValidationRow};
 pub use views::ViewRow;
 
+use crate::telemetry;
 use sqlite_writer::Writer;
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -131,6 +136,27 @@ pub struct Tx<'c> {
     conn: Conn<'c>,
     /// Rows that it wrote and that are sealed soon.
     unsealed: Vec<u8>,
+    /// The request in whose name it is done.
+    request: Option<String>,
+    /// What is counted once it is committed.
+    counted: Vec<Counted>,
+}
+
+/// Something that metrics tell.
+enum Counted {
+    /// An entry of a timeline, by its type.
+    Event(&'static str),
+    /// An attempt at an effect, by its kind and outcome.
+    Attempt(String, &'static str),
+}
+
+fn count(counted: Vec<Counted>) {
+    for one in counted {
+        match one {
+            Counted::Event(kind) => counter!("dcvd_events_total", "type" => kind).increment(1),
+            Counted::Attempt(kind, outcome) => counter!("dcvd_attempts_total", "kind" => kind, "outcome" => outcome).increment(1),
+        }
+    }
 }
 
 enum Conn<'c> {
@@ -250,20 +276,25 @@ impl Store {
         E: From<StoreError> + Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     {
-        match &self.pools {
-            Pools::Sqlite { writer, .. } => writer.run(name, work).await,
+        let (request, begun) = (telemetry::request(), Instant::now());
+        let written = match &self.pools {
+            Pools::Sqlite { writer, .. } => writer.run(name, request, work).await,
             Pools::Postgres(pool) => {
                 let mut transaction = pool.begin().await.map_err(StoreError::from)?;
-                let mut tx = Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new() };
+                let mut tx = Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new(), request, counted: Vec::new() };
                 let value = work(&mut tx).await?;
                 tx.keep_unsealed().await?;
+                let counted = std::mem::take(&mut tx.counted);
                 transaction.commit().await.map_err(|error| {
                     tracing::warn!(name, %error, "commit failed");
                     StoreError::from(error)
                 })?;
+                count(counted);
                 Ok(value)
             }
-        }
+        };
+        histogram!("dcvd_commit_duration_seconds").record(begun.elapsed());
+        written
     }
 
     /// Reads the names and mails of several orders, and which mail asks for which name: three questions however many orders.

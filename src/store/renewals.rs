@@ -87,6 +87,13 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
+    /// Records that an order came in the place of one that renews a certificate.
+    pub async fn renewed_by_another(&mut self, before: OrderId, after: OrderId) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE renewals SET renewed_by = $2 WHERE renewed_by = $1";
+        exec!(self, sqlx::query(SQL).bind(&before.as_bytes()[..]).bind(&after.as_bytes()[..]));
+        Ok(())
+    }
+
     /// Writes which order says that it renews a certificate; the certificate is watched until that order is approved. Whoever claimed it
     /// meanwhile writes nothing any more.
     pub async fn says_it_renews(&mut self, row: &RenewalRow, by: &[u8]) -> Result<(), StoreError> {

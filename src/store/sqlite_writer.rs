@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{Conn, StoreError, Tx};
+use super::{Conn, StoreError, Tx, count};
 
 /// Closures in one commit, at most; beyond this latency grows faster than throughput.
 const BATCH_MAX: usize = 64;
@@ -42,7 +42,7 @@ impl Writer {
     }
 
     /// Queues a closure and waits for the commit that holds it.
-    pub(super) async fn run<T, E, F>(&self, name: &'static str, closure: F) -> Result<T, E>
+    pub(super) async fn run<T, E, F>(&self, name: &'static str, request: Option<String>, closure: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -51,6 +51,7 @@ impl Writer {
         let (answer, answered) = oneshot::channel::<Result<T, E>>();
         let job: Job = Box::new(move |tx| {
             Box::pin(async move {
+                tx.request = request;
                 let ran = AssertUnwindSafe(closure(tx)).catch_unwind().await;
                 let result =
                     ran.unwrap_or_else(|panic| Err(StoreError::Closed(format!("{name} panicked: {}", words(&panic))).into()));
@@ -115,22 +116,30 @@ async fn commit(
     jobs: impl Iterator<Item = Job>,
     done: &mut Vec<Acknowledge>,
 ) -> Result<(), sqlx::Error> {
+    let mut counted = Vec::new();
     conn.execute("BEGIN IMMEDIATE").await?;
     for job in jobs {
         conn.execute("SAVEPOINT job").await?;
-        let mut tx = Tx { conn: Conn::Sqlite(conn), unsealed: Vec::new() };
+        let mut tx = Tx { conn: Conn::Sqlite(conn), unsealed: Vec::new(), request: None, counted: Vec::new() };
         let (keep, acknowledge) = job(&mut tx).await;
         let kept = if keep { tx.keep_unsealed().await } else { Ok(()) };
+        let told = std::mem::take(&mut tx.counted);
         if !keep || kept.is_err() {
             conn.execute("ROLLBACK TO job").await?;
         }
         match kept {
-            Ok(()) => done.push(acknowledge),
+            Ok(()) => {
+                if keep {
+                    counted.extend(told);
+                }
+                done.push(acknowledge);
+            }
             // It fails alone, and is told at once.
             Err(error) => acknowledge(Err(error.to_string())),
         }
         conn.execute("RELEASE job").await?;
     }
     conn.execute("COMMIT").await?;
+    count(counted);
     Ok(())
 }

@@ -244,13 +244,19 @@ impl Tx<'_> {
         Ok(in_tx!(self, |db| sqlx::query_as(BY_ORDER).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
-    /// A client's open orders with one of some names: id and facts. On PostgreSQL the client's other orders wait for this
-    /// transaction, so that of two at once the second sees the first.
-    pub async fn open_orders_with(&mut self, client: &str, names: &[String]) -> Result<Vec<(Vec<u8>, String)>, StoreError> {
+    /// On PostgreSQL, has a client's other orders wait for this transaction. Before any order's own lock.
+    pub async fn lock_client(&mut self, client: &str) -> Result<(), StoreError> {
         const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext($1))";
         if self.is_postgres() {
             exec!(self, sqlx::query(LOCK).bind(client));
         }
+        Ok(())
+    }
+
+    /// A client's open orders with one of some names: id and facts. On PostgreSQL the client's other orders wait for this
+    /// transaction, so that of two at once the second sees the first.
+    pub async fn open_orders_with(&mut self, client: &str, names: &[String]) -> Result<Vec<(Vec<u8>, String)>, StoreError> {
+        self.lock_client(client).await?;
         Ok(in_tx!(self, |db| {
             let mut query = sqlx::QueryBuilder::new(
                 // CROSS JOIN keeps SQLite from walking all the client's orders.

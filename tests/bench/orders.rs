@@ -24,7 +24,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use dcvd::cli::serve::{run_until, wire};
+use dcvd::cli::serve::run_until;
+use dcvd::cli::wire::wire;
 use dcvd::config::Config;
 use dcvd::http::Routes;
 use dcvd::store::{Migrate, Store};

@@ -22,7 +22,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dcvd::cli::serve::{run_until, wire};
+use dcvd::cli::serve::run_until;
+use dcvd::cli::wire::wire;
 use dcvd::config::Config;
 use dcvd::dcv::id::{EffectId, EventId, MailId, OrderId, ValidationId};
 use dcvd::dcv::timestamp::Timestamp;

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
 use dcvd::app::App;
-use dcvd::cli::serve::wire;
+use dcvd::cli::wire::wire;
 use dcvd::config::Config;
 use dcvd::dcv::event::{Event, EventType};
 use dcvd::jobs::{self, JobSettings};

@@ -29,3 +29,4 @@ mod store;
 mod support;
 mod webhooks;
 mod whois;
+mod years;

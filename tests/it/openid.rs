@@ -120,7 +120,6 @@ impl Page {
         let provider = Provider::new(idp.settings(REDIRECT, secret), None).unwrap();
         let app = TestApp::with_provider(Arc::new(provider), |settings, _| {
             settings.sign_in = Some(SessionLimits { idle: Duration::from_secs(1200), longest: Duration::from_secs(36_000) });
-            settings.named_by = "sub".to_owned();
             let rule = ClaimRule { claim: "groups".to_owned(), value: "dcvd-operators".to_owned(), role: Role::Operator };
             settings.claim_rules = vec![rule];
         })
@@ -316,7 +315,7 @@ async fn somebody_signs_in_at_the_provider_in_a_browser() {
     let text = format!(
         "{text}\n[admin]\nsign_in = true\npasswords = false\n[admin.openid]\nissuer = \"{}\"\nclient_id = \"dcvd\"\n\
          client_secret_file = \"openid.secret\"\nredirect_url = \"{redirect}\"\nscopes = [\"profile\", \"groups\"]\n\
-         name_claim = \"preferred_username\"\n[[admin.openid.rules]]\nclaim = \"groups\"\nvalue = \"dcvd-operators\"\nrole = \"operator\"\n",
+         [[admin.openid.rules]]\nclaim = \"groups\"\nvalue = \"dcvd-operators\"\nrole = \"operator\"\n",
         idp.issuer
     );
     std::fs::write(&setup.config, text).unwrap();

@@ -25,7 +25,12 @@ impl Setup {
         Self::on(None).await
     }
 
-    async fn on(database: Option<String>) -> Self {
+    /// The database, where it is not the configured one.
+    pub fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    pub async fn on(database: Option<String>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         let world = World::start().await.unwrap();
@@ -189,8 +194,7 @@ async fn the_lists_are_read_again_on_sighup_and_a_bad_file_leaves_them_as_they_w
     assert!(answer.text().await.unwrap().contains("public-suffix"));
     std::fs::write(&hold, "\"example.jp\" = \"\"\n").unwrap();
     hangup();
-    wait("the complaint", async || std::fs::read_to_string(&daemon.log).unwrap().contains("stay as they were").then_some(()))
-        .await;
+    wait("the complaint", async || std::fs::read_to_string(&daemon.log).unwrap().contains("stays as it was").then_some(())).await;
     assert!(metrics().await.contains("{list=\"hold\"} 2"));
 }
 

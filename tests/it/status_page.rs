@@ -387,12 +387,14 @@ async fn an_amended_order_comes_in_the_first_ones_place(app: TestApp) {
     for (names, organization, wanted, told) in [
         ("www.example.co.jp", "見本商店", 400, "nothing of the order would change"),
         ("", "見本商会", 400, "at least one"),
+        ("www.another.co.jp", "見本商会", 400, "none of the order"),
         ("www.example.co.jp exa_mple..jp", "見本商会", 400, "exa_mple..jp"),
     ] {
         let (status, page) = amend(names, organization, "").await;
         assert!(status == wanted && page.contains(told), "{told}: {page}");
     }
     assert_eq!(app.order(&first).await["state"], "pending");
+    app.clock.advance(Duration::from_secs(3600));
     for _ in 0..2 {
         assert_eq!(amend("WWW.example.co.jp\r\nwww.example.ne.jp", "見本商会", &key).await.0, 303);
     }
@@ -401,8 +403,8 @@ async fn an_amended_order_comes_in_the_first_ones_place(app: TestApp) {
     let orders = listed["orders"].as_array().unwrap();
     assert_eq!(orders.len(), 2, "{listed}");
     let second = orders.iter().find(|one| one["id"] != first["id"]).unwrap();
-    assert_eq!((&second["order_ref"], &second["previous_order_id"]), (&json!("A-1/amended/1"), &first["id"]));
-    assert_eq!(second["applicant"]["organization"], "見本商会");
+    assert_eq!((&second["order_ref"], &second["amends"]), (&json!("A-1/amended/1"), &first["id"]));
+    assert_eq!(second["organization"], "見本商会");
     // Whoever was asked is asked again; nobody was for the other name.
     let states: Vec<_> = second["validations"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["pending", "awaiting_approver"]);

@@ -4,13 +4,16 @@ mod mail;
 mod notice;
 mod webhook;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tracing::Instrument as _;
 
 use super::App;
 use crate::dcv::id::OrderId;
 use crate::dcv::timestamp::Timestamp;
 use crate::dcv::{redact, retry};
 use crate::store::{ClaimedEffect, EffectKind, Outcome, Said, StoreError};
+use crate::telemetry;
 
 pub(super) use mail::mail_data;
 
@@ -27,11 +30,24 @@ const NEVER_ENDED: &str = "given up: no attempt came to an end";
 /// # Errors
 /// [`StoreError`] when the database fails; the lease then ends and the attempt is made again.
 pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
-    match kind {
-        EffectKind::Mail => mail::deliver(app, effect, lease).await,
-        EffectKind::Notice => notice::deliver(app, effect, lease).await,
-        EffectKind::Webhook => webhook::deliver(app, effect, lease).await,
-    }
+    let request = effect.request_id.clone().unwrap_or_default();
+    let order = effect.order_id.as_deref().and_then(|id| id.try_into().ok()).map(OrderId::from_bytes);
+    let span = tracing::info_span!("effect", kind = kind.as_str(), request, order = order.map(|id| id.to_string()));
+    let begun = Instant::now();
+    let attempt = effect.attempts;
+    let delivery = async {
+        let delivered = match kind {
+            EffectKind::Mail => mail::deliver(app, effect, lease).await,
+            EffectKind::Notice => notice::deliver(app, effect, lease).await,
+            EffectKind::Webhook => webhook::deliver(app, effect, lease).await,
+        };
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(attempt, duration_ms = millis, "attempt");
+        delivered
+    };
+    let delivered = Box::pin(telemetry::in_request(request, delivery.instrument(span))).await;
+    metrics::histogram!("dcvd_attempt_duration_seconds", "kind" => kind.as_str()).record(begun.elapsed());
+    delivered
 }
 
 /// Gives an effect back that was leased and not tried, so that whoever comes next need not wait for the lease's end.

@@ -38,7 +38,13 @@ pub(super) async fn go(
         return Err(Problem::new(Code::NotFound));
     }
     let lang = lang(&query);
-    if state.sign_ins.check_key(&peer.limited_as()).is_err() {
+    // Another site must not use up the tries of whoever looks at it, nor sign them in behind their back. Browsers that do not say where a
+    // request comes from are let through.
+    let site = headers.get("sec-fetch-site").map_or("none", |site| site.to_str().unwrap_or_default());
+    if !matches!(site, "none" | "same-origin") {
+        return page(&state, StatusCode::FORBIDDEN, lang, "", "");
+    }
+    if state.away.check_key(&peer.limited_as()).is_err() {
         return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", "");
     }
     let before = cookie(&headers);
@@ -63,7 +69,7 @@ pub(super) async fn back(
     }
     let kept = kept(&headers).unwrap_or_default();
     let lang = sign_in_openid::lang(&state.app, &kept);
-    if state.sign_ins.check_key(&peer.limited_as()).is_err() {
+    if state.away.check_key(&peer.limited_as()).is_err() {
         return page(&state, StatusCode::TOO_MANY_REQUESTS, lang, "wait", "");
     }
     let given = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();

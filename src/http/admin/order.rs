@@ -328,8 +328,10 @@ async fn linked(state: &HttpState, record: &OrderRecord) -> Result<Vec<Linked>, 
         }
     };
     let facts = record.order.facts()?;
+    let amends = facts.amends.as_deref().and_then(|text| OrderId::parse(text).ok());
     let before = facts.previous_order_id.as_deref().and_then(|text| OrderId::parse(text).ok());
     add(before, "前の注文", "the order before");
+    add(amends, "変更前の注文", "the order as it was before");
     for one in &record.validations {
         let reused: Value = one.reused_from.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let id = reused["order_id"].as_str().and_then(|text| OrderId::parse(text).ok());

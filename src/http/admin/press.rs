@@ -219,14 +219,8 @@ pub(super) async fn let_go(
     pressed.back_to(id, Ok(()))
 }
 
-/// `POST /admin/orders/{id}/cancel`
-pub(super) async fn withdraw(
-    State(state): State<HttpState>,
-    Path(id): Path<String>,
-    pressed: Pressed,
-) -> Result<Response, Problem> {
-    let id = order_of(&id)?;
-    pressed.needs_reason()?;
+/// What is told with the end of an order, as its profile wants it.
+async fn cancellation(state: &HttpState, id: OrderId, pressed: &Pressed) -> Result<Cancellation, Problem> {
     let record = show_order(&state.app, id, None).await?.ok_or_else(|| Problem::new(Code::NotFound))?;
     let rules = &state.app.profile_of(&record.order).await?.profile.cancel;
     let by = pressed.given("by").map_or(Some(CancelParty::Operator), CancelParty::from_text);
@@ -241,7 +235,18 @@ pub(super) async fn withdraw(
     if !is_one && (common_name.is_some() || rules.required_fields.contains(&CancelField::CommonName)) {
         return Err(Problem::new(Code::BadRequest).detail("common_name: type one of the order's names"));
     }
-    let told = Cancellation { reason: pressed.cause.reason.clone(), by: Some(by), common_name, successor: None };
+    Ok(Cancellation { reason: pressed.cause.reason.clone(), by: Some(by), common_name, successor: None })
+}
+
+/// `POST /admin/orders/{id}/cancel`
+pub(super) async fn withdraw(
+    State(state): State<HttpState>,
+    Path(id): Path<String>,
+    pressed: Pressed,
+) -> Result<Response, Problem> {
+    let id = order_of(&id)?;
+    pressed.needs_reason()?;
+    let told = cancellation(&state, id, &pressed).await?;
     let outcome = cancel(&state.app, id, told, &pressed.cause).await.map_err(|error| match error {
         CancelError::Missing => Problem::new(Code::NotFound),
         CancelError::Ended(_) => Problem::new(Code::OrderEnded).detail(error.to_string()),
@@ -258,6 +263,14 @@ pub(super) async fn amend_order(
 ) -> Result<Response, Problem> {
     let id = order_of(&id)?;
     pressed.needs_reason()?;
+    // Pressed before: to what came of it.
+    if let Some(request) = &pressed.cause.request
+        && let Some(known) = state.app.store.remembered(&request.client, &request.key).await?
+    {
+        let placed = known.order_id.and_then(|id| id.try_into().ok()).map(OrderId::from_bytes);
+        return pressed.back_to(placed.unwrap_or(id), Ok(()));
+    }
+    let why = cancellation(&state, id, &pressed).await?;
     let lists = state.app.lists();
     let mut names: Vec<CertificateName> = Vec::new();
     for text in pressed.given("names").unwrap_or_default().split([' ', '\n', '\r', ',', '、']).filter(|text| !text.is_empty()) {
@@ -281,14 +294,16 @@ pub(super) async fn amend_order(
     };
     let (organization, product) = (fact("organization")?, fact("product")?);
     let told: Vec<String> = names.iter().map(ToString::to_string).collect();
-    match amend(&state.app, id, Amendment { names, organization, product }, &pressed.cause).await {
+    match amend(&state.app, id, Amendment { names, organization, product }, why, &pressed.cause).await {
         Ok(placed) => pressed.back_to(placed, Ok(())),
         Err(error) => pressed.back_to(
             id,
             Err(match error {
                 AmendError::Missing => Problem::new(Code::NotFound),
                 AmendError::Ended => Problem::new(Code::OrderEnded).detail(error.to_string()),
-                AmendError::Unchanged => Problem::new(Code::BadRequest).detail(error.to_string()),
+                AmendError::Unchanged | AmendError::Another | AmendError::Refused(_) | AmendError::Entered => {
+                    Problem::new(Code::BadRequest).detail(error.to_string())
+                }
                 AmendError::Place(error) => not_placed(error, &told),
             }),
         ),

@@ -294,6 +294,7 @@ fn facts(fields: &mut Fields<'_>) -> OrderFacts {
         notify: notify(fields),
         contract_code: fields.line("contract_code", TEXT_MAX_CHARS),
         previous_order_id,
+        amends: None,
         metadata,
     }
 }
@@ -329,6 +330,7 @@ pub(in crate::http) fn refused(error: PlaceError, names: &[String]) -> Problem {
             let error = |at| FieldError::new(format!("/names/{at}"), "domain-not-allowlisted", detail);
             Problem::invalid(places.into_iter().map(error).collect())
         }
+        PlaceError::TooSoon(_) => Problem::new(Code::ResendTooSoon).detail(error.to_string()),
         PlaceError::Ended => Problem::new(Code::OrderEnded).detail(error.to_string()),
         PlaceError::Renewed | PlaceError::ReuseGone => Problem::new(Code::Unavailable).retry_after(1),
         PlaceError::NotInForce => Problem::invalid(vec![FieldError::new("/profile", "profile-not-in-force", error.to_string())]),

@@ -18,7 +18,7 @@ use dcvd::app::renew::renew_due;
 use dcvd::app::resend::remind_due;
 use dcvd::app::tally::count_round;
 use dcvd::app::view::write_views;
-use dcvd::app::{App, Lists, Settings, Wake, canary, digest, preflight};
+use dcvd::app::{App, Lists, Settings, canary, digest};
 use dcvd::config::load_profiles;
 use dcvd::dcv::client::{ApiScope, RequestRate, Rights};
 use dcvd::dcv::event::Subscription;
@@ -156,7 +156,7 @@ impl TestApp {
             passwords: true,
             certificate_rules: Vec::new(),
             claim_rules: Vec::new(),
-            named_by: String::new(),
+            link_key_since: None,
             reads_replies: true,
             sign_in: None,
             message_id_host: "dcv.example.net".to_owned(),
@@ -209,12 +209,12 @@ impl TestApp {
             lists: ArcSwap::from_pointee(Lists { suffixes: SuffixList::BuiltIn, policy: Policy::default() }),
             keys: KeyRing::new(vec![LinkKey::new([7; 32])]).unwrap(),
             renderer: Renderer::new(None).unwrap(),
-            wake: Wake::default(),
+            wake: Arc::default(),
             pace: Mutex::new(Pace::new(Duration::from_millis(1), 1000, 1000)),
-            gone_endpoints: Mutex::default(),
-            views: dcvd::app::view::Views::default(),
-            mail_hosts: preflight::Found::default(),
-            whois_servers: Mutex::new(HashMap::new()),
+            gone_endpoints: Arc::default(),
+            views: Arc::default(),
+            mail_hosts: Arc::default(),
+            whois_servers: Arc::default(),
             rdap_bootstrap: Mutex::new(None),
             past_profiles: Mutex::new(HashMap::new()),
         });

@@ -25,6 +25,10 @@ impl FakeClock {
         Self(AtomicI64::new(START.unix_micros()))
     }
 
+    pub fn go_back(&self, by: Duration) {
+        self.0.fetch_sub(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
     }
