@@ -48,6 +48,8 @@ pub struct Verified {
     pub seals: i64,
     pub rows: i64,
     pub waiting: i64,
+    /// Sealed rows that were removed since they need not be kept any more.
+    pub retired: i64,
     /// Rows of an older daemon are not all sealed yet: it cannot be said whether any was put in.
     pub adopting: bool,
     pub head: Option<String>,
@@ -149,10 +151,18 @@ fn entries(seal: &SealRow) -> Option<Vec<Entry>> {
 async fn row(store: &Store, seal: i64, entry: &Entry, found: &mut Verified) -> Result<(), StoreError> {
     let id = || match entry.kind {
         Sealed::Lookup => LookupId::from_bytes(entry.id).to_string(),
-        Sealed::Event | Sealed::Access => EventId::from_bytes(entry.id).to_string(),
+        Sealed::Event | Sealed::Access | Sealed::Retirement => EventId::from_bytes(entry.id).to_string(),
         Sealed::Answer => HEXLOWER.encode(&entry.id),
     };
+    if entry.kind == Sealed::Retirement
+        && let Some(retirement) = store.retirement(&entry.id).await?
+        && store.retired_digest(&entry.id).await? != (retirement.rows, retirement.digest)
+    {
+        // Somebody noted more, or less, than was removed then.
+        found.fault(Fault::Changed { seal, kind: entry.kind.as_str(), id: id() });
+    }
     match store.digest_now(entry.kind, &entry.id).await? {
+        None if store.is_retired(entry.kind, &entry.id).await? => found.retired += 1,
         None => found.fault(Fault::Gone { seal, kind: entry.kind.as_str(), id: id() }),
         Some(now) if now != entry.digest => found.fault(Fault::Changed { seal, kind: entry.kind.as_str(), id: id() }),
         Some(_) => {}

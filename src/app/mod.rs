@@ -38,6 +38,7 @@ pub mod release;
 pub mod renew;
 pub mod replay;
 pub mod resend;
+pub mod retain;
 mod reuse;
 pub mod seal;
 pub mod show_evidence;
@@ -97,6 +98,8 @@ pub struct Settings {
     pub certificate_rules: Vec<CertificateRule>,
     /// Whom the OpenID Connect provider's claims let in to the status page.
     pub claim_rules: Vec<ClaimRule>,
+    /// How long entries of the access log are kept.
+    pub access_log_kept: Duration,
     /// Since when the key that signs links is there.
     pub link_key_since: Option<Timestamp>,
     /// Who gets notices of trouble, people's replies and the digest.

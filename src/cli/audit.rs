@@ -187,7 +187,10 @@ async fn look(config: &ConfigFile, head: Option<&str>, as_json: bool) -> anyhow:
             line(&[json!(fault).to_string()]);
         }
         let head = found.head.as_deref().unwrap_or("-");
-        line(&[format!("{} seals, {} rows, {} waiting for the next seal; head {head}", found.seals, found.rows, found.waiting)]);
+        line(&[format!(
+            "{} seals, {} rows, {} waiting for the next seal, {} removed by retention; head {head}",
+            found.seals, found.rows, found.waiting, found.retired
+        )]);
     }
     if found.adopting {
         eprintln!("dcvd: rows of an older version are not all sealed yet; the daemon does that after its first start");

@@ -15,6 +15,7 @@ mod migrate;
 mod operator;
 mod parse;
 mod profile;
+mod retention;
 pub mod serve;
 mod webhook;
 pub mod wire;
@@ -106,6 +107,14 @@ enum Command {
         /// Removes all but so many of the newest backups there.
         #[arg(long, value_name = "NUMBER")]
         keep: Option<usize>,
+    },
+    /// Removes what need not be kept any more, as the profiles' `[retention]` says; the daemon does so once a day.
+    Retention {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Counts only, by profile.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Writes a backup into the configured database, which must be empty, and proves that it is whole.
     Restore {
@@ -215,6 +224,9 @@ pub fn main() -> ExitCode {
         }
         Command::Migrate { config, .. } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
         Command::Backup { config, dir, keep } => runtime().and_then(|runtime| runtime.block_on(backup::run(&config, &dir, keep))),
+        Command::Retention { config, dry_run } => {
+            runtime().and_then(|runtime| runtime.block_on(retention::run(&config, dry_run)))
+        }
         Command::Restore { config, file } => runtime().and_then(|runtime| runtime.block_on(backup::restore(&config, &file))),
         Command::Profile { what } => match profile::run(what) {
             Ok(code) => return code,

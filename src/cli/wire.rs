@@ -294,6 +294,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         certificate_rules: config.admin.certificates.clone(),
         claim_rules: config.admin.openid.rules.clone(),
         link_key_since: None,
+        access_log_kept: config.admin.access_log_kept,
         reads_replies: config.smtp.reply_to == TRACKED
             || (config.smtp.reply_to.is_empty() && !config.inbound.maildir.as_os_str().is_empty()),
         message_id_host: bounce.ascii_domain().to_owned(),

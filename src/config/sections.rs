@@ -262,6 +262,8 @@ pub struct Admin {
     #[serde(with = "span")]
     pub session_max: Duration,
     pub passwords: bool,
+    #[serde(with = "span")]
+    pub access_log_kept: Duration,
     pub tls_cert_file: PathBuf,
     pub tls_key_file: PathBuf,
     pub client_ca_files: Vec<PathBuf>,

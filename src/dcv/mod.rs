@@ -34,6 +34,7 @@ pub mod remedy;
 pub mod renewal;
 pub mod reread;
 pub mod resend;
+pub mod retention;
 pub mod retry;
 pub mod return_path;
 pub mod returned_mail;

@@ -16,11 +16,13 @@ pub enum Sealed {
     Lookup,
     /// An entry of the access log.
     Access,
+    /// A removal of what need not be kept any more.
+    Retirement,
 }
 
 impl Sealed {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Event, Self::Answer, Self::Lookup, Self::Access];
+    pub const ALL: [Self; 5] = [Self::Event, Self::Answer, Self::Lookup, Self::Access, Self::Retirement];
 
     /// The kind as it is stored.
     #[must_use]
@@ -30,6 +32,7 @@ impl Sealed {
             Self::Answer => b'a',
             Self::Lookup => b'l',
             Self::Access => b'x',
+            Self::Retirement => b'r',
         }
     }
 
@@ -41,6 +44,7 @@ impl Sealed {
             Self::Answer => "answer",
             Self::Lookup => "look-up",
             Self::Access => "access",
+            Self::Retirement => "retirement",
         }
     }
 

@@ -17,6 +17,7 @@ use crate::app::fill_base_domains::fill_base_domains;
 use crate::app::look_again::look_again_due;
 use crate::app::renew::renew_due;
 use crate::app::resend::remind_due;
+use crate::app::retain::{Removed, retain};
 use crate::app::seal::{adopt_round, seal_due};
 use crate::app::sign_in::end_resting;
 use crate::app::tally::count_round;
@@ -43,6 +44,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often views are written and timelines are counted, and the pause where there is more to count.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 const BETWEEN_COUNTS: Duration = Duration::from_millis(20);
+
+/// How often what need not be kept is removed, and how often it is looked whether that is due.
+const RETAIN_EVERY: Duration = Duration::from_secs(86_400);
+const RETAIN_LOOK_EVERY: Duration = Duration::from_secs(600);
 
 /// How long a request is remembered that carried an Idempotency-Key.
 const REMEMBERED: Duration = Duration::from_secs(48 * 3600);
@@ -75,6 +80,7 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     workers.spawn(renewer(Arc::clone(&app), stop.clone()));
     workers.spawn(counter(Arc::clone(&app), stop.clone()));
     workers.spawn(exporter(Arc::clone(&app), stop.clone()));
+    workers.spawn(retainer(Arc::clone(&app), stop.clone()));
     workers.spawn(timekeeper(app, stop));
     while let Some(ended) = workers.join_next().await {
         ended?;
@@ -291,6 +297,30 @@ async fn exporter(app: Arc<App>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(wait) => {}
+        }
+    }
+}
+
+/// Once a day, by one daemon of several, removes what need not be kept any more.
+async fn retainer(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let now = app.now();
+        let turn: Result<bool, StoreError> = app
+            .store
+            .write("retention_turn", move |tx| Box::pin(async move { tx.take_mark("retention", now - RETAIN_EVERY, now).await }))
+            .await;
+        match turn {
+            Ok(false) => {}
+            Ok(true) => match retain(&app, false, BETWEEN_COUNTS, || stop.is_cancelled()).await {
+                Ok(removed) if removed == Removed::default() => {}
+                Ok(removed) => tracing::info!(?removed, "what need not be kept any more was removed"),
+                Err(error) => tracing::error!(%error, "what need not be kept any more cannot be removed; trying again tomorrow"),
+            },
+            Err(error) => tracing::error!(%error, "the turn to remove cannot be taken; trying again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(RETAIN_LOOK_EVERY) => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Q
 use super::{Migrate, Store, StoreError};
 
 /// Every table, those that others refer to first. What is sealed in `seals` and the rows that it is about are all here.
-pub const TABLES: [&str; 33] = [
+pub const TABLES: [&str; 35] = [
     "profile_versions",
     "orders",
     "validations",
@@ -43,6 +43,8 @@ pub const TABLES: [&str; 33] = [
     "unsealed",
     "seals",
     "audit_samples",
+    "retirements",
+    "retired",
     "exports",
     "export_parts",
 ];

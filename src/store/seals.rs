@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::lookups::LookupRow;
-use super::{AccessRow, AnswerRow, EventRow, Pools, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{AccessRow, AnswerRow, EventRow, Pools, RetirementRow, Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::seal::{Entry, Sealed, digest};
 
 /// One seal.
@@ -284,10 +284,11 @@ pub struct AffectedRow {
 
 const fn count_of(kind: Sealed) -> &'static str {
     match kind {
-        Sealed::Event => "SELECT COUNT(*) FROM events",
-        Sealed::Answer => "SELECT COUNT(*) FROM answers",
-        Sealed::Lookup => "SELECT COUNT(*) FROM lookups",
-        Sealed::Access => "SELECT COUNT(*) FROM access_log",
+        Sealed::Event => "SELECT (SELECT COUNT(*) FROM events) + (SELECT COUNT(*) FROM retired WHERE kind = 'e')",
+        Sealed::Answer => "SELECT (SELECT COUNT(*) FROM answers) + (SELECT COUNT(*) FROM retired WHERE kind = 'a')",
+        Sealed::Lookup => "SELECT (SELECT COUNT(*) FROM lookups) + (SELECT COUNT(*) FROM retired WHERE kind = 'l')",
+        Sealed::Access => "SELECT (SELECT COUNT(*) FROM access_log) + (SELECT COUNT(*) FROM retired WHERE kind = 'x')",
+        Sealed::Retirement => "SELECT COUNT(*) FROM retirements",
     }
 }
 
@@ -365,6 +366,8 @@ impl Store {
                 let rows: Vec<AccessRow> = sqlx::query_as(ACCESS).bind(after).bind(until).bind(limit).fetch_all(db).await?;
                 rows.iter().map(Sealable::entry).collect()
             }
+            // No older daemon wrote any.
+            Sealed::Retirement => Ok(Vec::new()),
         })
     }
 
@@ -376,11 +379,15 @@ impl Store {
         const LOOKUP: &str =
             "SELECT id, source, adn, status, server, dnssec, at, valid_until, perspective, findings FROM lookups WHERE id = $1";
         const ACCESS: &str = "SELECT id, at, operator, event, detail, peer FROM access_log WHERE id = $1";
+        const RETIREMENT: &str = "SELECT id, at, what, subject, rule, rows, digest FROM retirements WHERE id = $1";
         Ok(on_pool!(self, |db| match kind {
             Sealed::Event => sqlx::query_as::<_, EventRow>(EVENT).bind(id).fetch_optional(db).await?.map(|row| row.digest()),
             Sealed::Answer => sqlx::query_as::<_, AnswerRow>(ANSWER).bind(id).fetch_optional(db).await?.map(|row| row.digest()),
             Sealed::Lookup => sqlx::query_as::<_, LookupRow>(LOOKUP).bind(id).fetch_optional(db).await?.map(|row| row.digest()),
             Sealed::Access => sqlx::query_as::<_, AccessRow>(ACCESS).bind(id).fetch_optional(db).await?.map(|row| row.digest()),
+            Sealed::Retirement => {
+                sqlx::query_as::<_, RetirementRow>(RETIREMENT).bind(id).fetch_optional(db).await?.map(|row| row.digest())
+            }
         }))
     }
 

@@ -21,6 +21,7 @@ mod postfix;
 mod process;
 mod renewals;
 mod resend;
+mod retention;
 mod returned;
 mod seeds;
 mod services;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{AccessPin, AdnChoice, Asked, Confirm, Dispatch, ManualEntry, Profile, SelectedBy, WINDOW_MAX_DAYS};
+use super::{AccessPin, AdnChoice, Asked, Compliance, Confirm, Dispatch, ManualEntry, Profile, SelectedBy, WINDOW_MAX_DAYS};
 use crate::dcv::contact::Source;
 use crate::dcv::decision::{Scope, offered_scopes};
 use crate::dcv::field::is_one_line;
+use crate::dcv::retention::EVIDENCE_MIN_DAYS;
 use crate::dcv::timestamp::DAY_SECS;
 
 /// A profile that parses and still makes no sense.
@@ -62,6 +63,17 @@ impl Profile {
         }
         if self.reuse.max_days.is_some_and(|days| days > REUSE_MAX_DAYS) {
             return err("L05", "reuse.max_days", "must be 398 at most (BR v2.2.6 section 4.2.1)");
+        }
+        let least = if self.compliance == Compliance::Enforce { EVIDENCE_MIN_DAYS } else { 1 };
+        if !(least..=36_500).contains(&self.retention.evidence_days) {
+            return err(
+                "L27",
+                "retention.evidence_days",
+                "must be 731 at least under the Baseline Requirements (v2.2.6 section 5.5.2)",
+            );
+        }
+        if self.retention.certificate_days > 3_650 {
+            return err("L27", "retention.certificate_days", "must be 3650 at most");
         }
         if self.cancel.by.is_empty() || has_repeats(&self.cancel.by) {
             return err("L21", "cancel.by", "name at least one party, each once");

@@ -28,7 +28,7 @@ pub use self::decision_rules::{DecisionPolicy, DecisionRules, RejectButton};
 pub use self::languages::Languages;
 pub use self::lint::LintError;
 pub use self::mail_rules::{MailBody, MailRules, SubjectFields};
-pub use self::order_rules::{CancelField, CancelParty, CancelRules, Concurrency, PolicyRules, Reuse, ReuseMode};
+pub use self::order_rules::{CancelField, CancelParty, CancelRules, Concurrency, PolicyRules, RetentionRules, Reuse, ReuseMode};
 pub use self::page::{AccessPin, Asked, AskedReason, Confirm, Page};
 pub use self::reminders::{ReminderMode, Reminders, Resends};
 pub use self::renewal_rules::{CreatedBy, RenewalRules, Revalidate, Silence};
@@ -162,6 +162,9 @@ pub struct Profile {
     /// Who may cancel an order, and what that takes.
     #[serde(default)]
     pub cancel: CancelRules,
+    /// How long orders are kept.
+    #[serde(default)]
+    pub retention: RetentionRules,
 }
 
 /// A day as "2025-07-06", or "none".

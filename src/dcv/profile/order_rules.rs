@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dcv::retention::EVIDENCE_MIN_DAYS;
+
 /// Whether approvals are reused for later orders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,5 +137,20 @@ impl Default for CancelRules {
     /// Anybody, who says why.
     fn default() -> Self {
         Self { by: CancelParty::ALL.to_vec(), required_fields: vec![CancelField::Reason] }
+    }
+}
+/// How long orders are kept after they ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionRules {
+    /// Days after the end of the last certificate, or of the order where there can be none.
+    pub evidence_days: u32,
+    /// How long a certificate may last that nobody reported, in days.
+    pub certificate_days: u32,
+}
+
+impl Default for RetentionRules {
+    fn default() -> Self {
+        Self { evidence_days: EVIDENCE_MIN_DAYS, certificate_days: 398 }
     }
 }

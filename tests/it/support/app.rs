@@ -157,6 +157,7 @@ impl TestApp {
             certificate_rules: Vec::new(),
             claim_rules: Vec::new(),
             link_key_since: None,
+            access_log_kept: Duration::from_secs(1096 * 86_400),
             reads_replies: true,
             sign_in: None,
             message_id_host: "dcv.example.net".to_owned(),

@@ -1,0 +1,66 @@
+//! How long evidence is kept. Spec: BR v2.2.6 §5.4.3 and §5.5.2 (two years after the certificate's end).
+
+use std::time::Duration;
+
+use super::profile::RetentionRules;
+use super::timestamp::Timestamp;
+
+/// The shortest time that the Baseline Requirements allow, in days. Spec: BR v2.2.6 §5.5.2.
+pub const EVIDENCE_MIN_DAYS: u32 = 731;
+
+/// What tells how long an order is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Kept {
+    /// When it ended; an open one is kept.
+    pub ended_at: Option<Timestamp>,
+    /// A name of it was approved.
+    pub approved: bool,
+    /// Until when an approval of it may be reused.
+    pub reusable_until: Option<Timestamp>,
+    /// When the last certificate that was reported for it ends.
+    pub not_after: Option<Timestamp>,
+    /// Something is still to be done before a certificate ends, or another order rests on it.
+    pub needed: bool,
+}
+
+/// Until when an order is kept; `None` where that cannot be told yet.
+#[must_use]
+pub fn keep_until(kept: &Kept, rules: &RetentionRules) -> Option<Timestamp> {
+    let ended = kept.ended_at.filter(|_| !kept.needed)?;
+    let day = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
+    let mut last = ended.max(kept.reusable_until.unwrap_or(ended));
+    if kept.approved {
+        // A certificate that nobody reported may have been issued on the last day on which it could.
+        last = kept.not_after.unwrap_or(last + day(rules.certificate_days)).max(last);
+    }
+    Some(last + day(rules.evidence_days))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const END: Timestamp = Timestamp::from_unix_secs(1_795_305_600);
+
+    fn days(days: u32) -> Timestamp {
+        END.plus_days(days)
+    }
+
+    #[test]
+    fn evidence_outlives_the_certificate() {
+        let rules = RetentionRules { evidence_days: 731, certificate_days: 398 };
+        let refused = Kept { ended_at: Some(END), ..Kept::default() };
+        assert_eq!(keep_until(&refused, &rules), Some(days(731)));
+        let approved = Kept { approved: true, ..refused };
+        assert_eq!(keep_until(&approved, &rules), Some(days(398 + 731)), "nobody told of a certificate");
+        let reused = Kept { reusable_until: Some(days(100)), ..approved };
+        assert_eq!(keep_until(&reused, &rules), Some(days(100 + 398 + 731)));
+        let reported = Kept { not_after: Some(days(90)), ..approved };
+        assert_eq!(keep_until(&reported, &rules), Some(days(90 + 731)));
+        let short = Kept { not_after: Some(days(10)), reusable_until: Some(days(300)), ..approved };
+        assert_eq!(keep_until(&short, &rules), Some(days(300 + 731)), "another certificate may rest on it");
+        for kept in [Kept { ended_at: None, ..approved }, Kept { needed: true, ..approved }] {
+            assert_eq!(keep_until(&kept, &rules), None);
+        }
+    }
+}
