@@ -294,6 +294,30 @@ pub async fn export_part(app: &App) -> Result<bool, StoreError> {
     Ok(true)
 }
 
+/// Writes the rows at once, a part at a time, to `write`; how many. For the command line: nothing of it is kept.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; what `write` fails with.
+pub async fn export_to<E: From<StoreError>>(
+    app: &App,
+    made: &MadeOf,
+    masked: bool,
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<u64, E> {
+    let mut row = ExportRow { masked: i64::from(masked), ..ExportRow::default() };
+    let mut count = 0;
+    loop {
+        let part = gather(app, &row, made).await?;
+        write(&written(made, &part.rows, row.parts == 0))?;
+        count += part.rows.len() as u64;
+        row.parts += 1;
+        match part.next {
+            Some(next) => row.cursor = Some(next),
+            None => return Ok(count),
+        }
+    }
+}
+
 async fn end(app: &App, row: ExportRow, state: &'static str) -> Result<(), StoreError> {
     let now = app.now();
     app.store.write("end_export", move |tx| Box::pin(async move { tx.end_export(&row.id, state, now).await })).await

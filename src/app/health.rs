@@ -8,7 +8,7 @@ use super::App;
 use crate::store::StoreError;
 
 /// How far in the future the latest entry may lie before the clock is said to be wrong: daemons' clocks differ a little.
-const CLOCK_SLACK: Duration = Duration::from_secs(60);
+pub const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 /// From what age on a queue is late: longer than the first attempts at something that fails are apart.
 const QUEUE_LATE: Duration = Duration::from_secs(15 * 60);

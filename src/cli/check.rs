@@ -10,13 +10,16 @@ use super::wire;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dns::HickoryDns;
 use crate::adapters::maildir::Maildir;
+use crate::app::health::CLOCK_SLACK;
 use crate::config::{Config, load_profiles};
 use crate::dcv::contact::dns_txt::DnsOutcome;
 use crate::dcv::email::EmailAddress;
 use crate::dcv::mail_host::{MailHost, mail_host};
+use crate::dcv::method::{BR_AS_OF, BR_VERSION};
 use crate::dcv::name::{Fqdn, SuffixList};
 use crate::dcv::profile::advised;
 use crate::dcv::sender_policy::{Dmarc, Spf, dmarc, is_aligned, spf};
+use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::ports::Clock as _;
 use crate::ports::Dns as _;
 use crate::render::Renderer;
@@ -89,7 +92,8 @@ pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> 
     let lists = wire::lists(&config);
     rows.add_result("lists", lists.as_ref().map(|_| "the Public Suffix List and the policy are read".to_owned()).map_err(words));
     let suffixes = lists.map_or(SuffixList::BuiltIn, |lists| lists.suffixes);
-    let (status, detail) = database(&config).await;
+    ages(&config, &suffixes, &mut rows);
+    let (status, detail) = database(&config, &mut rows).await;
     rows.add("database", status, detail);
     match wire::smtp(&config) {
         Err(error) => rows.add("smtp", Status::Failed, words(&error)),
@@ -115,7 +119,37 @@ pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> 
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn database(config: &Config) -> (Status, String) {
+/// What grows old: the Public Suffix List, the rules, the keys.
+fn ages(config: &Config, suffixes: &SuffixList, rows: &mut Rows) {
+    let now = SystemClock.now();
+    let days = |at: Timestamp| now.since(at).as_secs() / DAY_SECS;
+    match suffixes.as_of() {
+        None => rows.add("suffix list", Status::Advice, "it does not say when it was made"),
+        Some(at) if now.since(at) > config.psl_max_age => {
+            rows.add("suffix list", Status::Advice, format!("{} days old; name a newer one in psl_file", days(at)));
+        }
+        Some(at) => rows.add("suffix list", Status::Ok, format!("{} days old", days(at))),
+    }
+    let rules = Timestamp::start_of(BR_AS_OF);
+    rows.add("rules", Status::Ok, format!("Baseline Requirements {BR_VERSION}, {} days old", days(rules)));
+    if now < rules {
+        rows.add("clock", Status::Failed, format!("it says {now}, before this program was made"));
+    }
+}
+
+/// The clock beside what is stored: a clock that went back cannot tell deadlines.
+async fn clock(store: &Store) -> (Status, String) {
+    let now = SystemClock.now();
+    match store.latest_event().await {
+        Ok(Some(at)) if at > now + CLOCK_SLACK => {
+            (Status::Failed, format!("it says {now}, and an entry of {at} is stored: it is behind, or was ahead"))
+        }
+        Ok(_) => (Status::Ok, format!("{now}, after all that is stored")),
+        Err(error) => (Status::Failed, error.to_string()),
+    }
+}
+
+async fn database(config: &Config, rows: &mut Rows) -> (Status, String) {
     let url = config.database.url.expose_secret();
     if let Some(path) = url.strip_prefix("sqlite://").and_then(|rest| rest.split('?').next())
         && !Path::new(path).exists()
@@ -124,6 +158,8 @@ async fn database(config: &Config) -> (Status, String) {
     }
     match Store::open(url, Migrate::No).await {
         Ok(store) => {
+            let (status, detail) = clock(&store).await;
+            rows.add("clock", status, detail);
             store.close().await;
             (Status::Ok, format!("{}, its schema is this version's", store.kind()))
         }

@@ -9,6 +9,8 @@ mod check;
 mod client;
 #[cfg(feature = "demo")]
 mod demo;
+mod export;
+mod generate;
 mod ingest;
 mod key;
 mod migrate;
@@ -23,7 +25,7 @@ pub mod wire;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::telemetry;
@@ -108,6 +110,13 @@ enum Command {
         #[arg(long, value_name = "NUMBER")]
         keep: Option<usize>,
     },
+    /// Writes rows of orders, names, mails, domains, statistics or the access log to standard output, newest first.
+    Export {
+        #[command(flatten)]
+        which: export::Which,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Removes what need not be kept any more, as the profiles' `[retention]` says; the daemon does so once a day.
     Retention {
         #[command(flatten)]
@@ -152,6 +161,12 @@ enum Command {
     Webhook {
         #[command(subcommand)]
         what: webhook::What,
+    },
+    /// Writes manual pages and completions below a folder, for packages.
+    #[command(hide = true)]
+    Generate {
+        /// The folder.
+        dir: PathBuf,
     },
     /// Handles link keys.
     Key {
@@ -224,6 +239,7 @@ pub fn main() -> ExitCode {
         }
         Command::Migrate { config, .. } => config.load().and_then(|config| runtime()?.block_on(migrate::run(config))),
         Command::Backup { config, dir, keep } => runtime().and_then(|runtime| runtime.block_on(backup::run(&config, &dir, keep))),
+        Command::Export { which, config } => runtime().and_then(|runtime| runtime.block_on(export::run(&config, which))),
         Command::Retention { config, dry_run } => {
             runtime().and_then(|runtime| runtime.block_on(retention::run(&config, dry_run)))
         }
@@ -240,6 +256,7 @@ pub fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Webhook { what } => runtime().and_then(|runtime| runtime.block_on(webhook::run(what))),
+        Command::Generate { dir } => generate::run(Arguments::command(), &dir),
         Command::Key { what } => {
             key::run(&what);
             Ok(())

@@ -34,6 +34,8 @@ use tower::ServiceBuilder;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::Instrument as _;
 
+/// The conditions that rows for a file may be chosen by.
+pub use admin::EXPORT_FILTERS;
 pub(crate) use api::approvers::ApproversView;
 pub use problem::{CODES, Code, Problem};
 

@@ -6,7 +6,7 @@ use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::timestamp::Timestamp;
 
 /// A file, as stored.
-#[derive(Clone, Debug, FromRow)]
+#[derive(Clone, Debug, Default, FromRow)]
 pub struct ExportRow {
     /// Its id.
     pub id: Vec<u8>,

@@ -378,3 +378,32 @@ async fn what_is_counted_is_told_and_a_request_is_followed_to_its_mail() {
     }
     assert!(!metrics.contains("sample-shop"), "nothing personal");
 }
+
+#[tokio::test]
+async fn rows_are_written_for_other_programs() {
+    let setup = Setup::new().await;
+    let mut daemon = setup.serve().await;
+    let order = setup.place("A-1").await;
+    setup.place("=A-2").await;
+    assert!(daemon.terminate().await);
+    let export = |arguments: &[&str]| {
+        let mut command = program();
+        command.current_dir(setup.config.parent().unwrap()).arg("export").args(arguments).arg("--config").arg(&setup.config);
+        let told = command.output().unwrap();
+        (
+            told.status.code(),
+            String::from_utf8_lossy(&told.stdout).into_owned(),
+            String::from_utf8_lossy(&told.stderr).into_owned(),
+        )
+    };
+    let (code, out, err) = export(&["--rows", "orders"]);
+    assert_eq!((code, out.lines().count()), (Some(0), 2), "{err}");
+    let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["order_id"], &last["recipients"]), (&order["id"], &json!("admin@sample-shop.co.jp")));
+    let (_, out, _) = export(&["--rows", "orders", "--where", "order_ref=A-1", "--masked"]);
+    assert!(out.lines().count() == 1 && !out.contains("admin@"), "{out}");
+    let (_, out, _) = export(&["--rows", "orders", "--format", "csv", "--spreadsheet"]);
+    assert!(out.starts_with('\u{feff}') && out.contains("'=A-2"), "{out}");
+    assert_eq!(export(&["--rows", "orders", "--where", "nonsense=1"]).0, Some(1));
+    assert_eq!(export(&["--rows", "nonsense"]).0, Some(2));
+}

@@ -25,7 +25,7 @@ use crate::store::ExportRow;
 const SHOWN: u32 = 50;
 
 /// The list's parameters that a file may be made with.
-const FILTERS: [&str; 21] = [
+pub const FILTERS: [&str; 21] = [
     "role",
     "suffix",
     "has",

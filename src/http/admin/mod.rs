@@ -31,6 +31,7 @@ use tower::ServiceBuilder;
 
 use super::{Code, HttpState, Problem, set};
 use crate::dcv::timestamp::Timestamp;
+pub use exports::FILTERS as EXPORT_FILTERS;
 
 /// What the status page may load: its own script looks again when something changed.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
