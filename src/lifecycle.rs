@@ -50,6 +50,11 @@ pub fn ready() {
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 }
 
+/// Tells systemd, where it asks, what `systemctl status` shows.
+pub fn status(words: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Status(words)]);
+}
+
 /// How often systemd wants to hear that the daemon is alive, where it does: twice as often as it would end it.
 #[must_use]
 pub fn watchdog() -> Option<Duration> {

@@ -81,7 +81,11 @@ const GAUGES: [(&str, Option<Unit>, &str); 13] = [
     ("dcvd_orders_open", None, "Pending orders"),
     ("dcvd_orders_held", None, "Pending orders that wait for an operator's release"),
     ("dcvd_queue_length", None, "Effects in the outbox that are due or will be, by kind"),
-    ("dcvd_queue_age_seconds", Some(Unit::Seconds), "For how long the longest overdue effect has waited, by kind"),
+    (
+        "dcvd_queue_age_seconds",
+        Some(Unit::Seconds),
+        "Age of the oldest effect that is not done, failed attempts included, by kind",
+    ),
     ("dcvd_queue_given_up", None, "Effects that were given up and can be replayed, by kind"),
     ("dcvd_unsealed", None, "Rows of the audit log's queue that are not sealed yet"),
     ("dcvd_canary_missed", None, "1 where the mail to ourselves did not come back in time; absent where none was sent"),

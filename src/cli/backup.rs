@@ -1,6 +1,7 @@
 //! `dcvd backup`, `dcvd restore`, `dcvd migrate --from … --to …`: whole databases.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(super) async fn run(file: &ConfigFile, dir: &Path, keep: Option<usize>) -> a
     anyhow::ensure!(!whole.exists(), "{} is there already", whole.display());
     // What an earlier run that was killed left behind.
     let _ = std::fs::remove_file(&part);
+    // Links that are still open stand in it.
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).with_context(|| part.display().to_string())?;
     let bar = bar();
     let done =
         backup(config.database.url.expose_secret(), &part, &mut |table, rows| bar.set_message(format!("{table}: {rows}"))).await;

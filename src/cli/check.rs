@@ -20,6 +20,7 @@ use crate::dcv::name::{Fqdn, SuffixList};
 use crate::dcv::profile::advised;
 use crate::dcv::sender_policy::{Dmarc, Spf, dmarc, is_aligned, spf};
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
+use crate::http::Routes;
 use crate::ports::Clock as _;
 use crate::ports::Dns as _;
 use crate::render::Renderer;
@@ -95,6 +96,7 @@ pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> 
     ages(&config, &suffixes, &mut rows);
     let (status, detail) = database(&config, &mut rows).await;
     rows.add("database", status, detail);
+    secrets(&config, &mut rows);
     match wire::smtp(&config) {
         Err(error) => rows.add("smtp", Status::Failed, words(&error)),
         Ok(smtp) => {
@@ -117,6 +119,26 @@ pub(super) async fn run(config: Config, json: bool) -> anyhow::Result<ExitCode> 
     }
     let failed = rows.0.iter().any(|row| row.status == Status::Failed);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Every file that holds a key, a secret or a certificate.
+fn secrets(config: &Config, rows: &mut Rows) {
+    let words = |error: anyhow::Error| format!("{error:#}");
+    let keys = config.link.keys().map(|keys| match keys.len() {
+        0 => "the database holds the link key".to_owned(),
+        keys => format!("{keys} link keys are read"),
+    });
+    rows.add_result("link keys", keys.map_err(|error| error.to_string()));
+    rows.add_result("webhooks", wire::webhooks(config).map(|_| "every secret is read".to_owned()).map_err(words));
+    let tls = [Routes::All, Routes::Admin].into_iter().map(|routes| super::serve::tls(config, routes));
+    let tls = tls.collect::<anyhow::Result<Vec<_>>>().map(|all| match all.iter().flatten().count() {
+        0 => "no address speaks TLS: a proxy in front must".to_owned(),
+        some => format!("{some} certificates with their keys are read"),
+    });
+    rows.add_result("tls", tls.map_err(words));
+    if !config.admin.openid.issuer.is_empty() {
+        rows.add_result("openid", wire::open_id(&config.admin.openid).map(|_| config.admin.openid.issuer.clone()).map_err(words));
+    }
 }
 
 /// What grows old: the Public Suffix List, the rules, the keys.
@@ -163,7 +185,7 @@ async fn database(config: &Config, rows: &mut Rows) -> (Status, String) {
             store.close().await;
             (Status::Ok, format!("{}, its schema is this version's", store.kind()))
         }
-        Err(StoreError::Schema(found)) if config.database.migrate => {
+        Err(StoreError::Schema(found)) if config.database.migrate && !found.contains("newer") => {
             (Status::Advice, format!("{found}; the next start brings it up to date"))
         }
         Err(StoreError::Schema(found)) => (Status::Failed, format!("{found}; run `dcvd migrate`")),

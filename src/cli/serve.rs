@@ -114,7 +114,7 @@ struct Served {
 struct Generation {
     app: Arc<App>,
     config: Config,
-    /// What every handler gets, and what those of the status page's own address get: no proxy forwards to that one.
+    /// What every handler gets, and what those of the status page's own address get.
     states: Option<(HttpState, HttpState)>,
     jobs: Option<JoinHandle<Result<(), JoinError>>>,
     stop: CancellationToken,
@@ -124,7 +124,9 @@ impl Generation {
     fn begin(app: Arc<App>, config: Config, serve: bool, work: bool, stop: CancellationToken, before: Option<&Self>) -> Self {
         let states = serve.then(|| {
             let settings = HttpSettings { stopping: stop.clone(), ..http_settings(&config) };
-            let own = HttpSettings { trusted_proxies: Vec::new(), ..settings.clone() };
+            // Without sign-in the page serves this host alone, and must not take it for a proxy.
+            let trusted_proxies = if config.admin.sign_in { settings.trusted_proxies.clone() } else { Vec::new() };
+            let own = HttpSettings { trusted_proxies, ..settings.clone() };
             match before.and_then(|before| before.states.as_ref()) {
                 Some((main, admin)) => (main.anew(Arc::clone(&app), settings), admin.anew(Arc::clone(&app), own)),
                 None => (HttpState::new(Arc::clone(&app), settings), HttpState::new(Arc::clone(&app), own)),
@@ -217,10 +219,12 @@ async fn run_with(
                 }
                 metrics::counter!("dcvd_reloads_total", "outcome" => "done").increment(1);
                 tracing::info!("the configuration was read again and is in force");
+                lifecycle::status("");
             }
             Err(error) => {
                 metrics::counter!("dcvd_reloads_total", "outcome" => "refused").increment(1);
                 tracing::error!(error = format!("{error:#}"), "the configuration in force stays as it was");
+                lifecycle::status("the last reload was refused: see the log");
             }
         }
         lifecycle::ready();
@@ -319,7 +323,7 @@ fn serve_on(
 }
 
 /// TLS on an address, where it is configured.
-fn tls(config: &Config, routes: Routes) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+pub(super) fn tls(config: &Config, routes: Routes) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     let (key, certificate, private, asks) = match routes {
         Routes::Admin => {
             let admin = &config.admin;

@@ -205,7 +205,7 @@ fn ports(config: &Config, anchor: Option<Anchor>) -> anyhow::Result<Ports> {
 
 /// The OpenID Connect provider.
 #[cfg(feature = "oidc")]
-fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
+pub(super) fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
     if config.issuer.is_empty() {
         return Ok(None);
     }
@@ -220,7 +220,7 @@ fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
 }
 
 #[cfg(not(feature = "oidc"))]
-fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
+pub(super) fn open_id(config: &OpenIdConnect) -> anyhow::Result<Option<Arc<dyn OpenId>>> {
     anyhow::ensure!(config.issuer.is_empty(), "this dcvd was built without the feature `oidc`");
     Ok(None)
 }

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -40,6 +40,7 @@ pub(crate) use api::approvers::ApproversView;
 pub use problem::{CODES, Code, Problem};
 
 use crate::app::App;
+use crate::app::health::can_write;
 use crate::dcv::client::{RequestRate, Rights};
 use crate::telemetry;
 
@@ -69,6 +70,9 @@ pub struct HttpSettings {
     /// What the daemon counts.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
+
+/// How often a write is tried for `/readyz`.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// Tries to sign in, by address: so many at once, then one in so long.
 const SIGN_INS: u32 = 10;
@@ -105,6 +109,8 @@ pub struct Limits {
     away: DefaultKeyedRateLimiter<IpAddr>,
     names_tried: DefaultKeyedRateLimiter<[u8; 32]>,
     shown: admin::shown::Shown,
+    /// When the database was last written to for a probe, and whether it could be.
+    probe: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 /// One caller's tries at a link's confirmation code at once, and the time for one more: an owner who mistyped waits two minutes, and
@@ -179,6 +185,7 @@ impl Limits {
             away: RateLimiter::keyed(quota(AWAY_EVERY, AWAY)),
             names_tried: RateLimiter::keyed(quota(NAME_TRY_EVERY, NAME_TRIES)),
             shown: admin::shown::Shown::default(),
+            probe: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -207,6 +214,19 @@ impl Shared {
     fn may_sign_in(&self, caller: IpAddr, name: &str) -> bool {
         let name: [u8; 32] = Sha256::digest(name.as_bytes()).into();
         self.sign_ins.check_key(&caller).is_ok() && self.names_tried.check_key(&name).is_ok()
+    }
+
+    /// Whether the database takes writes; asked at most so often, whoever looks.
+    async fn can_write(&self) -> bool {
+        let mut probe = self.probe.lock().await;
+        if let Some((at, could)) = *probe
+            && at.elapsed() < PROBE_EVERY
+        {
+            return could;
+        }
+        let can = can_write(&self.app).await;
+        *probe = Some((Instant::now(), can));
+        can
     }
 
     /// Whether browsers reach the status page by HTTPS, as far as the address says to which an OpenID Connect provider sends them back.

@@ -21,7 +21,7 @@ pub(super) async fn healthz() -> Response {
 
 /// Whether requests can be served: the database answers and the clock is right. A queue that is late is told, and keeps nobody away.
 pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
-    match readiness(&state.app).await {
+    match readiness(&state.app, state.can_write().await).await {
         Ok(readiness) => {
             let status = if readiness.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             answer(status, &json!(readiness))

@@ -13,14 +13,14 @@ pub struct QueueRow {
     pub kind: String,
     /// Those that are due or will be.
     pub length: i64,
-    /// When the first of them was due, in Unix microseconds.
+    /// When the first of them came to be, in Unix microseconds: one that fails again and again is as old as it is.
     pub oldest: Option<i64>,
 }
 
 impl Store {
     /// The outbox by kind; what policy holds back is not in it.
     pub async fn queues(&self) -> Result<Vec<QueueRow>, StoreError> {
-        const SQL: &str = "SELECT kind, COUNT(*) AS length, MIN(due_at) AS oldest FROM effects
+        const SQL: &str = "SELECT kind, COUNT(*) AS length, MIN(created_at) AS oldest FROM effects
             WHERE state = 'due' AND due_at < 9223372036854775807 GROUP BY kind ORDER BY kind";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).fetch_all(db).await?))
     }

@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use metrics::{counter, histogram};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
@@ -364,9 +364,18 @@ impl Store {
 /// Migrates, or compares what was applied with what this build knows.
 async fn schema<C: sqlx::migrate::Migrate>(conn: &mut C, migrate: Migrate) -> Result<(), StoreError> {
     if migrate == Migrate::Yes {
-        return Ok(MIGRATOR.run_direct(None, conn, false).await?);
+        return match MIGRATOR.run_direct(None, conn, false).await {
+            Err(MigrateError::VersionMissing(version)) => {
+                Err(StoreError::Schema(format!("migration {version} is of a newer version of this program")))
+            }
+            migrated => Ok(migrated?),
+        };
     }
     let applied = conn.list_applied_migrations("_sqlx_migrations").await.unwrap_or_default();
+    let newer = applied.iter().find(|one| MIGRATOR.iter().all(|known| known.version != one.version));
+    if let Some(newer) = newer {
+        return Err(StoreError::Schema(format!("migration {} is of a newer version of this program", newer.version)));
+    }
     let same = applied.len() == MIGRATOR.iter().count()
         && MIGRATOR
             .iter()

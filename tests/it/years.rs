@@ -8,6 +8,7 @@ use std::time::Duration;
 use dcvd::store::copy::{CopyError, TABLES, copy, tables};
 use reqwest::Client;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::process::Setup;
 use crate::support::app::TestApp;
@@ -406,4 +407,72 @@ async fn rows_are_written_for_other_programs() {
     assert!(out.starts_with('\u{feff}') && out.contains("'=A-2"), "{out}");
     assert_eq!(export(&["--rows", "orders", "--where", "nonsense=1"]).0, Some(1));
     assert_eq!(export(&["--rows", "nonsense"]).0, Some(2));
+}
+
+#[tokio::test]
+async fn a_newer_schema_leaves_the_running_daemon_at_work_and_starts_no_older_one() {
+    let setup = Setup::on(Some(postgres::database().await)).await;
+    let mut daemon = setup.serve().await;
+    setup.place("A-1").await;
+    // What a newer version does first when it comes beside this one: it adds.
+    let mut conn = sqlx::PgConnection::connect(setup.database().unwrap()).await.unwrap();
+    for sql in [
+        "ALTER TABLE orders ADD COLUMN of_tomorrow TEXT",
+        "CREATE TABLE of_tomorrow (id BYTEA NOT NULL PRIMARY KEY)",
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'tomorrow', true, '', 0)",
+    ] {
+        sqlx::query(sql).execute(&mut conn).await.unwrap();
+    }
+    setup.place("A-2").await;
+    let mail = wait("both mails", async || setup.world.inbox.arrived().get(1).cloned()).await;
+    assert_eq!(setup.approve(&mail.link().unwrap()).await, 303);
+    wait("the result", async || setup.world.webhooks.taken("order.completed").into_iter().next()).await;
+    assert!(daemon.terminate().await);
+    for migrate in ["true", "false"] {
+        let mut command = program();
+        command.current_dir(setup.config.parent().unwrap()).args(["serve", "--config"]).arg(&setup.config);
+        command.env("DCVD__DATABASE__URL", setup.database().unwrap()).env("DCVD__DATABASE__MIGRATE", migrate);
+        let told = command.output().unwrap();
+        let words = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert!(told.status.code() == Some(1) && words.contains("schema is not this build's"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn link_keys_change_over_without_a_gap() {
+    let setup = Setup::new().await;
+    let dir = setup.config.parent().unwrap().to_owned();
+    for key in ["old.key", "new.key"] {
+        let made = program().args(["key", "new"]).output().unwrap();
+        std::fs::write(dir.join(key), made.stdout).unwrap();
+    }
+    let text = std::fs::read_to_string(&setup.config).unwrap();
+    let keys = |keys: &str| std::fs::write(&setup.config, format!("{text}\n[link]\nkey_files = [{keys}]\n")).unwrap();
+    keys("\"old.key\"");
+    let daemon = setup.serve().await;
+    let reloads = async || {
+        let metrics = setup.client.get(format!("{}/metrics", setup.base)).send().await.unwrap().text().await.unwrap();
+        metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("dcvd_reloads_total{outcome=\"done\"} ")?.parse::<u32>().ok())
+            .unwrap_or(0)
+    };
+    let reload = async |wanted: u32| {
+        assert!(Command::new("kill").args(["-HUP", &daemon.child.id().to_string()]).status().unwrap().success());
+        wait("the reload", async || (reloads().await == wanted).then_some(())).await;
+    };
+    let link = async |order_ref: &str, number: usize| {
+        setup.place(order_ref).await;
+        let links = || setup.world.inbox.arrived().iter().filter_map(|mail| mail.link()).collect::<Vec<_>>();
+        wait("the mail", async || links().get(number).cloned()).await
+    };
+    let (first, second) = (link("A-1", 0).await, link("A-2", 1).await);
+    keys("\"new.key\", \"old.key\"");
+    reload(1).await;
+    let third = link("A-3", 2).await;
+    assert_eq!((setup.approve(&first).await, setup.approve(&third).await), (303, 303), "of either key");
+    keys("\"new.key\"");
+    reload(2).await;
+    assert_eq!(setup.client.get(&second).send().await.unwrap().status(), 404, "a key that is gone opens nothing");
+    assert_eq!(setup.approve(&link("A-4", 3).await).await, 303);
 }

@@ -22,7 +22,7 @@ use crate::store::{OrderFilter, OrderHas, OrderIs, StoreError};
 const LIMIT: u32 = 50;
 
 /// Orders looked at for one page: where few fit, the page says how far it looked, and looks on when asked to.
-const LOOKED_AT: u32 = 10_000;
+const LOOKED_AT: u32 = 5_000;
 
 /// `admin/list.html`
 #[derive(Serialize)]

@@ -1,0 +1,107 @@
+//! What the database cannot do for a while: nothing is half written, the error is clear, and the daemon goes on by itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+
+use crate::process::Setup;
+use crate::support::postgres;
+use crate::support::process::{Daemon, wait};
+
+/// A small file system of its own, gone when dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn new(dir: &Path) -> Self {
+        std::fs::create_dir(dir).unwrap();
+        mount(&["-t", "tmpfs", "-o", "size=6m", "tmpfs", dir.to_str().unwrap()]);
+        Self(dir.to_owned())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+fn mount(arguments: &[&str]) {
+    assert!(Command::new("mount").args(arguments).status().unwrap().success(), "mounting takes root: {arguments:?}");
+}
+
+async fn order(setup: &Setup, order_ref: &str) -> (u16, Value, bool) {
+    let body = json!({"order_ref": order_ref, "names": ["www.sample-shop.co.jp"], "approvers": ["admin@sample-shop.co.jp"]});
+    let request = setup.client.post(format!("{}/v1/orders", setup.base)).bearer_auth(&setup.world.token);
+    let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
+    let (status, retry) = (answer.status().as_u16(), answer.headers().contains_key("retry-after"));
+    (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap(), retry)
+}
+
+async fn orders(setup: &Setup) -> usize {
+    let request = setup.client.get(format!("{}/v1/orders", setup.base)).bearer_auth(&setup.world.token);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()["orders"].as_array().unwrap().len()
+}
+
+/// While it lasts orders are refused and can be read; when it is over the same order is taken, once, and its mail goes.
+async fn refused_then_taken(setup: &Setup, begin: impl AsyncFn(), end: impl AsyncFn()) {
+    assert_eq!(order(setup, "A-1").await.0, 201);
+    wait("the first mail", async || (setup.world.inbox.arrived().len() == 1).then_some(())).await;
+    begin().await;
+    let (status, told, retry) = order(setup, "A-2").await;
+    assert_eq!((status, &told["code"], retry), (503, &json!("unavailable"), true), "{told}");
+    assert_eq!(orders(setup).await, 1, "what is stored is read, and nothing of the other stands there");
+    end().await;
+    wait("the order", async || (order(setup, "A-2").await.0 == 201).then_some(())).await;
+    wait("the second mail", async || (setup.world.inbox.arrived().len() == 2).then_some(())).await;
+    assert_eq!(orders(setup).await, 2);
+    let mail = setup.world.inbox.arrived().pop().unwrap();
+    assert_eq!(setup.approve(&mail.link().unwrap()).await, 303);
+    wait("the result", async || setup.world.webhooks.taken("order.completed").into_iter().next()).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_is_over_when_there_is_room() {
+    let setup = Setup::new().await;
+    let small = Small::new(&setup.config.with_file_name("small"));
+    let database = format!("sqlite://{}/dcvd.db", small.0.display());
+    let _daemon = Daemon::start(&setup.config, &setup.base, Some(&database)).await;
+    let ballast = small.0.join("ballast");
+    let fill = async || {
+        // To the last block.
+        let _ = std::fs::write(&ballast, vec![0; 6 * 1024 * 1024]);
+    };
+    refused_then_taken(&setup, fill, async || std::fs::remove_file(&ballast).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_sqlite_that_another_program_holds_refuses_and_is_over_when_it_lets_go() {
+    let setup = Setup::new().await;
+    let database = format!("sqlite://{}", setup.config.with_file_name("held.db").display());
+    let _daemon = Daemon::start(&setup.config, &setup.base, Some(&database)).await;
+    let holder = tokio::sync::Mutex::new(SqliteConnection::connect(&database).await.unwrap());
+    let hold = async || holder.lock().await.execute("BEGIN IMMEDIATE").await.map(drop).unwrap();
+    let let_go = async || holder.lock().await.execute("ROLLBACK").await.map(drop).unwrap();
+    refused_then_taken(&setup, hold, let_go).await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_only_reads_refuses_and_is_over_when_it_writes() {
+    let url = postgres::database().await;
+    let setup = Setup::on(Some(url.clone())).await;
+    let _daemon = setup.serve().await;
+    let name = url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    let set = async |how: &str| {
+        let mut conn = PgConnection::connect(&url).await.unwrap();
+        let set = format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = {how}");
+        conn.execute("SET default_transaction_read_only = off").await.unwrap();
+        conn.execute(sqlx::AssertSqlSafe(set)).await.unwrap();
+        // Those that are connected learn it anew.
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        conn.execute(end).await.unwrap();
+    };
+    refused_then_taken(&setup, async || set("on").await, async || set("off").await).await;
+}
