@@ -1,7 +1,6 @@
 //! What the database cannot do for a while: nothing is half written, the error is clear, and the daemon goes on by itself.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
@@ -9,27 +8,6 @@ use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 use crate::process::Setup;
 use crate::support::postgres;
 use crate::support::process::{Daemon, wait};
-
-/// A small file system of its own, gone when dropped.
-struct Small(PathBuf);
-
-impl Small {
-    fn new(dir: &Path) -> Self {
-        std::fs::create_dir(dir).unwrap();
-        mount(&["-t", "tmpfs", "-o", "size=6m", "tmpfs", dir.to_str().unwrap()]);
-        Self(dir.to_owned())
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
-fn mount(arguments: &[&str]) {
-    assert!(Command::new("mount").args(arguments).status().unwrap().success(), "mounting takes root: {arguments:?}");
-}
 
 async fn order(setup: &Setup, order_ref: &str) -> (u16, Value, bool) {
     let body = json!({"order_ref": order_ref, "names": ["www.sample-shop.co.jp"], "approvers": ["admin@sample-shop.co.jp"]});
@@ -66,15 +44,29 @@ async fn refused_then_taken(setup: &Setup, begin: impl AsyncFn(), end: impl Asyn
 #[tokio::test]
 async fn a_full_disk_refuses_and_is_over_when_there_is_room() {
     let setup = Setup::new().await;
-    let small = Small::new(&setup.config.with_file_name("small"));
-    let database = format!("sqlite://{}/dcvd.db", small.0.display());
-    let _daemon = Daemon::start(&setup.config, &setup.base, Some(&database)).await;
-    let ballast = small.0.join("ballast");
-    let fill = async || {
-        // To the last block.
-        let _ = std::fs::write(&ballast, vec![0; 6 * 1024 * 1024]);
+    let log = setup.config.with_extension("log");
+    // A file that may not grow fails a write as a full disk does, once the signal for it is ignored.
+    let mut command = Command::new("bash");
+    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_dcvd"), "serve", "--config"]).arg(&setup.config);
+    command.current_dir(setup.config.parent().unwrap()).env_clear().env("PATH", "/usr/bin:/bin").env("RUST_BACKTRACE", "0");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+    let daemon = Daemon { child: command.spawn().unwrap(), log };
+    let ready = async || {
+        let answer = setup.client.get(format!("{}/readyz", setup.base)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
     };
-    refused_then_taken(&setup, fill, async || std::fs::remove_file(&ballast).unwrap()).await;
+    wait("the daemon", async || ready().await.filter(|(status, _)| *status == 200)).await;
+    let pid = daemon.child.id().to_string();
+    let limit = |most: &str| {
+        let told = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={most}:unlimited")]).status().unwrap();
+        assert!(told.success());
+    };
+    let fill = async || {
+        limit("1024");
+        wait("word of it", async || ready().await.filter(|(status, told)| *status == 503 && told.contains("failing"))).await;
+    };
+    refused_then_taken(&setup, fill, async || limit("unlimited")).await;
+    wait("the all-clear", async || ready().await.filter(|(status, _)| *status == 200)).await;
 }
 
 #[tokio::test]
