@@ -188,6 +188,7 @@ async fn database(config: &Config, rows: &mut Rows) -> (Status, String) {
         Err(StoreError::Schema(found)) if config.database.migrate && !found.contains("newer") => {
             (Status::Advice, format!("{found}; the next start brings it up to date"))
         }
+        Err(StoreError::Schema(found)) if found.contains("newer") => (Status::Failed, format!("{found}; install that version")),
         Err(StoreError::Schema(found)) => (Status::Failed, format!("{found}; run `dcvd migrate`")),
         Err(error) => (Status::Failed, error.to_string()),
     }

@@ -20,7 +20,7 @@ pub(super) struct Which {
     /// A condition of the status page's list, such as state=completed, from=2026-01-01 or profile=standard; several together.
     #[arg(long = "where", value_name = "KEY=VALUE", value_parser = condition)]
     conditions: Vec<(String, String)>,
-    /// For a spreadsheet: a byte order mark, and no cell that it would take for a formula.
+    /// For a spreadsheet: no cell that it would take for a formula.
     #[arg(long)]
     spreadsheet: bool,
     /// Addresses and what people typed are not told.
