@@ -24,6 +24,9 @@ pub struct Amendment {
     pub product: Option<String>,
 }
 
+/// How often an order may be amended.
+const CHAIN_MAX: usize = 10;
+
 /// Why an order was not amended.
 #[derive(Debug, thiserror::Error)]
 pub enum AmendError {
@@ -42,9 +45,15 @@ pub enum AmendError {
     /// This name was refused.
     #[error("{0} was refused: it cannot be put to the vote again by an amendment")]
     Refused(String),
+    /// It was amended as often as one may be.
+    #[error("the order was amended {CHAIN_MAX} times: cancel it, and have another placed")]
+    TooOften,
     /// It waits for a contact that somebody entered.
     #[error("the order waits for a contact that was entered with it: cancel it, and have another placed")]
     Entered,
+    /// It renews a certificate, and is watched for that.
+    #[error("the order renews a certificate: cancel it, and have another placed")]
+    Renews,
     /// The other order cannot be placed.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -73,6 +82,19 @@ pub async fn amend(app: &App, id: OrderId, told: Amendment, why: Cancellation, c
     if let Some(refused) = record.validations.iter().filter(kept).find(|one| one.state == ValidationState::Rejected.as_str()) {
         return Err(AmendError::Refused(refused.name.clone()));
     }
+    let mut earlier = facts.amends.clone();
+    for _ in 0..CHAIN_MAX {
+        let Some(before) = earlier.as_deref().and_then(|id| OrderId::parse(id).ok()) else { break };
+        let Some(before) = show_order(app, before, None).await? else { break };
+        if let Some(refused) = before.validations.iter().filter(kept).find(|one| one.state == ValidationState::Rejected.as_str())
+        {
+            return Err(AmendError::Refused(refused.name.clone()));
+        }
+        earlier = before.order.facts()?.amends;
+    }
+    if earlier.is_some() {
+        return Err(AmendError::TooOften);
+    }
     let staying = record.validations.iter().filter(kept).count();
     if staying == 0 {
         return Err(AmendError::Another);
@@ -85,6 +107,9 @@ pub async fn amend(app: &App, id: OrderId, told: Amendment, why: Cancellation, c
         if one.entry()?.is_some() {
             return Err(AmendError::Entered);
         }
+    }
+    if facts.renews().is_some() || app.store.is_renewal(id).await? {
+        return Err(AmendError::Renews);
     }
     let profile = app.profiles.get(Some(&order.profile_id)).cloned().ok_or(PlaceError::NotInForce)?;
     if profile.profile.compliance == Compliance::Enforce && !profile.profile.is_in_force(app.now()) {

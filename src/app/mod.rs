@@ -178,7 +178,7 @@ pub struct App {
     /// Receivers of webhooks that are gone, as last read.
     pub gone_endpoints: Arc<Mutex<GoneEndpoints>>,
     /// The pace of mail to each recipient domain.
-    pub pace: Mutex<Pace>,
+    pub pace: Arc<Mutex<Pace>>,
     /// Whether recipients' domains take mail, as found lately.
     pub mail_hosts: Arc<preflight::Found>,
     /// The registries' WHOIS servers as IANA named them.

@@ -245,7 +245,6 @@ async fn end_amended(
     let successor = new.order.id()?;
     let why = Cancellation { successor: Some(successor), ..why };
     let event = cancel::end(tx, &open, &why, actor, now, ids).await?;
-    tx.renewed_by_another(earlier, successor).await?;
     tx.record_events(earlier, &open.order_ref, &[event], routes, ids).await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::App;
 use crate::dcv::id::{EventId, OrderId};
 use crate::dcv::retention::{Kept, keep_until};
+use crate::dcv::seal::Sealed;
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::store::{OldOrderRow, StoreError};
 
@@ -31,6 +32,13 @@ pub struct Removed {
 /// [`StoreError`] when the database fails; what was removed by then is.
 pub async fn retain(app: &App, dry: bool, rest: Duration, stop: impl Fn() -> bool) -> Result<Removed, StoreError> {
     let (now, mut removed, mut after) = (app.now(), Removed::default(), Vec::new());
+    // What an older daemon wrote is sealed first: nothing must go that was not.
+    for kind in Sealed::ALL {
+        let (until, adopted) = app.store.adoption(kind).await?;
+        if until.is_some() && until != adopted {
+            return Ok(removed);
+        }
+    }
     // Whatever a profile says, nothing younger is looked at.
     let youngest = app.profiles.iter().map(|one| one.profile.retention.evidence_days).min().unwrap_or(u32::MAX);
     let before = now - Duration::from_secs(u64::from(youngest.min(36_500)) * DAY_SECS);
@@ -39,8 +47,14 @@ pub async fn retain(app: &App, dry: bool, rest: Duration, stop: impl Fn() -> boo
         let Some(last) = page.last() else { break };
         after.clone_from(&last.id);
         for row in &page {
-            if !is_over(app, row, now).await? {
-                continue;
+            match is_over(app, row, now).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error @ StoreError::Inconsistent { .. }) => {
+                    tracing::error!(%error, "an order's profile cannot be read; the order is kept");
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             if dry || remove(app, row, now).await? {
                 *removed.orders.entry(row.profile_id.clone()).or_default() += 1;

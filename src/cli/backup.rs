@@ -37,8 +37,7 @@ pub(super) async fn run(file: &ConfigFile, dir: &Path, keep: Option<usize>) -> a
     let at = at.split('.').next().unwrap_or_default().trim_end_matches('Z').to_owned();
     let (part, whole) = (dir.join(format!("{PREFIX}{at}Z.part")), dir.join(format!("{PREFIX}{at}Z{SUFFIX}")));
     anyhow::ensure!(!whole.exists(), "{} is there already", whole.display());
-    // What an earlier run that was killed left behind.
-    let _ = std::fs::remove_file(&part);
+    remove_parts(dir)?;
     // Links that are still open stand in it.
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).with_context(|| part.display().to_string())?;
     let bar = bar();
@@ -55,6 +54,22 @@ pub(super) async fn run(file: &ConfigFile, dir: &Path, keep: Option<usize>) -> a
         for old in backups(dir)?.into_iter().rev().skip(keep.max(1)) {
             std::fs::remove_file(&old).with_context(|| old.display().to_string())?;
             eprintln!("removed {}", old.display());
+        }
+    }
+    Ok(())
+}
+
+/// How old what was not finished must be before it is taken for left behind by a run that was killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(6 * 3600);
+
+/// Removes what earlier runs that were killed left behind: open links stand in it.
+fn remove_parts(dir: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let old = entry.metadata()?.modified()?.elapsed().is_ok_and(|age| age > LEFT_BEHIND);
+        if name.starts_with(PREFIX) && name.contains(".part") && old {
+            std::fs::remove_file(entry.path()).with_context(|| entry.path().display().to_string())?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use clap::{Command, ValueEnum as _};
 use clap_complete::Shell;
 
 /// Writes `man1/*.1` and `completions/*` below a folder.
-pub(super) fn run(command: Command, dir: &Path) -> anyhow::Result<()> {
+pub(super) fn run(command: &Command, dir: &Path) -> anyhow::Result<()> {
     let (man, completions) = (dir.join("man1"), dir.join("completions"));
     for dir in [&man, &completions] {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;

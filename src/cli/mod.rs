@@ -256,7 +256,7 @@ pub fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Webhook { what } => runtime().and_then(|runtime| runtime.block_on(webhook::run(what))),
-        Command::Generate { dir } => generate::run(Arguments::command(), &dir),
+        Command::Generate { dir } => generate::run(&Arguments::command(), &dir),
         Command::Key { what } => {
             key::run(&what);
             Ok(())

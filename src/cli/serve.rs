@@ -54,21 +54,38 @@ pub(super) async fn run(file: &ConfigFile, only: Option<Half>) -> anyhow::Result
     run_with(app, &config, listeners, only != Some(Half::Http), stop, Some((reloads, file))).await
 }
 
-/// The addresses to serve and what on each: the sockets that systemd hands over in the order of the configuration, else our own.
+/// The addresses to serve and what on each: a socket that systemd handed over for the address, else our own. Told apart by their addresses,
+/// since a status page on the wrong one would be everybody's.
 async fn listen(config: &Config) -> anyhow::Result<Vec<(TcpListener, Routes)>> {
-    let mut handed = ListenFd::from_env();
-    let mut bind = async |at: usize, key: &str, address: SocketAddr| {
-        if let Some(listener) = handed.take_tcp_listener(at).with_context(|| format!("{key}: the socket handed over"))? {
-            listener.set_nonblocking(true)?;
-            return TcpListener::from_std(listener).context("the socket handed over");
+    let (mut descriptors, mut handed) = (ListenFd::from_env(), Vec::new());
+    for at in 0..descriptors.len() {
+        let listener =
+            descriptors.take_tcp_listener(at).context("a socket handed over")?.context("a socket handed over is gone")?;
+        listener.set_nonblocking(true)?;
+        handed.push(TcpListener::from_std(listener).context("a socket handed over")?);
+    }
+    let mut bind = async |key: &str, address: SocketAddr| {
+        if let Some(at) = handed.iter().position(|one| one.local_addr().is_ok_and(|local| local == address)) {
+            return Ok(handed.remove(at));
         }
         TcpListener::bind(address).await.with_context(|| format!("{key}: {address}"))
     };
-    let main = bind(0, "server.listen", config.server.listen).await?;
-    Ok(match config.server.admin_listen {
-        None => vec![(main, Routes::All)],
-        Some(admin) => vec![(main, Routes::Public), (bind(1, "server.admin_listen", admin).await?, Routes::Admin)],
-    })
+    let main = bind("server.listen", config.server.listen).await?;
+    let mut all = Vec::new();
+    match config.server.admin_listen {
+        None => all.push((main, Routes::All)),
+        Some(admin) => {
+            all.push((main, Routes::Public));
+            all.push((bind("server.admin_listen", admin).await?, Routes::Admin));
+        }
+    }
+    if let Some(other) = handed.first() {
+        anyhow::bail!(
+            "the socket unit hands over {}, which is neither server.listen nor server.admin_listen",
+            other.local_addr()?
+        );
+    }
+    Ok(all)
 }
 
 /// Serves and works until `stop`, then ends in good order within the grace.

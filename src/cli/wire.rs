@@ -74,6 +74,10 @@ pub(super) async fn wire_again(config: &Config, before: &Config, running: &App) 
     app.gone_endpoints = Arc::clone(&running.gone_endpoints);
     app.mail_hosts = Arc::clone(&running.mail_hosts);
     app.whois_servers = Arc::clone(&running.whois_servers);
+    let pace = |config: &Config| (config.smtp.domain_rate.period, config.smtp.domain_burst, config.smtp.domain_concurrency);
+    if pace(config) == pace(before) {
+        app.pace = Arc::clone(&running.pace);
+    }
     // Servers count our questions whatever we read again.
     if config.whois == before.whois {
         app.ports.whois = Arc::clone(&running.ports.whois);
@@ -130,11 +134,11 @@ async fn put_together(config: &Config, lookup_deadline: Duration, store: Option<
         lists: ArcSwap::from_pointee(lists),
         renderer,
         wake: Arc::default(),
-        pace: Mutex::new(Pace::new(
+        pace: Arc::new(Mutex::new(Pace::new(
             config.smtp.domain_rate.period,
             config.smtp.domain_burst.get(),
             config.smtp.domain_concurrency.get(),
-        )),
+        ))),
         gone_endpoints: Arc::default(),
         views: Arc::default(),
         mail_hosts: Arc::default(),
@@ -342,6 +346,7 @@ pub(super) fn http_settings(config: &Config) -> HttpSettings {
         max_body_bytes: config.server.max_body_bytes,
         request_timeout: config.server.request_timeout,
         wrong_links_per_minute: config.limits.wrong_links_per_minute,
+        readiness_kept: Duration::from_secs(5),
         stopping: CancellationToken::new(),
         metrics: Arc::new(telemetry::metrics),
     }

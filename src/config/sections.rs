@@ -18,6 +18,8 @@ use crate::dcv::link::{KEY_OCTETS, LinkKey};
 use crate::dcv::operator_certificate::CertificateRule;
 use crate::dcv::operator_claims::ClaimRule;
 use crate::dcv::profile::span;
+use crate::dcv::retention::EVIDENCE_MIN_DAYS;
+use crate::dcv::timestamp::DAY_SECS;
 
 /// What a section's check returns: the key at fault and the problem.
 type Lint = Result<(), (&'static str, String)>;
@@ -360,6 +362,9 @@ impl Admin {
         }
         if !self.passwords && self.certificates.is_empty() && self.openid.rules.is_empty() && self.sign_in {
             return Err(("passwords", "must be true where there is no other way in".to_owned()));
+        }
+        if self.access_log_kept < Duration::from_secs(u64::from(EVIDENCE_MIN_DAYS) * DAY_SECS) {
+            return Err(("access_log_kept", "must be 731 days at least (BR v2.2.6 section 5.4.3)".to_owned()));
         }
         if self.session_idle.is_zero() || self.session_idle > self.session_max {
             return Err(("session_idle", "must be more than nothing, and no longer than session_max".to_owned()));

@@ -30,8 +30,8 @@ pub fn keep_until(kept: &Kept, rules: &RetentionRules) -> Option<Timestamp> {
     let day = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
     let mut last = ended.max(kept.reusable_until.unwrap_or(ended));
     if kept.approved {
-        // A certificate that nobody reported may have been issued on the last day on which it could.
-        last = kept.not_after.unwrap_or(last + day(rules.certificate_days)).max(last);
+        // A certificate that nobody reported may have been issued on the last day on which it could, beside those that were.
+        last = (last + day(rules.certificate_days)).max(kept.not_after.unwrap_or(last));
     }
     Some(last + day(rules.evidence_days))
 }
@@ -56,9 +56,11 @@ mod tests {
         let reused = Kept { reusable_until: Some(days(100)), ..approved };
         assert_eq!(keep_until(&reused, &rules), Some(days(100 + 398 + 731)));
         let reported = Kept { not_after: Some(days(90)), ..approved };
-        assert_eq!(keep_until(&reported, &rules), Some(days(90 + 731)));
+        assert_eq!(keep_until(&reported, &rules), Some(days(398 + 731)), "another may not have been reported");
+        let long = Kept { not_after: Some(days(800)), ..approved };
+        assert_eq!(keep_until(&long, &rules), Some(days(800 + 731)));
         let short = Kept { not_after: Some(days(10)), reusable_until: Some(days(300)), ..approved };
-        assert_eq!(keep_until(&short, &rules), Some(days(300 + 731)), "another certificate may rest on it");
+        assert_eq!(keep_until(&short, &rules), Some(days(300 + 398 + 731)), "another certificate may rest on it");
         for kept in [Kept { ended_at: None, ..approved }, Kept { needed: true, ..approved }] {
             assert_eq!(keep_until(&kept, &rules), None);
         }

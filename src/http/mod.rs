@@ -40,7 +40,7 @@ pub(crate) use api::approvers::ApproversView;
 pub use problem::{CODES, Code, Problem};
 
 use crate::app::App;
-use crate::app::health::can_write;
+use crate::app::health::{Readiness, can_write, readiness};
 use crate::dcv::client::{RequestRate, Rights};
 use crate::telemetry;
 
@@ -65,14 +65,13 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Wrong links per caller and minute.
     pub wrong_links_per_minute: std::num::NonZeroU32,
+    /// How long what `/readyz` found is told again.
+    pub readiness_kept: Duration,
     /// The daemon ends: what lasts, ends too.
     pub stopping: CancellationToken,
     /// What the daemon counts.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
-
-/// How often a write is tried for `/readyz`.
-const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// Tries to sign in, by address: so many at once, then one in so long.
 const SIGN_INS: u32 = 10;
@@ -109,8 +108,8 @@ pub struct Limits {
     away: DefaultKeyedRateLimiter<IpAddr>,
     names_tried: DefaultKeyedRateLimiter<[u8; 32]>,
     shown: admin::shown::Shown,
-    /// When the database was last written to for a probe, and whether it could be.
-    probe: tokio::sync::Mutex<Option<(Instant, bool)>>,
+    /// When it was last looked how the daemon fares, and what was found; nothing where the database does not answer.
+    probe: tokio::sync::Mutex<Option<(Instant, Option<Readiness>)>>,
 }
 
 /// One caller's tries at a link's confirmation code at once, and the time for one more: an owner who mistyped waits two minutes, and
@@ -151,6 +150,28 @@ impl HttpState {
             unknown_link: Default::default(),
             limits,
         }))
+    }
+}
+
+impl HttpState {
+    /// How the daemon fares, looked at once in a while whoever asks; `None` where the database does not answer. In a task of its own, so that
+    /// whoever asks and goes away has it looked at no more often.
+    async fn readiness(&self) -> Option<Readiness> {
+        let state = self.clone();
+        let look = async move {
+            let mut probe = state.probe.lock().await;
+            if let Some((at, found)) = &*probe
+                && at.elapsed() < state.settings.readiness_kept
+            {
+                return found.clone();
+            }
+            let writes = can_write(&state.app).await;
+            let found = readiness(&state.app, writes).await;
+            let found = found.inspect_err(|error| tracing::warn!(%error, "not ready")).ok();
+            *probe = Some((Instant::now(), found.clone()));
+            found
+        };
+        tokio::spawn(look).await.ok().flatten()
     }
 }
 
@@ -214,19 +235,6 @@ impl Shared {
     fn may_sign_in(&self, caller: IpAddr, name: &str) -> bool {
         let name: [u8; 32] = Sha256::digest(name.as_bytes()).into();
         self.sign_ins.check_key(&caller).is_ok() && self.names_tried.check_key(&name).is_ok()
-    }
-
-    /// Whether the database takes writes; asked at most so often, whoever looks.
-    async fn can_write(&self) -> bool {
-        let mut probe = self.probe.lock().await;
-        if let Some((at, could)) = *probe
-            && at.elapsed() < PROBE_EVERY
-        {
-            return could;
-        }
-        let can = can_write(&self.app).await;
-        *probe = Some((Instant::now(), can));
-        can
     }
 
     /// Whether browsers reach the status page by HTTPS, as far as the address says to which an OpenID Connect provider sends them back.

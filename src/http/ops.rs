@@ -9,7 +9,6 @@ use serde_json::json;
 use super::HttpState;
 use crate::app::App;
 use crate::app::canary::{self, Canary};
-use crate::app::health::readiness;
 use crate::dcv::method;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{EffectKind, StoreError};
@@ -21,15 +20,12 @@ pub(super) async fn healthz() -> Response {
 
 /// Whether requests can be served: the database answers and the clock is right. A queue that is late is told, and keeps nobody away.
 pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
-    match readiness(&state.app, state.can_write().await).await {
-        Ok(readiness) => {
+    match state.readiness().await {
+        Some(readiness) => {
             let status = if readiness.status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             answer(status, &json!(readiness))
         }
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "unavailable", "database": state.app.store.kind()}))
-        }
+        None => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "unavailable", "database": state.app.store.kind()})),
     }
 }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderValue;
+use axum::http::header::HOST;
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
@@ -151,6 +153,12 @@ impl Connected<IncomingStream<'_, TlsListener>> for TlsPeer {
 
 /// Says to the handlers whom they speak with, as they know it from a listener without TLS.
 pub(crate) async fn introduce(ConnectInfo(peer): ConnectInfo<TlsPeer>, mut request: Request, next: Next) -> Response {
+    // HTTP/2 names the host in its target alone.
+    if !request.headers().contains_key(HOST)
+        && let Some(host) = request.uri().authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
     request.extensions_mut().insert(ConnectInfo(peer.address));
     request.extensions_mut().insert(peer.chain);
     next.run(request).await

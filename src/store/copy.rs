@@ -400,7 +400,9 @@ pub async fn backup(
     };
     let outcome = outcome.await;
     if outcome.is_err() {
-        let _ = std::fs::remove_file(file);
+        for end in ["", "-wal", "-shm", "-journal"] {
+            let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+        }
     }
     outcome
 }

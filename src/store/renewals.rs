@@ -87,13 +87,6 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
-    /// Records that an order came in the place of one that renews a certificate.
-    pub async fn renewed_by_another(&mut self, before: OrderId, after: OrderId) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE renewals SET renewed_by = $2 WHERE renewed_by = $1";
-        exec!(self, sqlx::query(SQL).bind(&before.as_bytes()[..]).bind(&after.as_bytes()[..]));
-        Ok(())
-    }
-
     /// Writes which order says that it renews a certificate; the certificate is watched until that order is approved. Whoever claimed it
     /// meanwhile writes nothing any more.
     pub async fn says_it_renews(&mut self, row: &RenewalRow, by: &[u8]) -> Result<(), StoreError> {
@@ -126,5 +119,13 @@ impl Store {
             WHERE mv.validation_id = $1 AND mv.void = 0
             AND EXISTS (SELECT 1 FROM answers a WHERE a.mail_id = m.id AND a.won = 1 AND a.answer = 'approve') ORDER BY m.id";
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(validation).fetch_all(db).await?))
+    }
+
+    /// Whether an order says that it renews a certificate.
+    pub async fn is_renewal(&self, order: OrderId) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM renewals WHERE renewed_by = $1 LIMIT 1";
+        let found: Option<i32> =
+            on_pool!(self, |db| sqlx::query_scalar(SQL).bind(&order.as_bytes()[..]).fetch_optional(db).await?);
+        Ok(found.is_some())
     }
 }

@@ -78,6 +78,7 @@ const OLD: &str = "SELECT o.id, o.profile_id, o.profile_hash, o.ended_at,
     (SELECT MAX(c.not_after) FROM certificates c WHERE c.order_id = o.id) AS not_after,
     CAST(CASE WHEN EXISTS (SELECT 1 FROM renewals r WHERE r.order_id = o.id AND r.next_at IS NOT NULL)
         OR EXISTS (SELECT 1 FROM validations v JOIN validations w ON w.reused_id = v.id WHERE v.order_id = o.id)
+        OR EXISTS (SELECT 1 FROM renewals r WHERE r.renewed_by = o.id AND r.next_at IS NOT NULL)
         OR EXISTS (SELECT 1 FROM effects e WHERE e.order_id = o.id AND e.state = 'due')
         THEN 1 ELSE 0 END AS BIGINT) AS needed
     FROM orders o WHERE o.state <> 'pending' AND o.id ";

@@ -44,10 +44,10 @@ async fn what_need_not_be_kept_goes_and_the_audit_log_stays_whole(app: TestApp) 
     assert_eq!(retain(false).await.orders.values().sum::<u64>(), 1);
     assert_eq!((gone(&refused).await, gone(&approved).await, gone(&open).await), (true, false, false));
     assert_eq!(retain(false).await, Removed::default());
-    // Its approval could be reused for longer than its certificate lasts.
-    app.clock.advance(DAY * 90);
+    // Its approval could be reused for longer than its certificate lasts, and another may have been issued on it.
+    app.clock.advance(DAY * 120);
     assert_eq!(retain(false).await, Removed::default());
-    app.clock.advance(DAY * 30);
+    app.clock.advance(DAY * 398);
     assert_eq!(retain(false).await.orders.values().sum::<u64>(), 1);
     assert!(gone(&approved).await && !gone(&open).await);
     app.run_jobs().await;
@@ -55,6 +55,14 @@ async fn what_need_not_be_kept_goes_and_the_audit_log_stays_whole(app: TestApp) 
     assert!(verified.is_whole() && verified.retired > 5, "{verified:?}");
     // What somebody takes out by hand is told, also where they note it as we do.
     app.tamper("INSERT INTO retired (kind, id, retirement) SELECT 'e', e.id, r.id FROM events e, retirements r LIMIT 1").await;
+    let verified = verify(&app.app.store, None, |_| ()).await.unwrap();
+    assert!(!verified.is_whole(), "{verified:?}");
+    // Nor does another removal excuse the first.
+    app.tamper("INSERT INTO retirements (id, at, what, subject, rule, rows, digest) SELECT events.id, 0, 'order', '', '', 0, events.id FROM events LIMIT 1").await;
+    app.tamper("DELETE FROM retired WHERE kind = 'e' AND id IN (SELECT id FROM events)").await;
+    app.tamper("UPDATE retired SET retirement = (SELECT id FROM events LIMIT 1)").await;
+    app.tamper("INSERT INTO retired (kind, id, retirement) SELECT 'r', id, (SELECT id FROM events LIMIT 1) FROM retirements WHERE at > 0").await;
+    app.tamper("DELETE FROM retirements WHERE at > 0").await;
     let verified = verify(&app.app.store, None, |_| ()).await.unwrap();
     assert!(!verified.is_whole(), "{verified:?}");
 }

@@ -301,9 +301,12 @@ pub(super) async fn amend_order(
             Err(match error {
                 AmendError::Missing => Problem::new(Code::NotFound),
                 AmendError::Ended => Problem::new(Code::OrderEnded).detail(error.to_string()),
-                AmendError::Unchanged | AmendError::Another | AmendError::Refused(_) | AmendError::Entered => {
-                    Problem::new(Code::BadRequest).detail(error.to_string())
-                }
+                AmendError::Unchanged
+                | AmendError::Another
+                | AmendError::Refused(_)
+                | AmendError::Entered
+                | AmendError::Renews
+                | AmendError::TooOften => Problem::new(Code::BadRequest).detail(error.to_string()),
                 AmendError::Place(error) => not_placed(error, &told),
             }),
         ),
