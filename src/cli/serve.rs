@@ -15,7 +15,7 @@ use axum::{Router, ServiceExt as _};
 use listenfd::ListenFd;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
@@ -183,7 +183,7 @@ async fn run_with(
     let mut forgetting = tokio::time::interval(FORGET_EVERY);
     let mut alive = tokio::time::interval(lifecycle::watchdog().unwrap_or(DAY));
     // What an earlier configuration began ends by itself.
-    let mut ending: JoinSet<()> = JoinSet::new();
+    let (mut ending, mut workers): (JoinSet<()>, Vec<AbortHandle>) = (JoinSet::new(), Vec::new());
     // A part that ends by itself takes the rest with it: half a daemon that looks healthy is worse than a restart.
     let early = loop {
         let working = async {
@@ -225,11 +225,17 @@ async fn run_with(
             file = asked => file,
         };
         lifecycle::reloading();
-        match renewed(&now, file, serve, work, &served, &stop).await {
+        // A stop does not wait for a database that does not answer. Boxed: it is large, and seldom.
+        let Some(renewed) = Box::pin(stop.run_until_cancelled(renewed(&now, file, serve, work, &served, &stop))).await else {
+            break Ok(());
+        };
+        match renewed {
             Ok(next) => {
                 let before = std::mem::replace(&mut now, next);
                 before.stop.cancel();
                 if let Some(jobs) = before.jobs {
+                    workers.retain(|one| !one.is_finished());
+                    workers.push(jobs.abort_handle());
                     ending.spawn(async move {
                         let _ = jobs.await;
                     });
@@ -249,6 +255,7 @@ async fn run_with(
     stop.cancel();
     lifecycle::stopping();
     let jobs = now.jobs.take();
+    workers.extend(jobs.as_ref().map(JoinHandle::abort_handle));
     let drained = async {
         if let Some(jobs) = jobs {
             let _ = jobs.await;
@@ -259,6 +266,7 @@ async fn run_with(
     if tokio::time::timeout(now.config.server.shutdown_grace, drained).await.is_err() {
         tracing::warn!("work was still under way; its leases end by themselves and it is done again");
         tasks.abort_all();
+        workers.iter().for_each(AbortHandle::abort);
     }
     now.app.store.close().await;
     tracing::info!("stopped");
