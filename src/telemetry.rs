@@ -1,4 +1,4 @@
-//! Logs and metrics. Logs go to standard error: standard output is data. No token, Random Value, address or path with a token is ever logged.
+//! Logs, metrics and traces. Logs go to standard error: standard output is data. No token, Random Value, address or path with a token is ever logged.
 
 use std::sync::{LazyLock, OnceLock};
 
@@ -6,7 +6,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge}
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 use crate::dcv::method::BR_VERSION;
 
@@ -37,25 +37,101 @@ pub fn request() -> Option<String> {
 
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
+/// Why nothing can be told.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Logging was started before.
+    #[error(transparent)]
+    Again(#[from] TryInitError),
+    /// Traces cannot be sent.
+    #[error("log.otlp_endpoint: {0}")]
+    Traces(String),
+}
+
 fn parsed(filter: &str) -> EnvFilter {
     EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
-/// Starts logging by a filter such as `info` or `dcvd=debug,info`; as JSON objects where `json`.
+/// Starts logging by a filter such as `info` or `dcvd=debug,info`, as JSON objects where `json`; and tracing to an OpenTelemetry
+/// collector's address where there is one.
 ///
 /// # Errors
-/// Logging was started before.
-pub fn start(filter: &str, json: bool) -> Result<(), TryInitError> {
+/// [`StartError`].
+pub fn start(filter: &str, json: bool, collector: Option<&str>) -> Result<(), StartError> {
     let (filter, handle) = reload::Layer::new(parsed(filter));
-    let registry = tracing_subscriber::registry().with(filter);
     let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    if json {
-        registry.with(to_stderr.json().flatten_event(true).with_span_list(false)).try_init()?;
+    let to_stderr = if json {
+        to_stderr.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed()
     } else {
-        registry.with(to_stderr.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init()?;
-    }
+        to_stderr.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_filter(filter).boxed()
+    };
+    let traces = collector.map(traces::to).transpose()?;
+    tracing_subscriber::registry().with(to_stderr).with(traces).try_init()?;
     let _ = FILTER.set(handle);
     Ok(())
+}
+
+/// Sends what traces are left. Blocks, some seconds at most.
+pub fn stop() {
+    traces::stop();
+}
+
+#[cfg(feature = "otlp")]
+mod traces {
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use opentelemetry::KeyValue;
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+    use opentelemetry_sdk::Resource;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use tracing::Subscriber;
+    use tracing_subscriber::registry::LookupSpan;
+    use tracing_subscriber::{EnvFilter, Layer};
+
+    use super::{StartError, VERSION};
+
+    /// What is traced: requests, attempts, transactions and questions to others, whatever is logged.
+    const TRACED: &str = "off,dcvd=debug";
+
+    /// How long a collector is waited for.
+    const TIMEOUT: Duration = Duration::from_secs(3);
+
+    static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
+
+    pub(super) fn to<S>(collector: &str) -> Result<impl Layer<S> + use<S>, StartError>
+    where
+        S: Subscriber + for<'s> LookupSpan<'s>,
+    {
+        let exporter = SpanExporter::builder().with_http().with_endpoint(collector).with_timeout(TIMEOUT).build();
+        let exporter = exporter.map_err(|error| StartError::Traces(error.to_string()))?;
+        let version = KeyValue::new("service.version", VERSION.as_str());
+        let resource = Resource::builder().with_service_name("dcvd").with_attribute(version).build();
+        let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+        let tracer = provider.tracer("dcvd");
+        let _ = PROVIDER.set(provider);
+        Ok(tracing_opentelemetry::layer().with_tracer(tracer).with_filter(EnvFilter::new(TRACED)))
+    }
+
+    pub(super) fn stop() {
+        if let Some(Err(error)) = PROVIDER.get().map(|provider| provider.shutdown_with_timeout(TIMEOUT)) {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+#[cfg(not(feature = "otlp"))]
+mod traces {
+    use tracing_subscriber::layer::Identity;
+
+    use super::StartError;
+
+    pub(super) fn to(_: &str) -> Result<Identity, StartError> {
+        Err(StartError::Traces("this program was built without the feature `otlp`".to_owned()))
+    }
+
+    pub(super) const fn stop() {}
 }
 
 /// Logs by another filter from now on.

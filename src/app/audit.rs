@@ -50,6 +50,8 @@ pub struct Verified {
     pub waiting: i64,
     /// Sealed rows that were removed since they need not be kept any more.
     pub retired: i64,
+    /// Sealed rows that personal data was taken out of.
+    pub masked: i64,
     /// Rows of an older daemon are not all sealed yet: it cannot be said whether any was put in.
     pub adopting: bool,
     pub head: Option<String>,
@@ -165,6 +167,7 @@ async fn row(store: &Store, seal: i64, entry: &Entry, found: &mut Verified) -> R
         // What says why rows are gone is itself never gone by rule.
         None if entry.kind != Sealed::Retirement && store.is_retired(entry.kind, &entry.id).await? => found.retired += 1,
         None => found.fault(Fault::Gone { seal, kind: entry.kind.as_str(), id: id() }),
+        Some(now) if now != entry.digest && store.is_masked(entry, &now).await? => found.masked += 1,
         Some(now) if now != entry.digest => found.fault(Fault::Changed { seal, kind: entry.kind.as_str(), id: id() }),
         Some(_) => {}
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::App;
 use crate::dcv::contact::dns_caa::Climb;
@@ -205,6 +206,7 @@ async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> L
         }
     };
     // One source that hangs must not take the others with it.
+    let asking = asking.instrument(tracing::debug_span!("look-up", source = source.as_str()));
     if tokio::time::timeout_at(deadline, asking).await.is_err() {
         lookup.status = SourceStatus::Failed;
         lookup.reasons.push("deadline".to_owned());

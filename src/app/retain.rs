@@ -1,11 +1,12 @@
-//! Removes orders and entries of the access log that need not be kept any more, an order at a time.
+//! Removes orders and entries of the access log that need not be kept any more, and takes personal data out of orders that stay, an order at
+//! a time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::App;
 use crate::dcv::id::{EventId, OrderId};
-use crate::dcv::retention::{Kept, keep_until};
+use crate::dcv::retention::{Kept, keep_until, masked_from};
 use crate::dcv::seal::Sealed;
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::store::{OldOrderRow, StoreError};
@@ -21,6 +22,8 @@ const ACCESS_AT_ONCE: u32 = 1_000;
 pub struct Removed {
     /// Orders by profile.
     pub orders: BTreeMap<String, u64>,
+    /// Orders that personal data is taken out of, by profile.
+    pub masked: BTreeMap<String, u64>,
     /// Entries of the access log.
     pub access: u64,
 }
@@ -40,24 +43,30 @@ pub async fn retain(app: &App, dry: bool, rest: Duration, stop: impl Fn() -> boo
         }
     }
     // Whatever a profile says, nothing younger is looked at.
-    let youngest = app.profiles.iter().map(|one| one.profile.retention.evidence_days).min().unwrap_or(u32::MAX);
+    let rules = app.profiles.iter().map(|one| &one.profile.retention);
+    let days = rules.flat_map(|rules| [Some(rules.evidence_days), Some(rules.personal_days).filter(|days| *days > 0)]);
+    let youngest = days.flatten().min().unwrap_or(u32::MAX);
     let before = now - Duration::from_secs(u64::from(youngest.min(36_500)) * DAY_SECS);
     loop {
         let page = app.store.old_orders(&after, before, PAGE).await?;
         let Some(last) = page.last() else { break };
         after.clone_from(&last.id);
         for row in &page {
-            match is_over(app, row, now).await {
-                Ok(true) => {}
-                Ok(false) => continue,
+            let due = match due(app, row, now).await {
+                Ok(Some(due)) => due,
+                Ok(None) => continue,
                 Err(error @ StoreError::Inconsistent { .. }) => {
                     tracing::error!(%error, "an order's profile cannot be read; the order is kept");
                     continue;
                 }
                 Err(error) => return Err(error),
-            }
-            if dry || remove(app, row, now).await? {
-                *removed.orders.entry(row.profile_id.clone()).or_default() += 1;
+            };
+            if dry || carry_out(app, row, now).await? == Some(due) {
+                let told = match due {
+                    Due::Removal => &mut removed.orders,
+                    Due::Masking => &mut removed.masked,
+                };
+                *told.entry(row.profile_id.clone()).or_default() += 1;
             }
         }
         if stop() {
@@ -87,9 +96,22 @@ pub async fn retain(app: &App, dry: bool, rest: Duration, stop: impl Fn() -> boo
     }
 }
 
-async fn is_over(app: &App, row: &OldOrderRow, now: Timestamp) -> Result<bool, StoreError> {
+/// What is to be done with an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    /// It goes.
+    Removal,
+    /// It stays, without personal data.
+    Masking,
+}
+
+async fn due(app: &App, row: &OldOrderRow, now: Timestamp) -> Result<Option<Due>, StoreError> {
     let rules = &app.profile_by(&row.profile_id, &row.profile_hash).await?.profile.retention;
-    Ok(keep_until(&kept(row), rules).is_some_and(|until| until <= now))
+    let is_over = |until: Option<Timestamp>| until.is_some_and(|until| until <= now);
+    if is_over(keep_until(&kept(row), rules)) {
+        return Ok(Some(Due::Removal));
+    }
+    Ok((row.masked_at.is_none() && is_over(masked_from(&kept(row), rules))).then_some(Due::Masking))
 }
 
 fn kept(row: &OldOrderRow) -> Kept {
@@ -102,21 +124,27 @@ fn kept(row: &OldOrderRow) -> Kept {
     }
 }
 
-/// Removes one order, unless something about it changed meanwhile.
-async fn remove(app: &App, row: &OldOrderRow, now: Timestamp) -> Result<bool, StoreError> {
+/// Removes one order, or takes personal data out of it, unless something about it changed meanwhile; what was done.
+async fn carry_out(app: &App, row: &OldOrderRow, now: Timestamp) -> Result<Option<Due>, StoreError> {
     let profile = app.profile_by(&row.profile_id, &row.profile_hash).await?;
     let id = row.id.as_slice().try_into().map_err(|_| StoreError::inconsistent("orders", "id", &row.id))?;
     let (order, retirement) = (OrderId::from_bytes(id), EventId::new(now, app.random()).as_bytes().to_vec());
     app.store
-        .write("remove_order", move |tx| {
+        .write("retain_order", move |tx| {
             Box::pin(async move {
                 tx.lock(order).await?;
                 let rules = &profile.profile.retention;
-                let Some(row) = tx.old_order(order).await? else { return Ok(false) };
-                let Some(until) = keep_until(&kept(&row), rules).filter(|until| *until <= now) else { return Ok(false) };
-                let rule = format!("retention.evidence_days = {}: kept until {until}", rules.evidence_days);
-                tx.remove_order(order, &retirement, &rule, now).await?;
-                Ok::<bool, StoreError>(true)
+                let Some(row) = tx.old_order(order).await? else { return Ok(None) };
+                if let Some(until) = keep_until(&kept(&row), rules).filter(|until| *until <= now) {
+                    let rule = format!("retention.evidence_days = {}: kept until {until}", rules.evidence_days);
+                    tx.remove_order(order, &retirement, &rule, now).await?;
+                    return Ok(Some(Due::Removal));
+                }
+                let from = masked_from(&kept(&row), rules).filter(|from| *from <= now && row.masked_at.is_none());
+                let Some(from) = from else { return Ok(None) };
+                let rule = format!("retention.personal_days = {}: kept until {from}", rules.personal_days);
+                tx.mask_order(order, &retirement, &rule, now).await?;
+                Ok::<_, StoreError>(Some(Due::Masking))
             })
         })
         .await

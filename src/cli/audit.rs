@@ -188,8 +188,8 @@ async fn look(config: &ConfigFile, head: Option<&str>, as_json: bool) -> anyhow:
         }
         let head = found.head.as_deref().unwrap_or("-");
         line(&[format!(
-            "{} seals, {} rows, {} waiting for the next seal, {} removed by retention; head {head}",
-            found.seals, found.rows, found.waiting, found.retired
+            "{} seals, {} rows, {} waiting for the next seal, {} removed and {} masked by retention; head {head}",
+            found.seals, found.rows, found.waiting, found.retired, found.masked
         )]);
     }
     if found.adopting {

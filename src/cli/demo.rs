@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::{serve, wire};
 use crate::config::LogFormat;
@@ -23,7 +24,8 @@ pub(super) async fn run(listen: SocketAddr, dir: Option<PathBuf>, scripted: bool
     let address = listener.local_addr()?;
     let world = Arc::new(World::start().await?);
     let config = world.configure(&dir, address)?;
-    telemetry::start(&config.log.filter, config.log.format == LogFormat::Json)?;
+    let collector = config.log.otlp_endpoint.as_ref().map(Url::as_str);
+    telemetry::start(&config.log.filter, config.log.format == LogFormat::Json, collector)?;
     telemetry::metrics();
     let app = Arc::new(wire::wire(&config).await?);
     let daemon = format!("http://{address}");

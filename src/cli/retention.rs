@@ -11,11 +11,19 @@ pub(super) async fn run(file: &ConfigFile, dry: bool) -> anyhow::Result<()> {
     let removed = retain(&app, dry, Duration::ZERO, || false).await;
     app.store.close().await;
     let removed = removed?;
-    let word = if dry { "would be removed" } else { "removed" };
+    let (word, taken) = if dry { ("would be removed", "would be taken") } else { ("removed", "was taken") };
     for (profile, orders) in &removed.orders {
         println!("orders\t{profile}\t{orders}");
     }
+    for (profile, orders) in &removed.masked {
+        println!("personal data\t{profile}\t{orders}");
+    }
     println!("access log\t-\t{}", removed.access);
-    eprintln!("{} orders and {} entries of the access log {word}", removed.orders.values().sum::<u64>(), removed.access);
+    eprintln!(
+        "{} orders and {} entries of the access log {word}; personal data {taken} out of {} orders",
+        removed.orders.values().sum::<u64>(),
+        removed.access,
+        removed.masked.values().sum::<u64>()
+    );
     Ok(())
 }

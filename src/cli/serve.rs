@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
+use url::Url;
 
 use super::wire::{given, http_settings, job_settings, wire, wire_again};
 use super::{ConfigFile, Half};
@@ -35,7 +36,8 @@ use crate::{http, jobs};
 /// Anything that keeps it from starting.
 pub(super) async fn run(file: &ConfigFile, only: Option<Half>) -> anyhow::Result<()> {
     let config = file.load()?;
-    telemetry::start(&config.log.filter, config.log.format == LogFormat::Json)?;
+    let collector = config.log.otlp_endpoint.as_ref().map(Url::as_str);
+    telemetry::start(&config.log.filter, config.log.format == LogFormat::Json, collector)?;
     telemetry::metrics();
     let app = Arc::new(wire(&config).await?);
     let mut listeners = Vec::new();
@@ -51,7 +53,9 @@ pub(super) async fn run(file: &ConfigFile, only: Option<Half>) -> anyhow::Result
         signal.cancel();
     });
     let reloads = lifecycle::Reloads::new().context("SIGHUP cannot be listened for")?;
-    run_with(app, &config, listeners, only != Some(Half::Http), stop, Some((reloads, file))).await
+    let ended = run_with(app, &config, listeners, only != Some(Half::Http), stop, Some((reloads, file))).await;
+    tokio::task::spawn_blocking(telemetry::stop).await?;
+    ended
 }
 
 /// The addresses to serve and what on each: a socket that systemd handed over for the address, else our own. Told apart by their addresses,

@@ -1,8 +1,10 @@
 //! The sections, one struct each; `config/default.toml` says what each key means.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
@@ -489,6 +491,8 @@ pub enum LogFormat {
 pub struct Log {
     pub filter: String,
     pub format: LogFormat,
+    #[serde(deserialize_with = "empty_is_none")]
+    pub otlp_endpoint: Option<Url>,
 }
 
 /// `[[clients]]`: an ordering system.
@@ -647,7 +651,7 @@ fn time_of_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dura
     read().map(Some).ok_or_else(|| serde::de::Error::custom("must be a time of day such as \"09:00\""))
 }
 
-fn empty_is_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+fn empty_is_none<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(serde::de::Error::custom) }
 }

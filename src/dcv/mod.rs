@@ -19,6 +19,7 @@ pub mod id;
 pub mod link;
 pub mod mail_cause;
 pub mod mail_host;
+pub mod mask;
 pub mod method;
 pub mod name;
 pub mod notice;

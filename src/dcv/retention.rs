@@ -36,6 +36,13 @@ pub fn keep_until(kept: &Kept, rules: &RetentionRules) -> Option<Timestamp> {
     Some(last + day(rules.evidence_days))
 }
 
+/// From when an order's personal data is taken out; `None` where it stays as long as the order, or that cannot be told yet.
+#[must_use]
+pub fn masked_from(kept: &Kept, rules: &RetentionRules) -> Option<Timestamp> {
+    let ended = kept.ended_at.filter(|_| !kept.needed && rules.personal_days > 0)?;
+    Some(ended.max(kept.reusable_until.unwrap_or(ended)) + Duration::from_secs(u64::from(rules.personal_days) * 86_400))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,7 +55,7 @@ mod tests {
 
     #[test]
     fn evidence_outlives_the_certificate() {
-        let rules = RetentionRules { evidence_days: 731, certificate_days: 398 };
+        let rules = RetentionRules { evidence_days: 731, certificate_days: 398, personal_days: 0 };
         let refused = Kept { ended_at: Some(END), ..Kept::default() };
         assert_eq!(keep_until(&refused, &rules), Some(days(731)));
         let approved = Kept { approved: true, ..refused };
@@ -64,5 +71,16 @@ mod tests {
         for kept in [Kept { ended_at: None, ..approved }, Kept { needed: true, ..approved }] {
             assert_eq!(keep_until(&kept, &rules), None);
         }
+    }
+
+    #[test]
+    fn personal_data_goes_once_nothing_rests_on_it() {
+        let kept = Kept { ended_at: Some(END), approved: true, reusable_until: Some(days(100)), ..Kept::default() };
+        let rules = |personal_days| RetentionRules { personal_days, ..RetentionRules::default() };
+        assert_eq!(masked_from(&kept, &rules(0)), None);
+        assert_eq!(masked_from(&kept, &rules(30)), Some(days(130)));
+        assert_eq!(masked_from(&Kept { reusable_until: None, ..kept }, &rules(30)), Some(days(30)));
+        assert_eq!(masked_from(&Kept { needed: true, ..kept }, &rules(30)), None);
+        assert_eq!(masked_from(&Kept { ended_at: None, ..kept }, &rules(30)), None);
     }
 }

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Q
 use super::{Migrate, Store, StoreError};
 
 /// Every table, those that others refer to first. What is sealed in `seals` and the rows that it is about are all here.
-pub const TABLES: [&str; 35] = [
+pub const TABLES: [&str; 36] = [
     "profile_versions",
     "orders",
     "validations",
@@ -45,6 +45,7 @@ pub const TABLES: [&str; 35] = [
     "audit_samples",
     "retirements",
     "retired",
+    "masked",
     "exports",
     "export_parts",
 ];

@@ -113,6 +113,19 @@ pub enum Outcome {
     Dead,
 }
 
+impl Outcome {
+    /// In a word, as it is stored and told.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Later(_) => "later",
+            Self::Postponed(_) => "postponed",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// One try of an effect, as stored.
 #[derive(Clone, Debug, FromRow)]
 pub struct AttemptRow {
@@ -279,10 +292,10 @@ impl Tx<'_> {
         const ATTEMPT: &str =
             "INSERT INTO attempts (effect_id, number, ended_at, outcome, detail, dialogue) VALUES ($1, $2, $3, $4, $5, $6)";
         let detail: String = said.detail.chars().filter(|c| !c.is_control()).take(DETAIL_MAX_CHARS).collect();
-        let (state, due, ended, word) = match outcome {
-            Outcome::Done => ("done", now, Some(now), "done"),
-            Outcome::Later(due) | Outcome::Postponed(due) => ("due", *due, None, "later"),
-            Outcome::Dead => ("dead", now, Some(now), "dead"),
+        let (state, due, ended) = match outcome {
+            Outcome::Done => ("done", now, Some(now)),
+            Outcome::Later(due) | Outcome::Postponed(due) => ("due", *due, None),
+            Outcome::Dead => ("dead", now, Some(now)),
         };
         let error = (*outcome != Outcome::Done).then_some(&detail);
         let rows = exec!(
@@ -308,7 +321,7 @@ impl Tx<'_> {
         if matches!(outcome, Outcome::Postponed(_)) {
             return Ok(true);
         }
-        self.counted.push(Counted::Attempt(effect.kind.clone(), word));
+        self.counted.push(Counted::Attempt(effect.kind.clone(), outcome.as_str()));
         let dialogue = (!said.dialogue.is_empty()).then(|| said.dialogue.join("\n"));
         exec!(
             self,
@@ -316,7 +329,7 @@ impl Tx<'_> {
                 .bind(&effect.id)
                 .bind(effect.attempts)
                 .bind(now.unix_micros())
-                .bind(word)
+                .bind(outcome.as_str())
                 .bind(&detail)
                 .bind(dialogue)
         );

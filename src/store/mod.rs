@@ -17,6 +17,7 @@ mod health;
 mod idempotency;
 mod lookups;
 mod mails;
+mod masking;
 mod notices;
 mod operators;
 mod orders;
@@ -40,6 +41,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
+use tracing::Instrument as _;
 
 pub use allowlist::AllowRow;
 pub use answers::{AnswerRow, ApprovalRow};
@@ -279,20 +281,26 @@ impl Store {
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     {
         let (request, begun) = (telemetry::request(), Instant::now());
+        let span = tracing::debug_span!("write", name);
         let written = match &self.pools {
-            Pools::Sqlite { writer, .. } => writer.run(name, request, work).await,
+            Pools::Sqlite { writer, .. } => writer.run(name, request, work).instrument(span).await,
             Pools::Postgres(pool) => {
-                let mut transaction = pool.begin().await.map_err(StoreError::from)?;
-                let mut tx = Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new(), request, counted: Vec::new() };
-                let value = work(&mut tx).await?;
-                tx.keep_unsealed().await?;
-                let counted = std::mem::take(&mut tx.counted);
-                transaction.commit().await.map_err(|error| {
-                    tracing::warn!(name, %error, "commit failed");
-                    StoreError::from(error)
-                })?;
-                count(counted);
-                Ok(value)
+                async {
+                    let mut transaction = pool.begin().await.map_err(StoreError::from)?;
+                    let mut tx =
+                        Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new(), request, counted: Vec::new() };
+                    let value = work(&mut tx).await?;
+                    tx.keep_unsealed().await?;
+                    let counted = std::mem::take(&mut tx.counted);
+                    transaction.commit().await.map_err(|error| {
+                        tracing::warn!(name, %error, "commit failed");
+                        StoreError::from(error)
+                    })?;
+                    count(counted);
+                    Ok(value)
+                }
+                .instrument(span)
+                .await
             }
         };
         histogram!("dcvd_commit_duration_seconds").record(begun.elapsed());

@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use sqlx::FromRow;
 
+use super::masking::MaskedRow;
 use super::seals::Sealable;
 use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::id::OrderId;
@@ -16,7 +17,7 @@ pub struct RetirementRow {
     pub id: Vec<u8>,
     /// Unix microseconds.
     pub at: i64,
-    /// `order` or `access-log`.
+    /// `order`, `personal-data` or `access-log`.
     pub what: String,
     /// The order's id, or until when.
     pub subject: String,
@@ -70,6 +71,8 @@ pub struct OldOrderRow {
     pub not_after: Option<i64>,
     /// 1 where a renewal is still to come, or another order rests on it.
     pub needed: i64,
+    /// Unix microseconds: when its personal data was taken out.
+    pub masked_at: Option<i64>,
 }
 
 const OLD: &str = "SELECT o.id, o.profile_id, o.profile_hash, o.ended_at,
@@ -80,7 +83,7 @@ const OLD: &str = "SELECT o.id, o.profile_id, o.profile_hash, o.ended_at,
         OR EXISTS (SELECT 1 FROM validations v JOIN validations w ON w.reused_id = v.id WHERE v.order_id = o.id)
         OR EXISTS (SELECT 1 FROM renewals r WHERE r.renewed_by = o.id AND r.next_at IS NOT NULL)
         OR EXISTS (SELECT 1 FROM effects e WHERE e.order_id = o.id AND e.state = 'due')
-        THEN 1 ELSE 0 END AS BIGINT) AS needed
+        THEN 1 ELSE 0 END AS BIGINT) AS needed, o.masked_at
     FROM orders o WHERE o.state <> 'pending' AND o.id ";
 
 impl Store {
@@ -108,7 +111,8 @@ impl Store {
     pub async fn retired_digest(&self, retirement: &[u8]) -> Result<(i64, Vec<u8>), StoreError> {
         const SQL: &str = "SELECT kind, id FROM retired WHERE retirement = $1 ORDER BY kind, id";
         let rows: Vec<(String, Vec<u8>)> = on_pool!(self, |db| sqlx::query_as(SQL).bind(retirement).fetch_all(db).await?);
-        Ok((i64::try_from(rows.len()).unwrap_or(i64::MAX), digest_of(&rows)))
+        let masked = self.masked_by(retirement).await?;
+        Ok((i64::try_from(rows.len() + masked.len()).unwrap_or(i64::MAX), digest_of(&rows, &masked)))
     }
 
     /// A removal by its id.
@@ -125,15 +129,20 @@ impl Store {
 }
 
 /// A kind as it is noted.
-fn letter(kind: Sealed) -> String {
+pub(super) fn letter(kind: Sealed) -> String {
     char::from(kind.code()).to_string()
 }
 
-fn digest_of(rows: &[(String, Vec<u8>)]) -> Vec<u8> {
+fn digest_of(rows: &[(String, Vec<u8>)], masked: &[MaskedRow]) -> Vec<u8> {
     let mut hash = Sha256::new_with_prefix(b"dcvd/retired/v1\0");
     for (kind, id) in rows {
         hash.update(kind);
         hash.update(id);
+    }
+    for row in masked {
+        for part in [row.kind.as_bytes(), &row.id, &row.was, &row.is_now] {
+            hash.update(part);
+        }
     }
     hash.finalize().to_vec()
 }
@@ -163,7 +172,7 @@ impl Tx<'_> {
             let ids: Vec<Vec<u8>> = in_tx!(self, |db| sqlx::query_scalar(sql).bind(id).fetch_all(db).await?);
             rows.extend(ids.into_iter().map(|id| (letter(kind), id)));
         }
-        self.retire("order", &order.to_string(), rule, &mut rows, retirement, at).await?;
+        self.retire("order", &order.to_string(), rule, &mut rows, &[], retirement, at).await?;
         for sql in [
             "DELETE FROM views WHERE mail_id IN (SELECT id FROM mails WHERE order_id = $1)",
             "DELETE FROM mail_validations WHERE mail_id IN (SELECT id FROM mails WHERE order_id = $1)",
@@ -207,19 +216,22 @@ impl Tx<'_> {
             return Ok(0);
         }
         let mut rows: Vec<_> = ids.into_iter().map(|id| (letter(Sealed::Access), id)).collect();
-        self.retire("access-log", &until.to_string(), "retention.access_log", &mut rows, retirement, at).await?;
+        self.retire("access-log", &until.to_string(), "retention.access_log", &mut rows, &[], retirement, at).await?;
         for (_, id) in &rows {
             exec!(self, sqlx::query("DELETE FROM access_log WHERE id = $1").bind(id));
         }
         Ok(rows.len())
     }
 
-    async fn retire(
+    /// Notes sealed rows that go, and such that stay without personal data, in one row that is sealed in their place.
+    #[expect(clippy::too_many_arguments, reason = "the columns of the note")]
+    pub(super) async fn retire(
         &mut self,
         what: &str,
         subject: &str,
         rule: &str,
         rows: &mut [(String, Vec<u8>)],
+        masked: &[MaskedRow],
         retirement: &[u8],
         at: Timestamp,
     ) -> Result<(), StoreError> {
@@ -232,8 +244,8 @@ impl Tx<'_> {
             what: what.to_owned(),
             subject: subject.to_owned(),
             rule: rule.to_owned(),
-            rows: i64::try_from(rows.len()).unwrap_or(i64::MAX),
-            digest: digest_of(rows),
+            rows: i64::try_from(rows.len() + masked.len()).unwrap_or(i64::MAX),
+            digest: digest_of(rows, masked),
         };
         exec!(
             self,

@@ -1,13 +1,19 @@
 //! The built program: serving, stopping, being killed, and refusing a bad configuration.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
 use dcvd::demo::World;
 use dcvd::demo::smtp::Reply;
 use reqwest::Client;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
+use crate::support::log_watch::FILTER;
 use crate::support::postgres;
 use crate::support::process::{Daemon, address, program, run, wait};
 
@@ -39,6 +45,7 @@ impl Setup {
         let config = dir.path().join("dcvd.toml");
         // Leases that end soon, so that a killed worker's effect is taken over within the test's patience.
         let text = std::fs::read_to_string(&config).unwrap();
+        let text = text.replace("filter = \"warn,hickory_server=error\"", &format!("filter = \"{FILTER}\""));
         std::fs::write(&config, format!("{text}\n[jobs]\nlease = \"2s\"\npoll = \"50ms\"\n")).unwrap();
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { world, config, base: format!("http://{listen}"), client, database, _dir: dir }
@@ -132,8 +139,9 @@ async fn sigterm_ends_the_work_in_hand_and_nothing_is_lost() {
 #[tokio::test]
 async fn no_secret_and_no_address_is_logged() {
     let setup = Setup::new().await;
-    let text =
-        std::fs::read_to_string(&setup.config).unwrap().replace("filter = \"warn,hickory_server=error\"", "filter = \"debug\"");
+    let text = std::fs::read_to_string(&setup.config)
+        .unwrap()
+        .replace(&format!("filter = \"{FILTER}\""), "filter = \"debug,hickory_net=error,hickory_server=error\"");
     std::fs::write(&setup.config, text).unwrap();
     let mut daemon = setup.serve().await;
     setup.place("A-1").await;
@@ -147,6 +155,33 @@ async fn no_secret_and_no_address_is_logged() {
     let token = link.rsplit('/').next().unwrap();
     for secret in [token, &setup.world.token, setup.world.secret.trim_start_matches("whsec_"), "admin@sample-shop.co.jp"] {
         assert!(!log.contains(secret), "the log holds {secret}");
+    }
+}
+
+#[tokio::test]
+async fn traces_go_to_a_collector_and_tell_nothing_of_people() {
+    let setup = Setup::new().await;
+    let gathered = Arc::new(Mutex::new(Vec::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let collector = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+    let into = Arc::clone(&gathered);
+    let take = post(|body: Bytes| async move { into.lock().unwrap().extend_from_slice(&body) });
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/v1/traces", take)).await });
+    let text = std::fs::read_to_string(&setup.config).unwrap();
+    std::fs::write(&setup.config, text.replace("[log]\n", &format!("[log]\notlp_endpoint = \"{collector}\"\n"))).unwrap();
+    let mut daemon = setup.serve().await;
+    setup.place("A-1").await;
+    let mail = wait("the mail", async || setup.world.inbox.arrived().into_iter().next()).await;
+    let link = mail.link().unwrap();
+    assert_eq!(setup.approve(&link).await, 303);
+    wait("the result", async || setup.world.webhooks.taken("order.completed").into_iter().next()).await;
+    assert!(daemon.terminate().await);
+    let traces = String::from_utf8_lossy(&gathered.lock().unwrap()).into_owned();
+    for told in ["request", "effect", "place_order", "service.version", "outcome"] {
+        assert!(traces.contains(told), "{told}: {traces}");
+    }
+    for secret in [link.rsplit('/').next().unwrap(), &setup.world.token, "admin@sample-shop.co.jp"] {
+        assert!(!traces.contains(secret), "{secret}");
     }
 }
 
@@ -524,7 +559,7 @@ async fn auditors_are_answered_from_what_the_daemon_wrote() {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (code, told) = run(&["verify"]);
-    assert!(code == Some(0) && told.contains("waiting for the next seal, 0 removed by retention; head"), "{told}");
+    assert!(code == Some(0) && told.contains("waiting for the next seal, 0 removed and 0 masked by retention; head"), "{told}");
     // With what a real DNS server answered.
     let (code, told) = run(&["replay", "--source", "dns_txt"]);
     assert_eq!((code, told.as_str()), (Some(0), ""));

@@ -67,6 +67,68 @@ async fn what_need_not_be_kept_goes_and_the_audit_log_stays_whole(app: TestApp) 
     assert!(!verified.is_whole(), "{verified:?}");
 }
 
+const MASKED: (&str, &str) = ("masked", "extends = \"standard\"\nretention.personal_days = 30\n");
+
+#[tokio::test]
+async fn people_are_taken_out_of_what_is_kept_on_sqlite() {
+    people_are_taken_out(TestApp::with_profiles(&[MASKED]).await).await;
+}
+
+#[tokio::test]
+async fn people_are_taken_out_of_what_is_kept_on_postgres() {
+    people_are_taken_out(TestApp::postgres_with_profiles(&[MASKED]).await).await;
+}
+
+async fn people_are_taken_out(app: TestApp) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    const PEER: &str = "\"peer\":\"127.0.0.1\"";
+    let order = json!({"order_ref": "A-1", "profile": "masked", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
+        "applicant": {"organization": "ACME"}, "requester": "Sato Hanako", "notify": ["sato@example.net"], "metadata": {"who": "Sato Hanako"}});
+    let placed = app.place(&order).await;
+    app.run_jobs().await;
+    let (link, nonce) = (app.last_link(), app.nonce(&app.last_link()).await);
+    let form = [("decision", "reject"), ("reason", "Sato Hanako may not"), ("nonce", nonce.as_str())];
+    assert_eq!(app.send_form(&link, &form).await.0, 303);
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(3600));
+    app.run_jobs().await;
+    let id = placed["id"].as_str().unwrap();
+    let evidence = async || app.get(&format!("/v1/orders/{id}/evidence")).await.1.to_string();
+    let before = evidence().await;
+    assert!(before.contains("Sato Hanako may not") && before.contains(PEER), "{before}");
+    let retain = async |dry: bool| retain(&app.app, dry, Duration::ZERO, || false).await.unwrap();
+    app.clock.advance(DAY * 29);
+    assert_eq!(retain(true).await, Removed::default(), "thirty days are not over");
+    app.clock.advance(DAY);
+    assert_eq!(retain(true).await.masked.values().sum::<u64>(), 1);
+    assert_eq!(evidence().await, before, "it was only counted");
+    assert_eq!(retain(false).await.masked.values().sum::<u64>(), 1);
+    assert_eq!(retain(false).await, Removed::default());
+    let after = evidence().await;
+    for personal in ["Sato", "sato@", PEER] {
+        assert!(!after.contains(personal), "{personal}: {after}");
+    }
+    assert!(after.contains("admin@example.co.jp") && after.contains("[masked]") && after.contains("ACME"), "{after}");
+    // What it asked whom, and when, is as it was.
+    let (before, after): (Value, Value) = (serde_json::from_str(&before).unwrap(), serde_json::from_str(&after).unwrap());
+    for part in ["lookups", "mails", "profile"] {
+        assert_eq!(before[part], after[part]);
+    }
+    app.run_jobs().await;
+    let verified = verify(&app.app.store, None, |_| ()).await.unwrap();
+    assert!(verified.is_whole() && verified.masked > 1, "{verified:?}");
+    // What somebody changes after it, or says to have been masked, is told.
+    app.tamper("UPDATE answers SET reason = 'another'").await;
+    assert!(!verify(&app.app.store, None, |_| ()).await.unwrap().is_whole());
+    app.tamper("UPDATE answers SET reason = '[masked]'").await;
+    assert!(verify(&app.app.store, None, |_| ()).await.unwrap().is_whole());
+    app.tamper("DELETE FROM masked WHERE kind = 'a'").await;
+    assert!(!verify(&app.app.store, None, |_| ()).await.unwrap().is_whole());
+    // At last it goes whole, with its note.
+    app.clock.advance(DAY * 731);
+    assert_eq!(retain(false).await.orders.values().sum::<u64>(), 1);
+}
+
 #[test]
 fn the_daemon_says_what_it_would_remove() {
     let dir = tempfile::tempdir().unwrap();

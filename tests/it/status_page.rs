@@ -1,7 +1,5 @@
 //! The status page's screens and what is pressed there.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dcvd::app::export::{export_part, forget_exports};
@@ -14,8 +12,8 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::app::TestApp;
 use crate::support::browser::Browser;
-use crate::support::on_both;
 use crate::support::process::wait;
+use crate::support::{log_watch, on_both};
 
 /// A page as a browser asks for it.
 async fn page(app: &TestApp, path: &str) -> (u16, String) {
@@ -597,45 +595,12 @@ async fn an_open_page_looks_again_by_itself() {
     wait("the new order", async || source().await.contains("LIVE-1").then_some(())).await;
 }
 
-/// Gathers the statements that a database is asked.
-#[derive(Clone, Default)]
-struct Statements(Arc<Mutex<BTreeSet<String>>>);
-
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Statements {
-    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        struct Read(String, String);
-        impl tracing::field::Visit for Read {
-            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
-                match field.name() {
-                    "summary" => value.clone_into(&mut self.0),
-                    "db.statement" => value.clone_into(&mut self.1),
-                    _ => {}
-                }
-            }
-
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                self.record_str(field, &format!("{value:?}"));
-            }
-        }
-        if event.metadata().target() == "sqlx::query" {
-            let mut read = Read(String::new(), String::new());
-            event.record(&mut read);
-            let text = if read.1.trim().is_empty() { read.0 } else { read.1 };
-            self.0.lock().unwrap().insert(text.trim().to_owned());
-        }
-    }
-}
-
 #[tokio::test]
 async fn no_screen_walks_through_a_whole_table() {
-    use tracing_subscriber::layer::SubscriberExt as _;
-    use tracing_subscriber::util::SubscriberInitExt as _;
-    let statements = Statements::default();
-    tracing_subscriber::registry().with(statements.clone()).init();
     let app = TestApp::sqlite().await;
     let order = app.place_plain("A-1").await;
     app.run_jobs().await;
-    statements.0.lock().unwrap().clear();
+    log_watch::gather_statements();
     for path in [
         "/admin",
         "/admin/orders",
@@ -662,7 +627,7 @@ async fn no_screen_walks_through_a_whole_table() {
     ] {
         assert_eq!(page(&app, path).await.0, 200, "{path}");
     }
-    let asked: Vec<String> = statements.0.lock().unwrap().iter().filter(|text| text.starts_with("SELECT")).cloned().collect();
+    let asked: Vec<String> = log_watch::statements().into_iter().filter(|text| text.starts_with("SELECT")).collect();
     assert!(asked.len() > 30, "{} statements", asked.len());
     let mut conn = SqliteConnection::connect(&app.url).await.unwrap();
     for statement in asked {

@@ -12,6 +12,7 @@ use sqlx::Connection as _;
 
 use crate::process::Setup;
 use crate::support::app::TestApp;
+use crate::support::log_watch::FILTER;
 use crate::support::postgres;
 use crate::support::process::{Daemon, PATIENCE, address, program, wait};
 
@@ -364,7 +365,7 @@ async fn a_clock_that_went_back_and_a_queue_that_is_late_are_told() {
 async fn what_is_counted_is_told_and_a_request_is_followed_to_its_mail() {
     let setup = Setup::new().await;
     let text = std::fs::read_to_string(&setup.config).unwrap();
-    let text = text.replace("filter = \"warn,hickory_server=error\"", "filter = \"info\"\nformat = \"json\"");
+    let text = text.replace(&format!("filter = \"{FILTER}\""), "filter = \"info\"\nformat = \"json\"");
     std::fs::write(&setup.config, text).unwrap();
     let daemon = setup.serve().await;
     let body = json!({"order_ref": "A-1", "names": ["www.sample-shop.co.jp"], "approvers": ["admin@sample-shop.co.jp"]});

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, without_link};
+use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, tell, without_link};
 use crate::app::lookups::{self, Freshness};
 use crate::app::{App, notify, preflight};
 use crate::dcv::contact::constructed::ADN_REFUSED;
@@ -277,6 +277,7 @@ async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt
     };
     let (wakes, mut ids) = (news.is_some(), app.id_source());
     let Attempt { outcome, detail, dialogue, hold, .. } = attempt;
+    tell(&outcome);
     app.store
         .write("deliver", move |tx| {
             Box::pin(async move {

@@ -6,7 +6,7 @@ mod webhook;
 
 use std::time::{Duration, Instant};
 
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span, field};
 
 use super::App;
 use crate::dcv::id::OrderId;
@@ -32,7 +32,13 @@ const NEVER_ENDED: &str = "given up: no attempt came to an end";
 pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
     let request = effect.request_id.clone().unwrap_or_default();
     let order = effect.order_id.as_deref().and_then(|id| id.try_into().ok()).map(OrderId::from_bytes);
-    let span = tracing::info_span!("effect", kind = kind.as_str(), request, order = order.map(|id| id.to_string()));
+    let span = tracing::info_span!(
+        "effect",
+        kind = kind.as_str(),
+        request,
+        order = order.map(|id| id.to_string()),
+        outcome = field::Empty
+    );
     let begun = Instant::now();
     let attempt = effect.attempts;
     let delivery = async {
@@ -75,6 +81,11 @@ fn again(app: &App, effect: &ClaimedEffect, after: Option<Duration>) -> Outcome 
     let attempts = u32::try_from(effect.tried).unwrap_or(u32::MAX);
     let jitter = u16::from_be_bytes(app.random());
     retry::next_attempt(first_tried, attempts, app.now(), jitter, after).map_or(Outcome::Dead, Outcome::Later)
+}
+
+/// Puts what came of the attempt to the line that tells of it.
+fn tell(outcome: &Outcome) {
+    Span::current().record("outcome", outcome.as_str());
 }
 
 fn subject(effect: &ClaimedEffect) -> Result<[u8; 16], StoreError> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, without_link};
+use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, tell, without_link};
 use crate::app::{App, english_time, japanese_time, kind_words};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::id::{NoticeId, OrderId};
@@ -27,6 +27,7 @@ pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> R
     let id = NoticeId::from_bytes(subject(&effect)?);
     let notice = app.store.notice(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
     let Attempt { outcome, detail, dialogue, delivery } = attempt(app, &effect, &notice, id).await?;
+    tell(&outcome);
     let detail = without_link(app, &detail);
     let dialogue: Vec<String> = dialogue.iter().map(|line| without_link(app, line)).collect();
     let (now, order) = (app.now(), notice.order_id()?);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject};
+use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, tell};
 use crate::app::{App, GoneEndpoints};
 use crate::dcv::id::{EventId, OrderId};
 use crate::dcv::timestamp::Timestamp;
@@ -13,6 +13,7 @@ use crate::store::{ClaimedEffect, Outcome, Said, StoreError};
 
 pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
     let Attempt { outcome, detail, gone } = attempt(app, &effect).await?;
+    tell(&outcome);
     let now = app.now();
     let endpoint = effect.endpoint.clone();
     let address = gone.then(|| app.ports.webhook.address(&endpoint)).flatten();

@@ -75,6 +75,9 @@ impl Profile {
         if self.retention.certificate_days > 3_650 {
             return err("L27", "retention.certificate_days", "must be 3650 at most");
         }
+        if self.retention.personal_days > 36_500 {
+            return err("L27", "retention.personal_days", "must be 36500 at most; 0 keeps personal data as long as the order");
+        }
         if self.cancel.by.is_empty() || has_repeats(&self.cancel.by) {
             return err("L21", "cancel.by", "name at least one party, each once");
         }

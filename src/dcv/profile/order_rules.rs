@@ -147,10 +147,12 @@ pub struct RetentionRules {
     pub evidence_days: u32,
     /// How long a certificate may last that nobody reported, in days.
     pub certificate_days: u32,
+    /// Days after an order's end, or the end of its approvals' use, after which what is about people is taken out of it; 0 = with the order.
+    pub personal_days: u32,
 }
 
 impl Default for RetentionRules {
     fn default() -> Self {
-        Self { evidence_days: EVIDENCE_MIN_DAYS, certificate_days: 398 }
+        Self { evidence_days: EVIDENCE_MIN_DAYS, certificate_days: 398, personal_days: 0 }
     }
 }

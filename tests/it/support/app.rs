@@ -40,6 +40,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::fakes::{FakeClock, FakeDns, FakeWhois, SeededEntropy};
+use super::log_watch::LogWatch;
 use super::postgres;
 
 pub const TOKEN: &str = "test-token-0123456789abcdef";
@@ -65,6 +66,7 @@ pub struct TestApp {
     pub url: String,
     pub client: Client,
     _dir: TempDir,
+    _log: LogWatch,
 }
 
 impl TestApp {
@@ -137,6 +139,7 @@ impl TestApp {
         tune: impl FnOnce(&mut Settings, &mut SmtpSettings),
         open_id: Option<Arc<dyn OpenId>>,
     ) -> Self {
+        let log = LogWatch::begin();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (inbox, hooks) = (Inbox::start().await.unwrap(), Receiver::start(SECRET).await.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -253,7 +256,7 @@ impl TestApp {
         let service = router(state, Routes::All).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { app, clock, dns, whois, inbox, hooks, base, url, client, _dir: dir }
+        Self { app, clock, dns, whois, inbox, hooks, base, url, client, _dir: dir, _log: log }
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

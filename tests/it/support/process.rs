@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::Client;
 
+use crate::support::log_watch::complaint;
+
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -97,6 +99,9 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let wrong = log.lines().find_map(|line| Some((complaint(line)?, line)));
+        assert!(std::thread::panicking() || wrong.is_none(), "the log holds what it must not: {wrong:?}");
     }
 }
 
