@@ -1,5 +1,7 @@
-//! Start and stop: signals, readiness.
+//! Start and stop: signals, readiness, and the points at which tests have the daemon die.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -69,4 +71,27 @@ pub fn alive() {
 /// Tells systemd, where it waits for it, that the daemon ends.
 pub fn stopping() {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
+}
+
+/// A point between a commit, an effect and its record. Where a test asked for it by `DCVD_DIE_AT` (`after place_order`, or `after claim 3`
+/// for the third time it is passed), the process ends here at once, as `kill -9` ends it. Only debug builds look.
+pub fn point(when: &str, what: &str) {
+    static DIE_AT: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
+        let text = std::env::var("DCVD_DIE_AT").ok()?;
+        let (label, times) = match text.rsplit_once(' ').and_then(|(label, times)| Some((label, times.parse().ok()?))) {
+            Some((label, times)) => (label.to_owned(), times),
+            None => (text, 1),
+        };
+        Some((label, times))
+    });
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    if let Some((label, times)) = &*DIE_AT
+        && label.split_once(' ') == Some((when, what))
+        && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *times
+    {
+        std::process::abort();
+    }
 }

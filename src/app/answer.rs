@@ -216,8 +216,6 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
             })
         })
         .await?;
-    app.wake.webhook.notify_one();
-    app.wake.notice.notify_one();
     Ok(outcome)
 }
 

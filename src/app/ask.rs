@@ -194,7 +194,7 @@ pub(super) fn write(
     Ok(written)
 }
 
-/// Stores mails and puts them into the outbox. Whoever does must wake the workers after the commit.
+/// Stores mails and puts them into the outbox.
 pub(super) async fn commit(
     tx: &mut Tx<'_>,
     order: &OrderRow,

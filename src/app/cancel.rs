@@ -62,8 +62,6 @@ pub async fn cancel(app: &App, id: OrderId, told: Cancellation, cause: &Cause) -
         })
         .await;
     done?;
-    app.wake.webhook.notify_one();
-    app.wake.notice.notify_one();
     Ok(())
 }
 

@@ -212,8 +212,6 @@ pub(super) async fn change_to(
         })
         .await;
     done?;
-    app.wake.mail.notify_one();
-    app.wake.notice.notify_one();
     let order = app.store.order(order_id).await?.ok_or(ChangeError::Missing)?;
     Ok(read(app, order).await?)
 }

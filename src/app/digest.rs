@@ -59,7 +59,6 @@ pub async fn send_if_due(app: &App) -> Result<bool, StoreError> {
         })
         .await;
     if sent? {
-        app.wake.notice.notify_one();
         return Ok(true);
     }
     Ok(false)

@@ -91,8 +91,6 @@ pub async fn dispute(app: &App, opened: &Disputable, caller: Caller) -> Result<(
         })
         .await;
     taken?;
-    app.wake.webhook.notify_one();
-    app.wake.notice.notify_one();
     Ok(())
 }
 

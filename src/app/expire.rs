@@ -31,10 +31,6 @@ pub async fn expire_due(app: &App) -> Result<usize, StoreError> {
             tracing::error!(order = %OrderId::from_bytes(id), %error, "an order's deadline could not be applied; trying again");
         }
     }
-    if !due.is_empty() {
-        app.wake.webhook.notify_one();
-        app.wake.notice.notify_one();
-    }
     Ok(due.len())
 }
 

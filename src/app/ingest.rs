@@ -120,8 +120,6 @@ pub async fn ingest(app: &App, raw: &[u8], recipient: Option<&str>) -> Result<In
     if !kept? {
         return Ok(Ingested::Again);
     }
-    app.wake.webhook.notify_one();
-    app.wake.notice.notify_one();
     tracing::info!(mail = %id, kind = kind.as_str(), "returned mail");
     Ok(Ingested::Of(id, kind))
 }
@@ -168,7 +166,6 @@ async fn without_mail(
     if !kept? {
         return Ok(Ingested::Again);
     }
-    app.wake.notice.notify_one();
     Ok(match mine {
         None => Ingested::Stray(kind),
         Some((id, _)) => Ingested::OfNotice(id, kind),

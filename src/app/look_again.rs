@@ -184,7 +184,6 @@ async fn told(
             })
         })
         .await?;
-    app.wake.webhook.notify_one();
     Ok(())
 }
 

@@ -55,7 +55,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
 use utoipa::ToSchema;
 
 pub use self::cause::Cause;
@@ -135,17 +134,6 @@ pub struct GoneEndpoints {
     pub gone: HashMap<(String, String), Timestamp>,
 }
 
-/// Wakes the workers when there is something to do.
-#[derive(Debug, Default)]
-pub struct Wake {
-    /// A mail waits.
-    pub mail: Notify,
-    /// A notice waits.
-    pub notice: Notify,
-    /// A webhook waits.
-    pub webhook: Notify,
-}
-
 /// Lists that operators keep up to date; replaced whole.
 #[derive(Debug)]
 pub struct Lists {
@@ -171,8 +159,6 @@ pub struct App {
     pub keys: KeyRing,
     /// The templates.
     pub renderer: Renderer,
-    /// Wakes the workers.
-    pub wake: Arc<Wake>,
     /// Who opened links lately, until it is written.
     pub views: Arc<view::Views>,
     /// Receivers of webhooks that are gone, as last read.

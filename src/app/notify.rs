@@ -25,7 +25,7 @@ pub(super) struct NewNotice {
     pub data: Value,
 }
 
-/// Adds notices to a transaction. Whoever does must wake the workers after the commit.
+/// Adds notices to a transaction.
 pub(super) async fn enqueue(
     tx: &mut Tx<'_>,
     notices: Vec<NewNotice>,

@@ -201,18 +201,15 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
                     )
                     .await?;
                 }
-                let mut events = events;
+                tx.record_first_events(&record.order, &events, &routes, &mut ids).await?;
                 if complete {
-                    events.extend(super::answer::complete(tx, order, now).await?);
+                    let last = super::answer::complete(tx, order, now).await?;
+                    tx.record_events(order, &record.order.order_ref, last.as_slice(), &routes, &mut ids).await?;
                 }
-                tx.record_events(order, &record.order.order_ref, &events, &routes, &mut ids).await?;
                 Ok::<_, PlaceError>(())
             })
         })
         .await?;
-    app.wake.mail.notify_one();
-    app.wake.webhook.notify_one();
-    app.wake.notice.notify_one();
     if complete {
         let ended_at = Some(now.unix_micros());
         let order = OrderRow { state: OrderState::Completed.as_str().to_owned(), ended_at, ..record.order };
@@ -399,7 +396,7 @@ fn draft(
         })
         .collect();
     let written = ask::write(app, &new.question, &order, assignment, &validations, now)?;
-    let record =
+    let mut record =
         OrderRecord { order, validations, mails: written.mails.clone(), pairs: written.pairs.clone(), certificates: Vec::new() };
     let names: Vec<&str> = record.validations.iter().map(|validation| validation.name.as_str()).collect();
     let mut events =
@@ -423,5 +420,6 @@ fn draft(
             .collect();
         events.push(look_again::needed(&waiting, &fqdns, profile, missing, &allowed, ends, now));
     }
+    record.order.last_seq = i64::try_from(events.len()).unwrap_or(i64::MAX);
     Ok(Draft { record, written, events })
 }

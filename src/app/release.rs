@@ -35,8 +35,6 @@ pub async fn release(app: &App, id: OrderId, cause: &Cause) -> Result<bool, Stor
         })
         .await;
     if released? {
-        app.wake.mail.notify_one();
-        app.wake.notice.notify_one();
         return Ok(true);
     }
     Ok(false)

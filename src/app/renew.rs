@@ -304,8 +304,6 @@ async fn write(
             })
         })
         .await?;
-    app.wake.notice.notify_one();
-    app.wake.webhook.notify_one();
     Ok(())
 }
 
@@ -339,7 +337,5 @@ async fn again(app: &App, ending: &Ending<'_>, rules: &RenewalRules, why: Option
             })
         })
         .await?;
-    app.wake.notice.notify_one();
-    app.wake.webhook.notify_one();
     Ok(())
 }

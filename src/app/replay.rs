@@ -42,9 +42,6 @@ pub async fn replay(app: &App, id: EffectId, cause: &Cause) -> Result<bool, Stor
         })
         .await;
     if replayed? {
-        app.wake.mail.notify_one();
-        app.wake.notice.notify_one();
-        app.wake.webhook.notify_one();
         return Ok(true);
     }
     Ok(false)
@@ -96,7 +93,6 @@ pub async fn replay_events(app: &App, client: &str, wanted: &Wanted) -> Result<R
             })
         })
         .await?;
-    app.wake.webhook.notify_one();
     Ok(Replayed { count, found, next_from })
 }
 
@@ -127,6 +123,5 @@ pub async fn post_again(app: &App, id: EventId, cause: &Cause) -> Result<bool, S
         })
         .await;
     let posted = posted?;
-    app.wake.webhook.notify_one();
     Ok(posted)
 }

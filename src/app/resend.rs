@@ -59,7 +59,6 @@ pub async fn resend(app: &App, order_id: OrderId, mail_id: MailId, cause: &Cause
         })
         .await;
     sent?;
-    app.wake.mail.notify_one();
     Ok(())
 }
 
@@ -121,10 +120,6 @@ pub async fn remind_due(app: &App) -> Result<usize, StoreError> {
         if let Err(error) = remind(app, mail).await {
             tracing::error!(mail = ?mail.id(), %error, "a reminder could not be made; trying again");
         }
-    }
-    if !due.is_empty() {
-        app.wake.mail.notify_one();
-        app.wake.notice.notify_one();
     }
     Ok(due.len())
 }

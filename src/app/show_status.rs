@@ -46,7 +46,6 @@ pub async fn send_status_code(app: &App, id: OrderId, email: &EmailAddress) -> R
             })
         })
         .await?;
-    app.wake.notice.notify_one();
     Ok(())
 }
 

@@ -153,6 +153,8 @@ impl Generation {
                 None => (HttpState::new(Arc::clone(&app), settings), HttpState::new(Arc::clone(&app), own)),
             }
         });
+        let (announcing, until) = (Arc::clone(&app), stop.clone());
+        tokio::spawn(async move { announcing.store.announce(until).await });
         let jobs = work.then(|| tokio::spawn(jobs::run(Arc::clone(&app), job_settings(&config), stop.clone())));
         Self { app, config, states, jobs, stop }
     }

@@ -69,7 +69,6 @@ pub(super) async fn wire_with(config: &Config, lookup_deadline: Duration) -> any
 /// As [`wire`].
 pub(super) async fn wire_again(config: &Config, before: &Config, running: &App) -> anyhow::Result<App> {
     let mut app = put_together(config, LOOKUP_DEADLINE, Some(&running.store)).await?;
-    app.wake = Arc::clone(&running.wake);
     app.views = Arc::clone(&running.views);
     app.gone_endpoints = Arc::clone(&running.gone_endpoints);
     app.mail_hosts = Arc::clone(&running.mail_hosts);
@@ -133,7 +132,6 @@ async fn put_together(config: &Config, lookup_deadline: Duration, store: Option<
         profiles,
         lists: ArcSwap::from_pointee(lists),
         renderer,
-        wake: Arc::default(),
         pace: Arc::new(Mutex::new(Pace::new(
             config.smtp.domain_rate.period,
             config.smtp.domain_burst.get(),

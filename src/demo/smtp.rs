@@ -121,6 +121,12 @@ impl Inbox {
         self.lock().arrived.clone()
     }
 
+    /// What has arrived so far for one recipient.
+    #[must_use]
+    pub fn arrived_for(&self, recipient: &str) -> Vec<Arrived> {
+        self.lock().arrived.iter().filter(|one| one.rcpt_to.iter().any(|to| to == recipient)).cloned().collect()
+    }
+
     /// Connections made so far.
     #[must_use]
     pub fn connections(&self) -> usize {

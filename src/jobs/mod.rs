@@ -76,6 +76,8 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     if let Some(mail_in) = app.ports.mail_in.clone() {
         workers.spawn(ingest_mail::run(Arc::clone(&app), mail_in, stop.clone()));
     }
+    let (listening, heard) = (Arc::clone(&app), stop.clone());
+    workers.spawn(async move { listening.store.listen(heard).await });
     workers.spawn(looker(Arc::clone(&app), stop.clone()));
     workers.spawn(renewer(Arc::clone(&app), stop.clone()));
     workers.spawn(counter(Arc::clone(&app), stop.clone()));
@@ -114,15 +116,10 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
                 Err(error) => tracing::error!(kind = kind.as_str(), %error, "the outbox cannot be read; trying again"),
             }
         }
-        let wake = match kind {
-            EffectKind::Mail => &app.wake.mail,
-            EffectKind::Notice => &app.wake.notice,
-            EffectKind::Webhook => &app.wake.webhook,
-        };
         tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = running.join_next() => told(kind, ended),
-            () = wake.notified() => {}
+            () = app.store.woken(kind) => {}
             () = sleep(settings.poll) => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use sqlx::FromRow;
 
 use super::{Counted, Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
@@ -20,6 +21,9 @@ pub enum EffectKind {
 }
 
 impl EffectKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Mail, Self::Notice, Self::Webhook];
+
     /// The kind as stored.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -90,10 +94,11 @@ pub struct ClaimedEffect {
 }
 
 impl std::fmt::Debug for ClaimedEffect {
-    /// Without the body, which holds a Random Value.
+    /// Without the body, which holds a Random Value, and the endpoint, which for mail is what vouches for returned messages.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClaimedEffect")
-            .field("endpoint", &self.endpoint)
+            .field("id", &HEXLOWER.encode(&self.id))
+            .field("kind", &self.kind)
             .field("seq", &self.seq)
             .field("attempts", &self.attempts)
             .finish_non_exhaustive()
@@ -211,11 +216,17 @@ impl Tx<'_> {
     pub async fn enqueue(&mut self, effect: &NewEffect) -> Result<(), StoreError> {
         const SQL: &str =
             "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at, recipient, request_id)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, $9, $10, $11)";
+        // The condition on the state stands where no planner can take it for an index of all that is due, which is long when it matters.
+        const BEHIND: &str =
+            "INSERT INTO effects (id, kind, order_id, subject_id, endpoint, seq, body, state, attempts, tried, created_at, due_at, recipient, request_id)
             VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, COALESCE(
-                (SELECT MAX(due_at) FROM effects WHERE state = 'due' AND order_id = $3 AND endpoint = $5 AND seq < $6 AND lease IS NULL), $9), $10, $11)";
+                (SELECT MAX(CASE WHEN state = 'due' AND lease IS NULL THEN due_at END) FROM effects
+                WHERE order_id = $3 AND endpoint = $5 AND seq < $6), $9), $10, $11)";
         exec!(
             self,
-            sqlx::query(SQL)
+            // The first of a line has nothing before it.
+            sqlx::query(if effect.seq <= 1 { SQL } else { BEHIND })
                 .bind(&effect.id.as_bytes()[..])
                 .bind(effect.kind.as_str())
                 .bind(effect.order.as_ref().map(|order| &order.as_bytes()[..]))
@@ -228,6 +239,7 @@ impl Tx<'_> {
                 .bind(&effect.recipient)
                 .bind(self.request.clone())
         );
+        self.counted.push(Counted::Due(effect.kind));
         Ok(())
     }
 
@@ -360,11 +372,13 @@ impl Tx<'_> {
         const SQL: &str = "UPDATE effects SET due_at = $2, tried = 0, first_tried_at = NULL
             WHERE order_id = $1 AND kind = 'mail' AND state = 'due' AND due_at = $3 AND lease IS NULL";
         exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(now.unix_micros()).bind(NEVER));
+        self.counted.push(Counted::Due(EffectKind::Mail));
         Ok(())
     }
 
     /// Puts events' posts that were taken or given up back into the outbox; how many.
     pub async fn replay_webhooks(&mut self, events: &[Vec<u8>], now: Timestamp) -> Result<u64, StoreError> {
+        self.counted.push(Counted::Due(EffectKind::Webhook));
         Ok(in_tx!(self, |db| {
             let mut query = sqlx::QueryBuilder::new("UPDATE effects SET state = 'due', due_at = ");
             query.push_bind(now.unix_micros());
@@ -386,6 +400,7 @@ impl Tx<'_> {
                 SELECT 1 FROM effects o WHERE o.subject_id = effects.subject_id AND o.kind = 'mail' AND o.id <> effects.id
                 AND (o.state = 'due' OR o.seq > effects.seq))))
             RETURNING kind, subject_id";
+        self.counted.extend(EffectKind::ALL.map(Counted::Due));
         Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).bind(now.unix_micros()).fetch_optional(db).await?))
     }
 }
@@ -395,7 +410,7 @@ impl Store {
     pub async fn oldest_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         const SQL: &str = "SELECT MIN(due_at) FROM effects WHERE kind = $1 AND state = 'due' AND due_at <= $2";
         let mut oldest: Option<i64> = None;
-        for kind in [EffectKind::Mail, EffectKind::Notice, EffectKind::Webhook] {
+        for kind in EffectKind::ALL {
             let found: Option<i64> =
                 on_pool!(self, |db| sqlx::query_scalar(SQL).bind(kind.as_str()).bind(now.unix_micros()).fetch_one(db).await?);
             oldest = [oldest, found].into_iter().flatten().min();

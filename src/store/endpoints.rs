@@ -1,6 +1,6 @@
 //! Table `gone_endpoints`: receivers of webhooks that answered 410 Gone.
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Counted, EffectKind, Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::timestamp::Timestamp;
 
 impl Tx<'_> {
@@ -39,6 +39,7 @@ impl Store {
             Box::pin(async move {
                 let since: Option<i64> = in_tx!(tx, |db| sqlx::query_scalar(BACK).bind(&name).fetch_optional(db).await?);
                 let Some(since) = since else { return Ok(None) };
+                tx.counted.push(Counted::Due(EffectKind::Webhook));
                 Ok(Some(exec!(tx, sqlx::query(KEPT).bind(&name).bind(since).bind(now.unix_micros()))))
             })
         })

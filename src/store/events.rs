@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::FromRow;
 
-use super::{Counted, EffectKind, NewEffect, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Counted, EffectKind, NewEffect, OrderRow, Store, StoreError, Tx, exec, in_tx, on_pool};
 use crate::dcv::event::Event;
 use crate::dcv::id::{EffectId, EventId, OrderId};
 use crate::dcv::timestamp::Timestamp;
@@ -30,6 +30,13 @@ pub struct EventRow {
 const BY_ID: &str = "SELECT id, order_id, seq, kind, at, actor, data FROM events WHERE id = $1";
 const BY_ORDER: &str = "SELECT id, order_id, seq, kind, at, actor, data FROM events WHERE order_id = $1 ORDER BY seq";
 
+/// What every event of an order tells.
+struct Told<'o> {
+    order: OrderId,
+    order_ref: &'o str,
+    test: bool,
+}
+
 impl Tx<'_> {
     /// Adds events to an order's timeline, each with one webhook effect per endpoint that `endpoints` names for it.
     ///
@@ -42,11 +49,35 @@ impl Tx<'_> {
         endpoints: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
         ids: &mut (dyn FnMut() -> [u8; 10] + Send),
     ) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO events (id, order_id, seq, kind, at, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)";
         if events.is_empty() {
             return Ok(());
         }
         let (first, test) = self.take_seqs(order, i64::try_from(events.len()).unwrap_or(i64::MAX)).await?;
+        let told = Told { order, order_ref, test };
+        self.insert_events(told, first, events, endpoints, ids).await
+    }
+
+    /// The first events of an order that this transaction inserted, and whose `last_seq` says already how many they are.
+    pub async fn record_first_events(
+        &mut self,
+        row: &OrderRow,
+        events: &[Event],
+        endpoints: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
+        ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+    ) -> Result<(), StoreError> {
+        let told = Told { order: row.id()?, order_ref: &row.order_ref, test: row.test == 1 };
+        self.insert_events(told, 1, events, endpoints, ids).await
+    }
+
+    async fn insert_events(
+        &mut self,
+        Told { order, order_ref, test }: Told<'_>,
+        first: i64,
+        events: &[Event],
+        endpoints: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
+        ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO events (id, order_id, seq, kind, at, actor, data) VALUES ($1, $2, $3, $4, $5, $6, $7)";
         for (seq, event) in (first..).zip(events) {
             let id = EventId::new(event.at, ids());
             let mut data = event.data.clone();

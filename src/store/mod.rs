@@ -31,8 +31,10 @@ mod sqlite_writer;
 mod tallies;
 mod validations;
 mod views;
+mod wake;
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -40,7 +42,7 @@ use metrics::{counter, histogram};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, PgPool, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool, SqlitePool};
 use tracing::Instrument as _;
 
 pub use allowlist::AllowRow;
@@ -64,14 +66,19 @@ pub use tallies::{TallyRow, ToCount, tally_marks};
 pub use validations::{LiveRow, StandingApproval, ValidationRow};
 pub use views::ViewRow;
 
+use crate::lifecycle::point;
 use crate::telemetry;
 use sqlite_writer::Writer;
+use wake::Wake;
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// Connections that read, at most. SQLite reads scale to a few; PostgreSQL's pool serves writes too.
 const READ_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// How long a connection that rests is taken to be alive.
+const TRUSTED: Duration = Duration::from_secs(2);
 
 /// How long a connection is waited for before the request fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -127,6 +134,7 @@ impl StoreError {
 #[derive(Clone)]
 pub struct Store {
     pools: Pools,
+    wake: Arc<Wake>,
 }
 
 #[derive(Clone)]
@@ -142,21 +150,25 @@ pub struct Tx<'c> {
     unsealed: Vec<u8>,
     /// The request in whose name it is done.
     request: Option<String>,
-    /// What is counted once it is committed.
+    /// What is told once it is committed.
     counted: Vec<Counted>,
 }
 
-/// Something that metrics tell.
+/// Something that is told after a commit, to metrics or to workers.
 enum Counted {
     /// An entry of a timeline, by its type.
     Event(&'static str),
     /// An attempt at an effect, by its kind and outcome.
     Attempt(String, &'static str),
+    /// An effect of a kind that is due now.
+    Due(EffectKind),
 }
 
-fn count(counted: Vec<Counted>) {
+/// Tells what a transaction did, once it is committed.
+fn tell(wake: &Wake, counted: Vec<Counted>) {
     for one in counted {
         match one {
+            Counted::Due(kind) => wake.tell(kind),
             Counted::Event(kind) => counter!("dcvd_events_total", "type" => kind).increment(1),
             Counted::Attempt(kind, outcome) => counter!("dcvd_attempts_total", "kind" => kind, "outcome" => outcome).increment(1),
         }
@@ -241,12 +253,16 @@ impl Store {
             let pool = PgPoolOptions::new()
                 .max_connections(POSTGRES_CONNECTIONS)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
+                // A connection that was at work a moment ago is taken as it is: a sign of life before each use would double what a
+                // question costs. One that was cut meanwhile fails its next use, which is said to be passing.
+                .test_before_acquire(false)
+                .before_acquire(|conn, about| Box::pin(async move { Ok(about.idle_for < TRUSTED || conn.ping().await.is_ok()) }))
                 .connect_with(options)
                 .await?;
             let mut conn = pool.acquire().await?;
             schema(&mut *conn, migrate).await?;
             drop(conn);
-            return Ok(Self { pools: Pools::Postgres(pool) });
+            return Ok(Self { pools: Pools::Postgres(pool), wake: Arc::default() });
         }
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
@@ -264,7 +280,8 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
-        Ok(Self { pools: Pools::Sqlite { read, writer: Writer::start(conn) } })
+        let wake = Arc::<Wake>::default();
+        Ok(Self { pools: Pools::Sqlite { read, writer: Writer::start(conn, Arc::clone(&wake)) }, wake })
     }
 
     /// Runs `work` in a transaction called `name` and answers after its commit. `Err` from `work` rolls it back, alone.
@@ -292,11 +309,13 @@ impl Store {
                     let value = work(&mut tx).await?;
                     tx.keep_unsealed().await?;
                     let counted = std::mem::take(&mut tx.counted);
+                    point("before", name);
                     transaction.commit().await.map_err(|error| {
                         tracing::warn!(name, %error, "commit failed");
                         StoreError::from(error)
                     })?;
-                    count(counted);
+                    point("after", name);
+                    tell(&self.wake, counted);
                     Ok(value)
                 }
                 .instrument(span)

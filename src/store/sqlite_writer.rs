@@ -11,7 +11,8 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{Conn, StoreError, Tx, count};
+use super::{Conn, StoreError, Tx, Wake, tell};
+use crate::lifecycle::point;
 
 /// Closures in one commit, at most; beyond this latency grows faster than throughput.
 const BATCH_MAX: usize = 64;
@@ -23,7 +24,10 @@ const QUEUE_MAX: usize = 1024;
 type Acknowledge = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 /// Runs the closure; `true` keeps its savepoint.
-type Job = Box<dyn for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, (bool, Acknowledge)> + Send>;
+type Work = Box<dyn for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, (bool, Acknowledge)> + Send>;
+
+/// A closure that waits, and what it is called.
+type Job = (&'static str, Work);
 
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -34,10 +38,10 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task.
-    pub(super) fn start(conn: SqliteConnection) -> Self {
+    pub(super) fn start(conn: SqliteConnection, wake: Arc<Wake>) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let (stop, stopped) = mpsc::channel(1);
-        let task = tokio::spawn(work(conn, queue, stopped));
+        let task = tokio::spawn(work(conn, queue, stopped, wake));
         Self { jobs, task: Arc::new(Mutex::new(Some(task))), stop }
     }
 
@@ -49,7 +53,7 @@ impl Writer {
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel::<Result<T, E>>();
-        let job: Job = Box::new(move |tx| {
+        let work: Work = Box::new(move |tx| {
             Box::pin(async move {
                 tx.request = request;
                 let ran = AssertUnwindSafe(closure(tx)).catch_unwind().await;
@@ -67,7 +71,7 @@ impl Writer {
             })
         });
         let closed = || E::from(StoreError::Closed(format!("{name}: the writer has stopped")));
-        self.jobs.send(job).await.map_err(|_| closed())?;
+        self.jobs.send((name, work)).await.map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
@@ -86,7 +90,7 @@ fn words(panic: &Box<dyn Any + Send>) -> &str {
 }
 
 /// The task: takes what is queued, commits it together, answers, repeats.
-async fn work(mut conn: SqliteConnection, mut queue: mpsc::Receiver<Job>, mut stop: mpsc::Receiver<()>) {
+async fn work(mut conn: SqliteConnection, mut queue: mpsc::Receiver<Job>, mut stop: mpsc::Receiver<()>, wake: Arc<Wake>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     loop {
         tokio::select! {
@@ -98,7 +102,7 @@ async fn work(mut conn: SqliteConnection, mut queue: mpsc::Receiver<Job>, mut st
             }
         }
         let mut done = Vec::with_capacity(batch.len());
-        let result = commit(&mut conn, batch.drain(..), &mut done).await.map_err(|error| error.to_string());
+        let result = commit(&mut conn, batch.drain(..), &mut done, &wake).await.map_err(|error| error.to_string());
         if let Err(problem) = &result {
             tracing::error!(problem, "commit failed");
             let _ = conn.execute("ROLLBACK").await;
@@ -115,13 +119,15 @@ async fn commit(
     conn: &mut SqliteConnection,
     jobs: impl Iterator<Item = Job>,
     done: &mut Vec<Acknowledge>,
+    wake: &Wake,
 ) -> Result<(), sqlx::Error> {
-    let mut counted = Vec::new();
+    let (mut counted, mut names) = (Vec::new(), Vec::new());
     conn.execute("BEGIN IMMEDIATE").await?;
-    for job in jobs {
+    for (name, work) in jobs {
+        names.push(name);
         conn.execute("SAVEPOINT job").await?;
         let mut tx = Tx { conn: Conn::Sqlite(conn), unsealed: Vec::new(), request: None, counted: Vec::new() };
-        let (keep, acknowledge) = job(&mut tx).await;
+        let (keep, acknowledge) = work(&mut tx).await;
         let kept = if keep { tx.keep_unsealed().await } else { Ok(()) };
         let told = std::mem::take(&mut tx.counted);
         if !keep || kept.is_err() {
@@ -139,7 +145,9 @@ async fn commit(
         }
         conn.execute("RELEASE job").await?;
     }
+    names.iter().for_each(|name| point("before", name));
     conn.execute("COMMIT").await?;
-    count(counted);
+    names.iter().for_each(|name| point("after", name));
+    tell(wake, counted);
     Ok(())
 }

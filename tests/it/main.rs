@@ -11,6 +11,7 @@ mod clients;
 mod dns;
 mod faults;
 mod keys;
+mod kills;
 mod listing;
 mod mail;
 mod manual;

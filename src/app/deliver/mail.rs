@@ -275,9 +275,9 @@ async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt
             Some((delivery, event, told, order.order_ref, app.routes(&order.client)))
         }
     };
-    let (wakes, mut ids) = (news.is_some(), app.id_source());
+    let mut ids = app.id_source();
     let Attempt { outcome, detail, dialogue, hold, .. } = attempt;
-    tell(&outcome);
+    tell(&effect, &outcome);
     app.store
         .write("deliver", move |tx| {
             Box::pin(async move {
@@ -325,10 +325,6 @@ async fn record(app: &App, effect: ClaimedEffect, lease: Lease, attempt: Attempt
             })
         })
         .await?;
-    if wakes {
-        app.wake.webhook.notify_one();
-        app.wake.notice.notify_one();
-    }
     Ok(())
 }
 

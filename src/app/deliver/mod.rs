@@ -12,6 +12,7 @@ use super::App;
 use crate::dcv::id::OrderId;
 use crate::dcv::timestamp::Timestamp;
 use crate::dcv::{redact, retry};
+use crate::lifecycle::point;
 use crate::store::{ClaimedEffect, EffectKind, Outcome, Said, StoreError};
 use crate::telemetry;
 
@@ -83,8 +84,9 @@ fn again(app: &App, effect: &ClaimedEffect, after: Option<Duration>) -> Outcome 
     retry::next_attempt(first_tried, attempts, app.now(), jitter, after).map_or(Outcome::Dead, Outcome::Later)
 }
 
-/// Puts what came of the attempt to the line that tells of it.
-fn tell(outcome: &Outcome) {
+/// Puts what came of the attempt to the line that tells of it; it is not recorded yet.
+fn tell(effect: &ClaimedEffect, outcome: &Outcome) {
+    point("taken", &effect.kind);
     Span::current().record("outcome", outcome.as_str());
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> R
     let id = NoticeId::from_bytes(subject(&effect)?);
     let notice = app.store.notice(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
     let Attempt { outcome, detail, dialogue, delivery } = attempt(app, &effect, &notice, id).await?;
-    tell(&outcome);
+    tell(&effect, &outcome);
     let detail = without_link(app, &detail);
     let dialogue: Vec<String> = dialogue.iter().map(|line| without_link(app, line)).collect();
     let (now, order) = (app.now(), notice.order_id()?);

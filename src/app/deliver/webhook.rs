@@ -13,7 +13,7 @@ use crate::store::{ClaimedEffect, Outcome, Said, StoreError};
 
 pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
     let Attempt { outcome, detail, gone } = attempt(app, &effect).await?;
-    tell(&outcome);
+    tell(&effect, &outcome);
     let now = app.now();
     let endpoint = effect.endpoint.clone();
     let address = gone.then(|| app.ports.webhook.address(&endpoint)).flatten();

@@ -213,7 +213,6 @@ impl TestApp {
             lists: ArcSwap::from_pointee(Lists { suffixes: SuffixList::BuiltIn, policy: Policy::default() }),
             keys: KeyRing::new(vec![LinkKey::new([7; 32])]).unwrap(),
             renderer: Renderer::new(None).unwrap(),
-            wake: Arc::default(),
             pace: Arc::new(Mutex::new(Pace::new(Duration::from_millis(1), 1000, 1000))),
             gone_endpoints: Arc::default(),
             views: Arc::default(),

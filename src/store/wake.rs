@@ -1,0 +1,160 @@
+//! Tells workers that something became due: those of this process at once, those of other daemons by PostgreSQL's NOTIFY. Polling is the
+//! safety net: what is lost here costs the time of a poll, and nothing else.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::PgListener;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{EffectKind, Pools, Store};
+
+/// The channel that daemons on one database listen to.
+const CHANNEL: &str = "dcvd_due";
+
+/// Others are told together what became due within so long: each NOTIFY takes a lock of the whole cluster at its commit.
+const GATHERED_FOR: Duration = Duration::from_millis(10);
+
+/// The pause before listening again where that failed.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Every kind with its mark in what others are told.
+const KINDS: [(EffectKind, u8); 3] = [(EffectKind::Mail, 1), (EffectKind::Notice, 2), (EffectKind::Webhook, 4)];
+
+/// Wakes the workers when there is something to do.
+#[derive(Debug)]
+pub(super) struct Wake {
+    mail: Notify,
+    notice: Notify,
+    webhook: Notify,
+    /// What others are still to be told.
+    untold: AtomicU8,
+    telling: Notify,
+    /// Tells this process from others; its own words come back to it.
+    own: u64,
+}
+
+impl Default for Wake {
+    fn default() -> Self {
+        let own = RandomState::new().hash_one(std::process::id());
+        Self {
+            mail: Notify::new(),
+            notice: Notify::new(),
+            webhook: Notify::new(),
+            untold: AtomicU8::new(0),
+            telling: Notify::new(),
+            own,
+        }
+    }
+}
+
+impl Wake {
+    const fn of(&self, kind: EffectKind) -> &Notify {
+        match kind {
+            EffectKind::Mail => &self.mail,
+            EffectKind::Notice => &self.notice,
+            EffectKind::Webhook => &self.webhook,
+        }
+    }
+
+    /// Something of a kind is due since a commit.
+    pub(super) fn tell(&self, kind: EffectKind) {
+        self.of(kind).notify_one();
+        let mark = KINDS.iter().filter(|(one, _)| *one == kind).fold(0, |all, (_, mark)| all | mark);
+        self.untold.fetch_or(mark, Ordering::SeqCst);
+        self.telling.notify_one();
+    }
+
+    /// Wakes for what another daemon says.
+    fn heard(&self, said: &str) {
+        let Some((own, marks)) = said.split_once(' ') else { return };
+        let (Ok(own), Ok(marks)) = (own.parse::<u64>(), marks.parse::<u8>()) else { return };
+        for (kind, mark) in KINDS {
+            if own != self.own && marks & mark != 0 {
+                self.of(kind).notify_one();
+            }
+        }
+    }
+
+    fn all(&self) {
+        for (kind, _) in KINDS {
+            self.of(kind).notify_one();
+        }
+    }
+}
+
+impl Store {
+    /// Waits until something of a kind became due, as far as is known; it may be that another took it already.
+    pub async fn woken(&self, kind: EffectKind) {
+        self.wake.of(kind).notified().await;
+    }
+
+    /// Tells other daemons on the same database what became due, until `stop`. On SQLite there are none.
+    pub async fn announce(&self, stop: CancellationToken) {
+        let Pools::Postgres(pool) = &self.pools else { return };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.wake.telling.notified() => {}
+            }
+            let said = format!("{} {}", self.wake.own, self.wake.untold.swap(0, Ordering::SeqCst));
+            if let Err(error) = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(said).execute(pool).await {
+                tracing::debug!(%error, "other daemons were not told what is due; they poll");
+            }
+            sleep(GATHERED_FOR).await;
+        }
+    }
+
+    /// Wakes the workers for what other daemons on the same database say is due, until `stop`.
+    pub async fn listen(&self, stop: CancellationToken) {
+        let Pools::Postgres(pool) = &self.pools else { return };
+        loop {
+            let listening = async {
+                let mut listener = PgListener::connect_with(pool).await?;
+                listener.listen(CHANNEL).await?;
+                loop {
+                    match listener.try_recv().await? {
+                        Some(said) => self.wake.heard(said.payload()),
+                        // The connection was lost and made anew; what was said meanwhile is not known.
+                        None => self.wake.all(),
+                    }
+                }
+            };
+            let failed: Result<(), sqlx::Error> = tokio::select! {
+                () = stop.cancelled() => return,
+                failed = listening => failed,
+            };
+            tracing::debug!(error = ?failed, "other daemons cannot be listened to; polling");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(LISTEN_AGAIN) => {}
+            }
+            self.wake.all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    #[test]
+    fn others_wake_only_whom_it_concerns() {
+        let wake = Wake::default();
+        let is_woken = |kind: EffectKind| wake.of(kind).notified().now_or_never().is_some();
+        let other = wake.own.wrapping_add(1);
+        wake.heard(&format!("{other} 5"));
+        assert_eq!(KINDS.map(|(kind, _)| is_woken(kind)), [true, false, true]);
+        for nothing in [format!("{} 7", wake.own), format!("{other} 300"), "7".to_owned(), String::new()] {
+            wake.heard(&nothing);
+            assert_eq!(KINDS.map(|(kind, _)| is_woken(kind)), [false; 3], "{nothing}");
+        }
+        wake.tell(EffectKind::Notice);
+        assert_eq!((is_woken(EffectKind::Notice), wake.untold.load(Ordering::SeqCst)), (true, 2));
+    }
+}

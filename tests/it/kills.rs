@@ -1,0 +1,333 @@
+//! Daemons that die at any point, alone or among several on one database: nothing is lost, doubled, or told out of order.
+//!
+//! `DCVD_KILLS=500 cargo test --test it kills::at_random` kills as often as it says; the tests' own number is small.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dcvd::demo::smtp::Reply;
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use tokio::time::sleep;
+
+use crate::process::Setup;
+use crate::support::postgres;
+use crate::support::process::{Daemon, PATIENCE, address, program, wait};
+
+/// Every point that an order's way leads over: before and after each commit, and where an effect is done and not recorded.
+const POINTS: [&str; 15] = [
+    "before place_order",
+    "after place_order",
+    "before claim",
+    "after claim",
+    "taken mail",
+    "before deliver",
+    "after deliver",
+    "before answer",
+    "after answer",
+    "taken webhook",
+    "before post_webhook",
+    "after post_webhook",
+    "taken notice",
+    "after send_notice",
+    "after seal",
+];
+
+#[tokio::test]
+async fn at_every_point_on_sqlite() {
+    at_every_point(async || Setup::new().await).await;
+}
+
+#[tokio::test]
+async fn at_every_point_on_postgres() {
+    at_every_point(async || Setup::on(Some(postgres::database().await)).await).await;
+}
+
+async fn at_every_point(setup: impl AsyncFn() -> Setup) {
+    // Most of the time is spent waiting for leases to end.
+    let runs = stream::iter(POINTS).map(async |point| {
+        let setup = setup().await;
+        let mut daemon = start(&setup, &setup.config, &setup.base, Some(point)).await;
+        let ended = AtomicBool::new(false);
+        let done = AtomicUsize::new(0);
+        let order = async {
+            see_through(&setup, &setup.base, 1).await;
+            settled(&setup).await;
+            ended.store(true, Ordering::SeqCst);
+        };
+        let tending = async {
+            while !ended.load(Ordering::SeqCst) || done.load(Ordering::SeqCst) == 0 {
+                if let Some(status) = daemon.child.try_wait().unwrap() {
+                    assert_eq!(status.code(), None, "{point}: it ended by itself");
+                    done.fetch_add(1, Ordering::SeqCst);
+                    daemon = start(&setup, &setup.config, &setup.base, None).await;
+                }
+                assert!(!ended.load(Ordering::SeqCst) || done.load(Ordering::SeqCst) > 0, "the point `{point}` was never passed");
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::join!(order, tending);
+        assert!(daemon.terminate().await, "{point}");
+        all_is_well(&setup, 1, point).await;
+    });
+    runs.buffer_unordered(5).collect::<()>().await;
+}
+
+#[tokio::test]
+async fn at_random_on_sqlite() {
+    at_random(Setup::new().await).await;
+}
+
+#[tokio::test]
+async fn at_random_on_postgres() {
+    at_random(Setup::on(Some(postgres::database().await)).await).await;
+}
+
+async fn at_random(setup: Setup) {
+    let kills: u32 = std::env::var("DCVD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(8);
+    let orders = 3 * usize::try_from(kills).unwrap();
+    let mut daemon = start(&setup, &setup.config, &setup.base, None).await;
+    let killing = async {
+        let mut chance = fraction(&kills);
+        for _ in 0..kills {
+            chance = fraction(&chance);
+            sleep(Duration::from_millis(20 + chance % 400)).await;
+            daemon.kill();
+            daemon = start(&setup, &setup.config, &setup.base, None).await;
+        }
+    };
+    let placing = stream::iter(1..=orders).for_each_concurrent(6, |number| see_through(&setup, &setup.base, number));
+    tokio::join!(killing, placing);
+    settled(&setup).await;
+    assert!(daemon.terminate().await);
+    all_is_well(&setup, orders, "at random").await;
+}
+
+/// A number that follows from another: chance that can be repeated.
+fn fraction(of: &impl std::hash::Hash) -> u64 {
+    use std::hash::{DefaultHasher, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[tokio::test]
+async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_frozen() {
+    let setup = Setup::on(Some(postgres::database().await)).await;
+    let mut hosts = Vec::new();
+    for number in 0..3 {
+        let (config, base) = if number == 0 { (setup.config.clone(), setup.base.clone()) } else { another(&setup, number) };
+        hosts.push((start(&setup, &config, &base, None).await, config, base));
+    }
+    // The third is frozen while it hands mails over, so that what it holds is taken from it.
+    setup.world.inbox.answer_with(Reply::TakeAfter(Duration::from_millis(300)));
+    let bases: Vec<String> = hosts.iter().map(|(_, _, base)| base.clone()).collect();
+    let frozen = hosts.pop().unwrap();
+    let pid = frozen.0.child.id().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    let freezing = async {
+        sleep(Duration::from_millis(400)).await;
+        signal("-STOP");
+        sleep(Duration::from_secs(4)).await;
+        signal("-CONT");
+    };
+    let killing = async {
+        for round in 0..6 {
+            sleep(Duration::from_millis(700)).await;
+            let (daemon, config, base) = &mut hosts[round % 2];
+            daemon.kill();
+            *daemon = start(&setup, config, base, None).await;
+        }
+    };
+    let placing = stream::iter(1..=24).for_each_concurrent(8, |number| see_through(&setup, &bases[number % 2], number));
+    tokio::join!(freezing, killing, placing);
+    setup.world.inbox.answer_with(Reply::Take);
+    settled(&setup).await;
+    // What it held was taken from it, and what it would have written late is refused by its fence.
+    wait("the frozen one's refusal", async || {
+        std::fs::read_to_string(&frozen.0.log).unwrap().contains("the lease was lost").then_some(())
+    })
+    .await;
+    drop((frozen, hosts));
+    all_is_well(&setup, 24, "three hosts").await;
+}
+
+#[tokio::test]
+async fn one_host_for_http_and_one_for_jobs_work_hand_in_hand() {
+    let setup = Setup::on(Some(postgres::database().await)).await;
+    let text = std::fs::read_to_string(&setup.config).unwrap();
+    // What is due is told, not found by looking: a poll comes too late for this test.
+    std::fs::write(&setup.config, text.replace("poll = \"50ms\"", "poll = \"60s\"")).unwrap();
+    let _http = half(&setup, "http");
+    let _jobs = half(&setup, "jobs");
+    wait("the daemon", async || setup.client.get(format!("{}/readyz", setup.base)).send().await.ok()).await;
+    // The other half listens by then.
+    sleep(Duration::from_millis(1500)).await;
+    let begun = std::time::Instant::now();
+    see_through(&setup, &setup.base, 1).await;
+    assert!(begun.elapsed() < PATIENCE, "it waited for a poll");
+    settled(&setup).await;
+}
+
+fn half(setup: &Setup, which: &str) -> Daemon {
+    let log = setup.config.with_extension(format!("{which}.log"));
+    let mut command = program();
+    command.current_dir(setup.config.parent().unwrap()).args(["serve", "--only", which, "--config"]).arg(&setup.config);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+    command.envs(setup.database().map(|url| ("DCVD__DATABASE__URL", url)));
+    Daemon { child: command.spawn().unwrap(), log }
+}
+
+/// The same daemon on another address of its own.
+fn another(setup: &Setup, number: usize) -> (PathBuf, String) {
+    let config = setup.config.with_file_name(format!("host-{number}.toml"));
+    let (own, listen) = (setup.base.trim_start_matches("http://"), address());
+    let text = std::fs::read_to_string(&setup.config).unwrap();
+    std::fs::write(&config, text.replace(&format!("listen = \"{own}\""), &format!("listen = \"{listen}\""))).unwrap();
+    (config, format!("http://{listen}"))
+}
+
+/// Starts a daemon, that dies at a point where one is given; it may do so before it is ready.
+async fn start(setup: &Setup, config: &PathBuf, base: &str, die_at: Option<&str>) -> Daemon {
+    let log = config.with_extension("log");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+    let mut command = program();
+    command.current_dir(config.parent().unwrap()).args(["serve", "--config"]).arg(config);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    command.envs(setup.database().map(|url| ("DCVD__DATABASE__URL", url)));
+    command.envs(die_at.map(|point| ("DCVD_DIE_AT", point)));
+    let mut daemon = Daemon { child: command.spawn().unwrap(), log };
+    wait("the daemon", async || {
+        let ready = setup.client.get(format!("{base}/readyz")).send().await.is_ok_and(|answer| answer.status() == 200);
+        (ready || daemon.child.try_wait().unwrap().is_some()).then_some(())
+    })
+    .await;
+    daemon
+}
+
+fn domain(number: usize) -> String {
+    format!("n{number}.sample-shop.co.jp")
+}
+
+/// Places an order as an ordering system does, again and again with the same key until it is answered; answers the mail that comes; and waits
+/// for the order's end. The daemon may die meanwhile at any time.
+async fn see_through(setup: &Setup, base: &str, number: usize) {
+    let recipient = format!("admin@{}", domain(number));
+    let order =
+        json!({"order_ref": format!("K-{number}"), "names": [format!("www.{}", domain(number))], "approvers": [recipient]});
+    let placed = wait("the order's place", async || {
+        let request = setup.client.post(format!("{base}/v1/orders")).bearer_auth(&setup.world.token);
+        let request = request.header("content-type", "application/json").header("idempotency-key", format!("key-{number}"));
+        let answer = request.body(order.to_string()).send().await.ok()?;
+        let (status, text) = (answer.status().as_u16(), answer.text().await.ok()?);
+        assert!(status == 201 || status == 503 || status == 409, "{status}: {text}");
+        (status == 201).then(|| serde_json::from_str::<Value>(&text).unwrap())
+    })
+    .await;
+    let id = placed["id"].as_str().unwrap().to_owned();
+    let link = wait("the mail", async || {
+        let arrived = setup.world.inbox.arrived_for(&recipient);
+        arrived.iter().find_map(|mail| mail.link())
+    })
+    .await;
+    let link = link.replace(&setup.base, base);
+    wait("the order's end", async || {
+        // A press whose answer was lost is made again; then the page has no button any more.
+        let page = setup.client.get(&link).send().await.ok()?.text().await.ok()?;
+        if let Some(nonce) = page.split("name=\"nonce\" value=\"").nth(1).and_then(|rest| rest.split('"').next()) {
+            let form = [("decision", "approve"), ("authority", "yes"), ("nonce", nonce)];
+            let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+            let request = setup.client.post(&link).header("content-type", "application/x-www-form-urlencoded");
+            request.body(body).send().await.ok()?;
+        }
+        let told = setup.client.get(format!("{base}/v1/orders/{id}")).bearer_auth(&setup.world.token).send().await.ok()?;
+        let told: Value = serde_json::from_str(&told.text().await.ok()?).ok()?;
+        (told["state"] == "completed").then_some(())
+    })
+    .await;
+}
+
+/// Waits until nothing is left in the outbox, nor to be sealed.
+async fn settled(setup: &Setup) {
+    wait("an empty outbox", async || {
+        let due = rows(
+            setup,
+            "SELECT CAST((SELECT COUNT(*) FROM effects WHERE state = 'due') + (SELECT COUNT(*) FROM unsealed) AS BIGINT), ''",
+        );
+        (due.await?.first()?.0 == 0).then_some(())
+    })
+    .await;
+}
+
+/// Rows of a number and a text.
+async fn rows(setup: &Setup, sql: &'static str) -> Option<Vec<(i64, String)>> {
+    if let Some(url) = setup.database() {
+        let mut conn = PgConnection::connect(url).await.ok()?;
+        sqlx::query_as(sql).fetch_all(&mut conn).await.ok()
+    } else {
+        let path = setup.config.with_file_name("dcvd.db");
+        let mut conn = SqliteConnection::connect(&format!("sqlite://{}?mode=ro", path.display())).await.ok()?;
+        sqlx::query_as(sql).fetch_all(&mut conn).await.ok()
+    }
+}
+
+/// What database, inbox and receiver must say whatever happened: every order is approved once; every event arrived, in order, under one id;
+/// a mail that came twice holds the same link.
+async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
+    let count = async |sql| rows(setup, sql).await.unwrap()[0].0;
+    let all = i64::try_from(orders).unwrap();
+    assert_eq!(count("SELECT COUNT(*), '' FROM orders").await, all, "{told}");
+    assert_eq!(count("SELECT COUNT(*), '' FROM orders WHERE state = 'completed'").await, all, "{told}");
+    assert_eq!(count("SELECT COUNT(*), '' FROM validations WHERE state = 'approved'").await, all, "{told}");
+    assert_eq!(count("SELECT COUNT(*), '' FROM answers WHERE won = 1").await, all, "{told}: approved once each");
+    // A mail that is taken and not recorded waits for nothing once its link was used.
+    let given_up = "SELECT COUNT(*), '' FROM effects WHERE state = 'dead' AND last_error <> 'link-ended'";
+    assert_eq!(count(given_up).await, 0, "{told}");
+    let mut timelines: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
+    for (seq, event) in
+        rows(setup, "SELECT e.seq, o.order_ref || ' ' || e.kind FROM events e JOIN orders o ON o.id = e.order_id ORDER BY e.seq")
+            .await
+            .unwrap()
+    {
+        let (order_ref, kind) = event.split_once(' ').unwrap();
+        timelines.entry(order_ref.to_owned()).or_default().push((seq, kind.to_owned()));
+    }
+    let received = setup.world.webhooks.received();
+    for number in 1..=orders {
+        let order_ref = format!("K-{number}");
+        let timeline = &timelines[&order_ref];
+        assert!(timeline.iter().map(|(seq, _)| *seq).eq(1..=i64::try_from(timeline.len()).unwrap()), "{told}: {timeline:?}");
+        for kind in ["order.created", "validation.approved", "order.completed"] {
+            assert_eq!(timeline.iter().filter(|(_, one)| one == kind).count(), 1, "{told}: {timeline:?}");
+        }
+        let mine: Vec<_> = received.iter().filter(|one| one.body["data"]["order_ref"] == order_ref.as_str()).collect();
+        let mut first_seen: Vec<(&str, i64)> = Vec::new();
+        for hook in &mine {
+            assert!(hook.verified, "{told}");
+            let seq = hook.body["data"]["seq"].as_i64().unwrap();
+            match first_seen.iter().find(|(id, _)| *id == hook.id) {
+                Some((_, before)) => assert_eq!(*before, seq, "{told}: one id, one event"),
+                None => first_seen.push((&hook.id, seq)),
+            }
+        }
+        assert!(first_seen.is_sorted_by_key(|(_, seq)| *seq), "{told}: in order: {first_seen:?}");
+        let posted: BTreeSet<i64> = first_seen.iter().map(|(_, seq)| *seq).collect();
+        assert_eq!(posted.len(), first_seen.len(), "{told}: one event, one id: {first_seen:?}");
+        let wanted = ["order.created", "mail.sent", "validation.approved", "order.completed"];
+        let wanted: BTreeSet<i64> =
+            timeline.iter().filter(|(_, kind)| wanted.contains(&kind.as_str())).map(|(seq, _)| *seq).collect();
+        assert!(posted.is_superset(&wanted), "{told}: {posted:?} of {timeline:?}");
+        let mails = setup.world.inbox.arrived_for(&format!("admin@{}", domain(number)));
+        let links: BTreeSet<String> = mails.iter().filter_map(dcvd::demo::smtp::Arrived::link).collect();
+        assert_eq!(links.len(), 1, "{told}: never another link");
+    }
+    let mut command = program();
+    command.current_dir(setup.config.parent().unwrap()).args(["audit", "verify", "--config"]).arg(&setup.config);
+    command.envs(setup.database().map(|url| ("DCVD__DATABASE__URL", url)));
+    let verified = command.output().unwrap();
+    assert!(verified.status.success(), "{told}: {}", String::from_utf8_lossy(&verified.stderr));
+}
