@@ -76,6 +76,7 @@ pub fn stopping() {
 /// A point between a commit, an effect and its record. Where a test asked for it by `DCVD_DIE_AT` (`after place_order`, or `after claim 3`
 /// for the third time it is passed), the process ends here at once, as `kill -9` ends it. Only debug builds look.
 pub fn point(when: &str, what: &str) {
+    #[expect(clippy::disallowed_methods, reason = "no configuration: a test's, and not looked at in what is shipped")]
     static DIE_AT: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
         let text = std::env::var("DCVD_DIE_AT").ok()?;
         let (label, times) = match text.rsplit_once(' ').and_then(|(label, times)| Some((label, times.parse().ok()?))) {

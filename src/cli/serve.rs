@@ -1,30 +1,26 @@
 //! `dcvd serve`: runs until SIGTERM, and begins anew with another configuration on SIGHUP without leaving an address.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use axum::extract::Request;
+use axum::Router;
 use axum::middleware::from_fn;
-use axum::routing::future::RouteFuture;
-use axum::{Router, ServiceExt as _};
 use listenfd::ListenFd;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 use url::Url;
 
 use super::wire::{given, http_settings, job_settings, wire, wire_again};
 use super::{ConfigFile, Half};
 use crate::app::App;
 use crate::config::{Config, LogFormat};
-use crate::http::tls::{TlsListener, TlsPeer, introduce, server_config};
+use crate::http::connections;
+use crate::http::tls::{TlsListener, introduce, server_config};
 use crate::http::{HttpSettings, HttpState, Routes, router};
 use crate::lifecycle;
 use crate::telemetry;
@@ -106,24 +102,6 @@ pub async fn run_until(
     run_with(app, config, listeners, work, stop, None).await
 }
 
-/// What every request of a listener goes to; another after a reload.
-#[derive(Clone)]
-struct Current(Arc<ArcSwap<Router>>);
-
-impl Service<Request> for Current {
-    type Response = axum::response::Response;
-    type Error = Infallible;
-    type Future = RouteFuture<Infallible>;
-
-    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        Router::clone(&self.0.load()).call(request)
-    }
-}
-
 /// An address that is served.
 struct Served {
     routes: Routes,
@@ -181,7 +159,7 @@ async fn run_with(
         let tls = tls(config, routes)?.map(|tls| Arc::new(ArcSwap::new(tls)));
         tracing::info!(address = %listener.local_addr()?, ?routes, tls = tls.is_some(), "listening");
         let router = Arc::new(ArcSwap::from_pointee(now.router(routes, tls.is_some())));
-        serve_on(&mut tasks, listener, Current(Arc::clone(&router)), tls.clone(), &stop)?;
+        serve_on(&mut tasks, listener, Arc::clone(&router), tls.clone(), &stop);
         served.push(Served { routes, router, tls });
     }
     lifecycle::ready();
@@ -209,7 +187,7 @@ async fn run_with(
         };
         let file = tokio::select! {
             () = stop.cancelled() => break Ok(()),
-            Some(ended) = tasks.join_next() => break ended.context("a part panicked").flatten(),
+            Some(ended) = tasks.join_next() => break ended.context("a listener ended by itself"),
             ended = working => {
                 now.jobs = None;
                 break ended.context("the workers panicked").and_then(|ended| ended.context("a worker failed"));
@@ -329,28 +307,17 @@ fn restart_keys(before: &Config, after: &Config) -> Vec<&'static str> {
 }
 
 fn serve_on(
-    tasks: &mut JoinSet<anyhow::Result<()>>,
+    tasks: &mut JoinSet<()>,
     listener: TcpListener,
-    current: Current,
+    router: Arc<ArcSwap<Router>>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let stop = stop.clone();
-    if let Some(tls) = tls {
-        let listener = TlsListener::new(listener, tls)?;
-        let service = current.into_make_service_with_connect_info::<TlsPeer>();
-        tasks.spawn(async move {
-            let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-            served.context("a listener failed")
-        });
-    } else {
-        let service = current.into_make_service_with_connect_info::<SocketAddr>();
-        tasks.spawn(async move {
-            let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
-            served.context("a listener failed")
-        });
-    }
-    Ok(())
+) {
+    let (stop, current) = (stop.clone(), move || router.load_full());
+    match tls {
+        Some(tls) => tasks.spawn(connections::serve(TlsListener::new(listener, tls), current, stop)),
+        None => tasks.spawn(connections::serve(listener, current, stop)),
+    };
 }
 
 /// TLS on an address, where it is configured.

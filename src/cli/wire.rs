@@ -344,6 +344,7 @@ pub(super) fn http_settings(config: &Config) -> HttpSettings {
         max_body_bytes: config.server.max_body_bytes,
         request_timeout: config.server.request_timeout,
         wrong_links_per_minute: config.limits.wrong_links_per_minute,
+        requests_at_once: config.limits.requests_at_once,
         readiness_kept: Duration::from_secs(5),
         stopping: CancellationToken::new(),
         metrics: Arc::new(telemetry::metrics),

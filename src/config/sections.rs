@@ -459,6 +459,7 @@ pub struct Limits {
     pub wrong_links_per_minute: std::num::NonZeroU32,
     #[serde(deserialize_with = "request_rate")]
     pub client_rate: RequestRate,
+    pub requests_at_once: std::num::NonZeroU16,
 }
 
 /// `[service]`

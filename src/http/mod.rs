@@ -5,6 +5,7 @@ mod admin;
 mod api;
 mod approve;
 mod caller;
+pub(crate) mod connections;
 mod docs;
 mod ops;
 mod problem;
@@ -29,6 +30,7 @@ use futures_util::FutureExt as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -65,6 +67,8 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Wrong links per caller and minute.
     pub wrong_links_per_minute: std::num::NonZeroU32,
+    /// Requests under way at once; more are told to come back.
+    pub requests_at_once: std::num::NonZeroU16,
     /// How long what `/readyz` found is told again.
     pub readiness_kept: Duration,
     /// The daemon ends: what lasts, ends too.
@@ -324,7 +328,8 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         router = router.merge(admin::router(&state)).merge(metrics);
     }
     let (max_body_bytes, request_timeout) = (state.settings.max_body_bytes, state.settings.request_timeout);
-    let around = Around { request_timeout, pages: Some(state.clone()) };
+    let under_way = Arc::new(Semaphore::new(state.settings.requests_at_once.get().into()));
+    let around = Around { request_timeout, under_way, pages: Some(state.clone()) };
     layered(router, max_body_bytes, around).with_state(state)
 }
 
@@ -349,6 +354,8 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 #[derive(Clone)]
 struct Around {
     request_timeout: Duration,
+    /// A place for each request that may be under way.
+    under_way: Arc<Semaphore>,
     /// Makes the pages of what went wrong, for those who use a browser.
     pages: Option<HttpState>,
 }
@@ -375,11 +382,18 @@ fn request_id() -> String {
 /// Names a request in its answer, in the log, and in what workers do for it later.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-async fn answer(Around { request_timeout, pages }: Around, request: Request, next: Next) -> Response {
+async fn answer(Around { request_timeout, under_way, pages }: Around, request: Request, next: Next) -> Response {
     let line = access_log::Line::begin(&request);
     let asked = approve::Asked::of(&request);
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = match tokio::time::timeout(request_timeout, handled).await {
+    // Whoever watches over the daemon is answered all the same.
+    let place = if WATCHED.contains(&request.uri().path()) { Ok(None) } else { under_way.try_acquire().map(Some) };
+    let handled = async {
+        match place {
+            Ok(_place) => tokio::time::timeout(request_timeout, AssertUnwindSafe(next.run(request)).catch_unwind()).await,
+            Err(_) => Ok(Ok(Problem::new(Code::Unavailable).retry_after(SHED_FOR_SECS).into_response())),
+        }
+    };
+    let mut response = match handled.await {
         Ok(Ok(response)) => problem::dress(response),
         Ok(Err(panic)) => panicked(&*panic),
         Err(_) => Problem::new(Code::Unavailable).into_response(),
@@ -395,6 +409,12 @@ async fn answer(Around { request_timeout, pages }: Around, request: Request, nex
     line.end(&response);
     response
 }
+
+/// What is answered however much is under way.
+const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+/// When whoever was one too many may come back, in seconds.
+const SHED_FOR_SECS: u64 = 2;
 
 /// Over TLS alone for a year, said only over TLS.
 const HSTS: &str = "max-age=31536000";
@@ -425,10 +445,14 @@ mod tests {
             .route("/panic", get_route(panics))
             .route("/slow", get_route(|| async { std::future::pending::<()>().await }))
             .route("/fine", get_route(|| async { "fine" }));
-        let answer = layered(router, 1024, Around { request_timeout: Duration::from_millis(50), pages: None })
-            .oneshot(Request::get(path).body(Body::empty()).unwrap())
-            .await
-            .unwrap();
+        let answer = layered(
+            router,
+            1024,
+            Around { request_timeout: Duration::from_millis(50), under_way: Arc::new(Semaphore::new(1)), pages: None },
+        )
+        .oneshot(Request::get(path).body(Body::empty()).unwrap())
+        .await
+        .unwrap();
         let status = answer.status();
         (status, String::from_utf8(to_bytes(answer.into_body(), 4096).await.unwrap().to_vec()).unwrap())
     }

@@ -8,13 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::HeaderValue;
 use axum::http::header::HOST;
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::serve::{IncomingStream, Listener};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -24,6 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use super::connections::Connections;
 
 /// Time for one handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -78,16 +78,11 @@ impl Drop for Share {
 /// A listener whose connections have shaken hands.
 pub(crate) struct TlsListener {
     connections: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-    address: SocketAddr,
 }
 
 impl TlsListener {
     /// Begins to accept connections.
-    ///
-    /// # Errors
-    /// The listener has no address.
-    pub(crate) fn new(listener: TcpListener, config: Arc<ArcSwap<ServerConfig>>) -> io::Result<Self> {
-        let address = listener.local_addr()?;
+    pub(crate) fn new(listener: TcpListener, config: Arc<ArcSwap<ServerConfig>>) -> Self {
         let (done, connections) = mpsc::channel(1);
         let places = Arc::new(Semaphore::new(HANDSHAKES));
         let shares = Shares::default();
@@ -122,32 +117,23 @@ impl TlsListener {
                 });
             }
         });
-        Ok(Self { connections, address })
+        Self { connections }
     }
 }
 
-impl Listener for TlsListener {
+impl Connections for TlsListener {
     type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
+    type Peer = TlsPeer;
 
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.connections.recv().await {
-            Some(connection) => connection,
-            // The task ended with its runtime: there is nothing to come.
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        Ok(self.address)
-    }
-}
-
-impl Connected<IncomingStream<'_, TlsListener>> for TlsPeer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        let chain = stream.io().get_ref().1.peer_certificates().unwrap_or_default();
-        let chain = chain.iter().map(|one| one.as_ref().to_vec()).collect();
-        Self { address: *stream.remote_addr(), chain: ClientChain(Arc::new(chain)) }
+    async fn next(&mut self) -> io::Result<(Self::Io, TlsPeer, bool)> {
+        // Where the task ended with its runtime there is nothing to come.
+        let Some((stream, address)) = self.connections.recv().await else { return std::future::pending().await };
+        let (tcp, tls) = stream.get_ref();
+        let _ = tcp.set_nodelay(true);
+        let http2 = tls.alpn_protocol() == Some(b"h2");
+        let chain = tls.peer_certificates().unwrap_or_default().iter().map(|one| one.as_ref().to_vec()).collect();
+        let peer = TlsPeer { address, chain: ClientChain(Arc::new(chain)) };
+        Ok((stream, peer, http2))
     }
 }
 

@@ -145,9 +145,13 @@ async fn commit(
         }
         conn.execute("RELEASE job").await?;
     }
-    names.iter().for_each(|name| point("before", name));
+    for name in &names {
+        point("before", name);
+    }
     conn.execute("COMMIT").await?;
-    names.iter().for_each(|name| point("after", name));
+    for name in &names {
+        point("after", name);
+    }
     tell(wake, counted);
     Ok(())
 }

@@ -5,16 +5,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use dcvd::demo::smtp::Reply;
+use dcvd::demo::smtp::{Arrived, Reply};
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::process::Setup;
+use crate::support::cluster::Cluster;
 use crate::support::postgres;
 use crate::support::process::{Daemon, PATIENCE, address, program, wait};
 
@@ -87,8 +92,13 @@ async fn at_random_on_postgres() {
     at_random(Setup::on(Some(postgres::database().await)).await).await;
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test is told so how long it may take")]
+fn kills() -> u32 {
+    std::env::var("DCVD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(8)
+}
+
 async fn at_random(setup: Setup) {
-    let kills: u32 = std::env::var("DCVD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(8);
+    let kills = kills();
     let orders = 3 * usize::try_from(kills).unwrap();
     let mut daemon = start(&setup, &setup.config, &setup.base, None).await;
     let killing = async {
@@ -105,6 +115,63 @@ async fn at_random(setup: Setup) {
     settled(&setup).await;
     assert!(daemon.terminate().await);
     all_is_well(&setup, orders, "at random").await;
+}
+
+#[tokio::test]
+async fn postgres_crashes_and_cuts_connections() {
+    let cluster = Cluster::start();
+    let setup = Setup::on(Some(Cluster::url(cluster.port))).await;
+    let mut daemon = start(&setup, &setup.config, &setup.base, None).await;
+    let harm = async {
+        for _ in 0..3 {
+            sleep(Duration::from_millis(500)).await;
+            cluster.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'").await;
+            sleep(Duration::from_millis(300)).await;
+            cluster.crash();
+            sleep(Duration::from_millis(700)).await;
+            cluster.go_on();
+        }
+    };
+    let placing = stream::iter(1..=24).for_each_concurrent(6, |number| see_through(&setup, &setup.base, number));
+    tokio::join!(harm, placing);
+    settled(&setup).await;
+    assert!(daemon.terminate().await, "it lived through it");
+    all_is_well(&setup, 24, "PostgreSQL crashed").await;
+}
+
+#[tokio::test]
+async fn postgres_fails_over_to_a_replica() {
+    let primary = Cluster::start();
+    // As an address that moves from one host to the other does.
+    let leads_to = Arc::new(AtomicU16::new(primary.port));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let moving = listener.local_addr().unwrap().port();
+    tokio::spawn({
+        let leads_to = Arc::clone(&leads_to);
+        async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let leads_to = Arc::clone(&leads_to);
+                tokio::spawn(async move {
+                    let mut to = TcpStream::connect(("127.0.0.1", leads_to.load(Ordering::SeqCst))).await?;
+                    copy_bidirectional(&mut from, &mut to).await
+                });
+            }
+        }
+    });
+    let setup = Setup::on(Some(Cluster::url(moving))).await;
+    let mut daemon = start(&setup, &setup.config, &setup.base, None).await;
+    let replica = primary.replica().await;
+    let failing = async {
+        sleep(Duration::from_millis(900)).await;
+        primary.crash();
+        replica.promote();
+        leads_to.store(replica.port, Ordering::SeqCst);
+    };
+    let placing = stream::iter(1..=24).for_each_concurrent(6, |number| see_through(&setup, &setup.base, number));
+    tokio::join!(failing, placing);
+    settled(&setup).await;
+    assert!(daemon.terminate().await, "it lived through it");
+    all_is_well(&setup, 24, "failover").await;
 }
 
 /// A number that follows from another: chance that can be repeated.
@@ -167,7 +234,7 @@ async fn one_host_for_http_and_one_for_jobs_work_hand_in_hand() {
     wait("the daemon", async || setup.client.get(format!("{}/readyz", setup.base)).send().await.ok()).await;
     // The other half listens by then.
     sleep(Duration::from_millis(1500)).await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     see_through(&setup, &setup.base, 1).await;
     assert!(begun.elapsed() < PATIENCE, "it waited for a poll");
     settled(&setup).await;
@@ -231,7 +298,7 @@ async fn see_through(setup: &Setup, base: &str, number: usize) {
     let id = placed["id"].as_str().unwrap().to_owned();
     let link = wait("the mail", async || {
         let arrived = setup.world.inbox.arrived_for(&recipient);
-        arrived.iter().find_map(|mail| mail.link())
+        arrived.iter().find_map(Arrived::link)
     })
     .await;
     let link = link.replace(&setup.base, base);
@@ -251,16 +318,19 @@ async fn see_through(setup: &Setup, base: &str, number: usize) {
     .await;
 }
 
-/// Waits until nothing is left in the outbox, nor to be sealed.
+/// Waits until nothing is left in the outbox, nor to be sealed. What was leased by five daemons that died is left alone for five minutes.
 async fn settled(setup: &Setup) {
-    wait("an empty outbox", async || {
-        let due = rows(
-            setup,
-            "SELECT CAST((SELECT COUNT(*) FROM effects WHERE state = 'due') + (SELECT COUNT(*) FROM unsealed) AS BIGINT), ''",
-        );
-        (due.await?.first()?.0 == 0).then_some(())
-    })
-    .await;
+    let end = Instant::now() + if kills() > 50 { Duration::from_secs(400) } else { PATIENCE };
+    while !is_settled(setup).await {
+        assert!(Instant::now() < end, "the outbox does not empty");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn is_settled(setup: &Setup) -> bool {
+    const LEFT: &str =
+        "SELECT CAST((SELECT COUNT(*) FROM effects WHERE state = 'due') + (SELECT COUNT(*) FROM unsealed) AS BIGINT), ''";
+    rows(setup, LEFT).await.is_some_and(|left| left[0].0 == 0)
 }
 
 /// Rows of a number and a text.
@@ -322,12 +392,12 @@ async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
             timeline.iter().filter(|(_, kind)| wanted.contains(&kind.as_str())).map(|(seq, _)| *seq).collect();
         assert!(posted.is_superset(&wanted), "{told}: {posted:?} of {timeline:?}");
         let mails = setup.world.inbox.arrived_for(&format!("admin@{}", domain(number)));
-        let links: BTreeSet<String> = mails.iter().filter_map(dcvd::demo::smtp::Arrived::link).collect();
+        let links: BTreeSet<String> = mails.iter().filter_map(Arrived::link).collect();
         assert_eq!(links.len(), 1, "{told}: never another link");
     }
     let mut command = program();
     command.current_dir(setup.config.parent().unwrap()).args(["audit", "verify", "--config"]).arg(&setup.config);
     command.envs(setup.database().map(|url| ("DCVD__DATABASE__URL", url)));
-    let verified = command.output().unwrap();
+    let verified = spawn_blocking(move || command.output()).await.unwrap().unwrap();
     assert!(verified.status.success(), "{told}: {}", String::from_utf8_lossy(&verified.stderr));
 }

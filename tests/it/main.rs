@@ -10,6 +10,7 @@ mod change;
 mod clients;
 mod dns;
 mod faults;
+mod hostile;
 mod keys;
 mod kills;
 mod listing;

@@ -244,6 +244,7 @@ impl TestApp {
                 max_body_bytes: 256 * 1024,
                 request_timeout: Duration::from_secs(30),
                 wrong_links_per_minute: 5.try_into().unwrap(),
+                requests_at_once: 512.try_into().unwrap(),
                 readiness_kept: Duration::ZERO,
                 stopping: tokio_util::sync::CancellationToken::new(),
                 open_id_return: String::new(),

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod bind;
 pub mod browser;
+pub mod cluster;
 pub mod fakes;
 pub mod log_watch;
 pub mod postfix;
