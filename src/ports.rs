@@ -86,8 +86,8 @@ pub trait Whois: Send + Sync {
     /// Asks.
     async fn ask(&self, question: &Question) -> WhoisAnswer;
 
-    /// Takes note that a server refuses for now: it is left alone for a while, longer each time.
-    fn back_off(&self, server: &str);
+    /// Takes note that a server refuses for now: it is left alone for the time told, longer each time.
+    fn back_off(&self, server: &str) -> Duration;
 }
 
 /// One RDAP answer.

@@ -115,7 +115,7 @@ impl PortFortyThree {
 
 #[async_trait]
 impl Whois for PortFortyThree {
-    fn back_off(&self, server: &str) {
+    fn back_off(&self, server: &str) -> Duration {
         let now = self.clock.now();
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         // Forgotten once a server was left alone and then answered for as long as the longest wait.
@@ -123,6 +123,7 @@ impl Whois for PortFortyThree {
         let wait = refused.get(server).map_or(BACK_OFF_FIRST, |one| one.next);
         tracing::warn!(server, seconds = wait.as_secs(), "the WHOIS server refuses for now; it is left alone");
         refused.insert(server.to_owned(), Refused { until: now + wait, next: (wait * 2).min(BACK_OFF_MAX) });
+        wait
     }
 
     async fn ask(&self, question: &Question) -> WhoisAnswer {

@@ -12,13 +12,14 @@ use tracing::Instrument as _;
 use super::App;
 use crate::dcv::contact::dns_caa::Climb;
 use crate::dcv::contact::dns_txt::DnsOutcome;
-use crate::dcv::contact::whois::Walk;
+use crate::dcv::contact::whois::{HopError, Walk};
 use crate::dcv::contact::{Contact, Role, Source, SourceStatus, asks_whois, dns_txt, offered_adns, rdap};
 use crate::dcv::evidence::{Exchange, Lookup, PRIMARY_PERSPECTIVE};
 use crate::dcv::id::LookupId;
 use crate::dcv::name::{Adn, DomainClass, Fqdn};
 use crate::dcv::profile::Profile;
 use crate::dcv::timestamp::Timestamp;
+use crate::ports::WhoisAnswer;
 use crate::store::StoreError;
 
 /// Questions under way at once for one request.
@@ -202,7 +203,7 @@ async fn ask_until(app: &App, source: Source, adn: &Adn, deadline: Instant) -> L
             Source::DnsTxt => ask_txt(app, adn, &mut lookup).await,
             Source::DnsCaa => ask_caa(app, adn, &mut lookup).await,
             Source::Rdap => ask_rdap(app, adn, &mut lookup).await,
-            Source::Constructed | Source::Whois => ask_whois(app, adn, &mut lookup).await,
+            Source::Constructed | Source::Whois => Box::pin(ask_whois(app, adn, &mut lookup, deadline)).await,
         }
     };
     // One source that hangs must not take the others with it.
@@ -245,14 +246,55 @@ async fn ask_caa(app: &App, adn: &Adn, lookup: &mut Lookup) {
     lookup.valid_until = Some(lookup.at + ttl);
 }
 
-async fn ask_whois(app: &App, adn: &Adn, lookup: &mut Lookup) {
+/// Waits for the turn to ask a WHOIS server, which all daemons on the database take in one line.
+async fn whois_turn(app: &App, server: &str, deadline: Instant) -> Result<(), HopError> {
+    let (name, now, rate) = (turn_of(server), app.now(), app.settings.whois_rate);
+    let until = now + deadline.saturating_duration_since(Instant::now());
+    let turn: Result<_, StoreError> =
+        app.store.write("take_turn", move |tx| Box::pin(async move { tx.take_turn(&name, rate, now, until).await })).await;
+    match turn {
+        Ok(None) => Err(HopError::BackingOff),
+        Ok(Some(from)) => {
+            tokio::time::sleep(from.since(now)).await;
+            Ok(())
+        }
+        // The server must not suffer, and whoever waits for its answer neither: this daemon's own limit holds.
+        Err(error) => {
+            tracing::warn!(%error, "no turn can be taken; this daemon asks at its own rate");
+            Ok(())
+        }
+    }
+}
+
+/// Leaves a server alone that refused, on all daemons.
+async fn leave_alone(app: &App, server: &str) {
+    let until = app.now() + app.ports.whois.back_off(server);
+    let (name, rate) = (turn_of(server), app.settings.whois_rate);
+    let told: Result<(), StoreError> =
+        app.store.write("no_turn", move |tx| Box::pin(async move { tx.no_turn_until(&name, rate, until).await })).await;
+    if let Err(error) = told {
+        tracing::warn!(%error, "other daemons were not told that a WHOIS server refuses");
+    }
+}
+
+fn turn_of(server: &str) -> String {
+    format!("whois {}", server.to_ascii_lowercase())
+}
+
+async fn ask_whois(app: &App, adn: &Adn, lookup: &mut Lookup, deadline: Instant) {
     let mut walk = Walk::new(adn, &app.settings.whois_root, known_server(app, adn));
     while let Some(question) = walk.question() {
-        let answer = app.ports.whois.ask(&question).await;
+        let answer = match whois_turn(app, &question.server, deadline).await {
+            Ok(()) => app.ports.whois.ask(&question).await,
+            Err(error) => {
+                let exchange = Exchange::failed(&question.server, None, &question.query, app.now(), error.to_string());
+                WhoisAnswer { result: Err(error), exchange }
+            }
+        };
         lookup.exchanges.push(answer.exchange);
         walk.answer(answer.result.as_deref().map_err(Clone::clone));
         if walk.was_refused() {
-            app.ports.whois.back_off(&question.server);
+            leave_alone(app, &question.server).await;
         }
     }
     if let Some(server) = walk.registry() {

@@ -74,7 +74,7 @@ use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Ports;
 use crate::render::{FactsView, NameView, Renderer, ServiceView};
-use crate::store::{MailRow, OrderRow, Store, StoreError};
+use crate::store::{MailRow, OrderRow, SharedRate, Store, StoreError};
 
 /// What the use cases need to know of the configuration.
 #[derive(Debug, Clone)]
@@ -119,6 +119,8 @@ pub struct Settings {
     pub whois_root: String,
     /// How long the registry's server, and the RDAP bootstrap registry, are believed.
     pub whois_server_ttl: Duration,
+    /// How often one WHOIS server is asked, by all daemons on the database together.
+    pub whois_rate: SharedRate,
     /// Time for all sources of one request together, waiting for our own rate towards a server included.
     pub lookup_deadline: Duration,
     /// RDAP over `http://`, for loopback tests alone.

@@ -42,7 +42,7 @@ use crate::http::HttpSettings;
 use crate::jobs::JobSettings;
 use crate::ports::{ClientCertificates, Clock as _, Entropy as _, MailIn, OpenId, Ports};
 use crate::render::{Renderer, ServiceView};
-use crate::store::{Migrate, Store};
+use crate::store::{Migrate, SharedRate, Store};
 use crate::telemetry;
 /// Time for all sources of one request together; below `server.request_timeout`, and what callers wait for at most.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(25);
@@ -316,6 +316,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         subscriptions: config.webhooks.iter().map(crate::config::WebhookEndpoint::subscription).collect(),
         whois_root: config.whois.root.to_ascii_lowercase(),
         whois_server_ttl: config.whois.server_ttl,
+        whois_rate: SharedRate { period: config.whois.rate.period, burst: config.whois.burst },
         lookup_deadline: LOOKUP_DEADLINE,
         rdap_allow_http: config.rdap.allow_http,
     })

@@ -304,7 +304,12 @@ async fn retainer(app: Arc<App>, stop: CancellationToken) {
         let now = app.now();
         let turn: Result<bool, StoreError> = app
             .store
-            .write("retention_turn", move |tx| Box::pin(async move { tx.take_mark("retention", now - RETAIN_EVERY, now).await }))
+            .write("retention_turn", move |tx| {
+                Box::pin(async move {
+                    tx.forget_turns(now - RETAIN_EVERY).await?;
+                    tx.take_mark("retention", now - RETAIN_EVERY, now).await
+                })
+            })
             .await;
         match turn {
             Ok(false) => {}

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Q
 use super::{Migrate, Store, StoreError};
 
 /// Every table, those that others refer to first. What is sealed in `seals` and the rows that it is about are all here.
-pub const TABLES: [&str; 36] = [
+pub const TABLES: [&str; 37] = [
     "profile_versions",
     "orders",
     "validations",
@@ -27,6 +27,7 @@ pub const TABLES: [&str; 36] = [
     "notices",
     "returned_mails",
     "marks",
+    "turns",
     "idempotency_keys",
     "certificates",
     "clients",

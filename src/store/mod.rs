@@ -29,6 +29,7 @@ mod seals;
 mod secrets;
 mod sqlite_writer;
 mod tallies;
+mod turns;
 mod validations;
 mod views;
 mod wake;
@@ -63,6 +64,7 @@ pub use retention::{OldOrderRow, RetirementRow};
 pub use returned_mails::ReturnedRow;
 pub use seals::{AffectedRow, ApprovalFilter, SampleRow, SealRow};
 pub use tallies::{TallyRow, ToCount, tally_marks};
+pub use turns::SharedRate;
 pub use validations::{LiveRow, StandingApproval, ValidationRow};
 pub use views::ViewRow;
 

@@ -5,8 +5,9 @@
 
 mod client;
 
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
@@ -16,8 +17,11 @@ use dcvd::cli::wire::wire;
 use dcvd::config::Config;
 use dcvd::dcv::id::MailId;
 use dcvd::http::Routes;
+use dcvd::store::{Migrate, Store};
 use mail_parser::MessageParser;
 use sha2::{Digest, Sha256};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -95,17 +99,50 @@ async fn main() -> anyhow::Result<()> {
                 .into_bytes(),
         );
     }
-    let none = client::repeat(empty, b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n", 200, round).await?;
     let decided = client::once(ours, posts, 303, client::CONNECTIONS).await?;
+    let bare = guarded_updates(dir.path(), decisions).await?;
     println!(
-        "POST a decision: {:.0}/s, p99 {:?}, {:.3} of the empty handler",
+        "POST a decision, 64 connections: {:.0}/s, p99 {:?}; the bare guarded UPDATE, each committed by itself, {bare:.0}/s; {:.2} (the target is 0.50)",
         decided.rate,
         decided.p99,
-        decided.rate / none.rate
+        decided.rate / bare
     );
     stop.cancel();
     serving.await??;
     Ok(())
+}
+
+/// Decisions of a bare database a second: one guarded UPDATE in a durable transaction of its own, on rows as ours are.
+async fn guarded_updates(dir: &Path, count: usize) -> anyhow::Result<f64> {
+    let url = format!("sqlite://{}/bare.db", dir.display());
+    Store::open(&url, Migrate::Yes).await?.close().await;
+    let options: SqliteConnectOptions = url.parse()?;
+    // The order itself is not what is measured.
+    let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).foreign_keys(false);
+    let mut conn = SqliteConnection::connect_with(&options).await?;
+    let mut tx = conn.begin().await?;
+    for number in 0..count {
+        sqlx::query(
+            "INSERT INTO validations (id, order_id, position, name, state) VALUES ($1, $1, 0, 'www.example.jp', 'pending')",
+        )
+        .bind(number.to_be_bytes().repeat(2))
+        .execute(&mut *tx)
+        .await?;
+    }
+    tx.commit().await?;
+    let begin = Instant::now();
+    for number in 0..count {
+        let done = sqlx::query(
+            "UPDATE validations SET state = 'approved', answer = 'approve', ended_at = $2 WHERE id = $1 AND state = 'pending'",
+        )
+        .bind(number.to_be_bytes().repeat(2))
+        .bind(1_795_305_600_000_000_i64)
+        .execute(&mut conn)
+        .await?;
+        anyhow::ensure!(done.rows_affected() == 1, "it was pending");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a count of rows is far below 2^52")]
+    Ok(count as f64 / begin.elapsed().as_secs_f64())
 }
 
 /// Places an order over HTTP and reads its link from the sealed mail, as only this program may.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dcvd::dcv::id::{EffectId, OrderId};
 use dcvd::dcv::order::{OrderState, ValidationState};
-use dcvd::store::{ClaimedEffect, EffectKind, Outcome, Said, Store, StoreError, Tx};
+use dcvd::store::{ClaimedEffect, EffectKind, Migrate, Outcome, Said, SharedRate, Store, StoreError, Tx};
 use futures_util::future::join_all;
 
 use crate::support::app::TestApp;
@@ -24,7 +24,29 @@ on_both!(
     a_transition_is_guarded_by_the_state_it_leaves,
     the_bytes_of_a_mail_are_gone_when_its_link_ends,
     a_profile_that_is_gone_is_read_back_by_its_hash,
+    daemons_share_a_rate,
 );
+
+async fn daemons_share_a_rate(app: TestApp) {
+    const SECOND: Duration = Duration::from_secs(1);
+    let other = Store::open(&app.url, Migrate::No).await.unwrap();
+    let rate = SharedRate { period: SECOND, burst: 2 };
+    let take = async |store: &Store, name: &'static str, wait: u32| {
+        let until = START + SECOND * wait;
+        write(store, move |tx| Box::pin(async move { tx.take_turn(name, rate, START, until).await })).await.unwrap()
+    };
+    let mut turns = Vec::new();
+    for number in 0..5 {
+        turns.push(take(if number % 2 == 0 { &app.app.store } else { &other }, "a", 9).await.unwrap().max(START));
+    }
+    assert_eq!(turns, [START, START, START + SECOND, START + SECOND * 2, START + SECOND * 3], "two at once, then one a second");
+    assert_eq!(take(&other, "b", 0).await.map(|from| from.max(START)), Some(START), "another has a rate of its own");
+    assert_eq!(take(&other, "a", 3).await, None, "so long nobody waits, and it takes nobody's turn");
+    assert_eq!(take(&app.app.store, "a", 4).await, Some(START + SECOND * 4));
+    write(&other, move |tx| Box::pin(async move { tx.no_turn_until("b", rate, START + SECOND * 60).await })).await.unwrap();
+    assert_eq!(take(&app.app.store, "b", 59).await, None, "who refused one is left alone by all");
+    assert_eq!(take(&app.app.store, "b", 60).await, Some(START + SECOND * 60));
+}
 
 async fn write<T: Send + 'static>(
     store: &Store,

@@ -31,7 +31,7 @@ use dcvd::http::{HttpSettings, HttpState, Routes, router};
 use dcvd::jobs;
 use dcvd::ports::{OpenId, Ports};
 use dcvd::render::{Renderer, ServiceView};
-use dcvd::store::{EffectKind, Migrate, Store};
+use dcvd::store::{EffectKind, Migrate, SharedRate, Store};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -178,6 +178,7 @@ impl TestApp {
             subscriptions: vec![Subscription { endpoint: "hook".to_owned(), kinds: None, clients: None }],
             whois_root: "whois.iana.org".to_owned(),
             whois_server_ttl: Duration::from_secs(86_400),
+            whois_rate: SharedRate { period: Duration::from_millis(1), burst: 1000 },
             lookup_deadline: Duration::from_secs(2),
             rdap_allow_http: true,
         };

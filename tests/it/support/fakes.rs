@@ -160,8 +160,9 @@ impl FakeWhois {
 
 #[async_trait]
 impl Whois for FakeWhois {
-    fn back_off(&self, server: &str) {
+    fn back_off(&self, server: &str) -> Duration {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(server.to_owned());
+        Duration::from_secs(60)
     }
 
     async fn ask(&self, question: &Question) -> WhoisAnswer {
