@@ -32,6 +32,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::post;
+use dcvd::demo::dns::DnsServer;
 use dcvd::demo::smtp::{Arrived, Inbox};
 use futures_util::stream::{self, StreamExt as _};
 use sha2::{Digest, Sha256};
@@ -72,6 +73,7 @@ impl Drop for Host {
 }
 
 async fn run(kind: &str, dir: &Path, database: &str, hosts: usize, taken: usize, whole: usize) -> anyhow::Result<()> {
+    let dns = DnsServer::start().await?;
     let (inbox, completed) = (Inbox::start().await?, Arc::new(AtomicUsize::new(0)));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let hook = listener.local_addr()?;
@@ -88,7 +90,7 @@ async fn run(kind: &str, dir: &Path, database: &str, hosts: usize, taken: usize,
     tokio::spawn(async move { axum::serve(listener, receiver).await });
     let mut running = Vec::new();
     for number in 0..hosts {
-        running.push(host(dir, database, number, inbox.address, hook)?);
+        running.push(host(dir, database, number, [dns.address, inbox.address, hook])?);
     }
     for Host(_, address) in &running {
         let end = Instant::now() + Duration::from_secs(20);
@@ -128,7 +130,7 @@ async fn run(kind: &str, dir: &Path, database: &str, hosts: usize, taken: usize,
 }
 
 /// Starts a daemon of its own address; links lead to it.
-fn host(dir: &Path, database: &str, number: usize, inbox: SocketAddr, hook: SocketAddr) -> anyhow::Result<Host> {
+fn host(dir: &Path, database: &str, number: usize, [dns, inbox, hook]: [SocketAddr; 3]) -> anyhow::Result<Host> {
     let (profiles, address) = (dir.join("profiles"), process::address());
     std::fs::create_dir_all(&profiles)?;
     std::fs::write(profiles.join("standard.toml"), include_str!("../../config/profiles/standard.toml"))?;
@@ -137,7 +139,7 @@ fn host(dir: &Path, database: &str, number: usize, inbox: SocketAddr, hook: Sock
     let path = dir.join(format!("dcvd-{number}.toml"));
     let text = format!(
         "profile_dir = \"{}\"\ndefault_profile = \"quick\"\n[server]\nlisten = \"{address}\"\npublic_url = \"http://bench.example\"\n\
-         [database]\nurl = \"{database}\"\n[dns]\nnameservers = [\"127.0.0.1:9\"]\n[limits]\nclient_rate = \"4000000/1s\"\n\
+         [database]\nurl = \"{database}\"\n[dns]\nnameservers = [\"{dns}\"]\n[limits]\nclient_rate = \"4000000/1s\"\n\
          [smtp]\nurl = \"smtp://{inbox}\"\nfrom = \"dcv@dcv.example.net\"\nbounce_address = \"bounce@dcv.example.net\"\n[log]\nfilter = \"error\"\n\
          [[clients]]\nname = \"bench\"\ntoken_sha256 = \"{hash}\"\n\
          [[webhooks]]\nname = \"bench\"\nurl = \"http://{hook}/\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\nallow_private_address = true\n",

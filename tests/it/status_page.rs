@@ -629,6 +629,11 @@ async fn no_screen_walks_through_a_whole_table() {
     }
     let asked: Vec<String> = log_watch::statements().into_iter().filter(|text| text.starts_with("SELECT")).collect();
     assert!(asked.len() > 30, "{} statements", asked.len());
+    none_walks(&app, asked).await;
+}
+
+/// Fails for a statement that walks through a whole table.
+async fn none_walks(app: &TestApp, asked: impl IntoIterator<Item = String>) {
     let mut conn = SqliteConnection::connect(&app.url).await.unwrap();
     for statement in asked {
         let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
@@ -654,6 +659,26 @@ async fn no_screen_walks_through_a_whole_table() {
             assert!(!walks || made_before || small.iter().any(|one| step.contains(one)), "{step}: {statement}\n{plan:#?}");
         }
     }
+}
+
+#[tokio::test]
+async fn no_step_of_an_order_walks_through_a_whole_table() {
+    let app = TestApp::sqlite().await;
+    app.place_plain("A-0").await;
+    log_watch::gather_statements();
+    for (order_ref, decision) in [("A-1", "approve"), ("A-2", "reject"), ("A-3", "report")] {
+        app.place_plain(order_ref).await;
+        app.run_jobs().await;
+        let (link, nonce) = (app.last_link(), app.nonce(&app.last_link()).await);
+        let form = [("decision", decision), ("authority", "yes"), ("nonce", nonce.as_str())];
+        assert_eq!(app.send_form(&link, &form).await.0, 303);
+        app.run_jobs().await;
+    }
+    let kinds = ["SELECT", "UPDATE", "DELETE", "INSERT"];
+    let asked: Vec<String> =
+        log_watch::statements().into_iter().filter(|text| kinds.iter().any(|kind| text.starts_with(kind))).collect();
+    assert!(asked.len() > 40, "{} statements", asked.len());
+    none_walks(&app, asked).await;
 }
 
 async fn whoever_is_told_of_an_order_sees_its_state_once(app: TestApp) {
