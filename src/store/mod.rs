@@ -80,7 +80,7 @@ const READ_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
 
 /// How long a connection that rests is taken to be alive.
-const TRUSTED: Duration = Duration::from_secs(2);
+const TRUSTED: Duration = Duration::from_secs(1);
 
 /// How long a connection is waited for before the request fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);

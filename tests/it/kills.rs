@@ -174,6 +174,58 @@ async fn postgres_fails_over_to_a_replica() {
     all_is_well(&setup, 24, "failover").await;
 }
 
+/// An hour of it: `DCVD_SOAK_SECS=3600 cargo test --test it kills::memory_and_files`.
+#[tokio::test]
+async fn memory_and_files_stay_as_they_are_under_a_mixed_load() {
+    #[expect(clippy::disallowed_methods, reason = "a test is told so how long it may take")]
+    let secs: u64 = std::env::var("DCVD_SOAK_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(20);
+    let setup = Setup::new().await;
+    let mut daemon = start(&setup, &setup.config, &setup.base, None).await;
+    let (end, number) = (Instant::now() + Duration::from_secs(secs), AtomicUsize::new(0));
+    let ordering = stream::iter(std::iter::repeat_n((), 6)).for_each_concurrent(None, async |()| {
+        while Instant::now() < end {
+            see_through(&setup, &setup.base, number.fetch_add(1, Ordering::SeqCst) + 1).await;
+        }
+    });
+    let looking = async {
+        let paths = ["/v1/orders?limit=50", "/admin", "/admin/orders?q=K-1", "/approve/forged", "/metrics", "/readyz", "/docs"];
+        while Instant::now() < end {
+            for path in paths {
+                let answer =
+                    setup.client.get(format!("{}{path}", setup.base)).bearer_auth(&setup.world.token).send().await.unwrap();
+                assert!(!answer.status().is_server_error(), "{path}: {}", answer.status());
+                answer.bytes().await.unwrap();
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let pid = daemon.child.id();
+    let watching = async {
+        let mut seen = Vec::new();
+        while Instant::now() < end {
+            sleep(Duration::from_secs(secs) / 20).await;
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+            let kib: usize = resident.trim().trim_end_matches(" kB").parse().unwrap();
+            seen.push((kib, std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()));
+        }
+        seen
+    };
+    let ((), (), seen) = tokio::join!(ordering, looking, watching);
+    settled(&setup).await;
+    let orders = number.load(Ordering::SeqCst);
+    println!("{orders} orders in {secs} s; resident KiB and open files over time: {seen:?}");
+    // What the first third needed is what the last third needs.
+    let third = seen.len() / 3;
+    let most =
+        |part: &[(usize, usize)]| (part.iter().map(|one| one.0).max().unwrap(), part.iter().map(|one| one.1).max().unwrap());
+    let (early, late) = (most(&seen[..third]), most(&seen[2 * third..]));
+    assert!(late.0 < early.0 + early.0 / 2 + 16 * 1024, "memory grows: {seen:?}");
+    assert!(late.1 < early.1 + 16, "open files grow: {seen:?}");
+    assert!(daemon.terminate().await);
+    all_is_well(&setup, orders, "soak").await;
+}
+
 /// A number that follows from another: chance that can be repeated.
 fn fraction(of: &impl std::hash::Hash) -> u64 {
     use std::hash::{DefaultHasher, Hasher as _};
