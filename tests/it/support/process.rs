@@ -100,6 +100,10 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        if std::thread::panicking() {
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the daemon's log ended so:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
         let wrong = log.lines().find_map(|line| Some((complaint(line)?, line)));
         assert!(std::thread::panicking() || wrong.is_none(), "the log holds what it must not: {wrong:?}");
     }
