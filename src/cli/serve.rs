@@ -300,6 +300,7 @@ fn restart_keys(before: &Config, after: &Config) -> Vec<&'static str> {
         ("database.url", before.database.url.expose_secret() != after.database.url.expose_secret()),
         ("limits.wrong_links_per_minute", before.limits.wrong_links_per_minute != after.limits.wrong_links_per_minute),
         ("log.format", before.log.format != after.log.format),
+        ("log.otlp_endpoint", before.log.otlp_endpoint != after.log.otlp_endpoint),
     ]
     .into_iter()
     .filter_map(|(key, changed)| changed.then_some(key))

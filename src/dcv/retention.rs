@@ -26,21 +26,30 @@ pub struct Kept {
 /// Until when an order is kept; `None` where that cannot be told yet.
 #[must_use]
 pub fn keep_until(kept: &Kept, rules: &RetentionRules) -> Option<Timestamp> {
-    let ended = kept.ended_at.filter(|_| !kept.needed)?;
-    let day = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
-    let mut last = ended.max(kept.reusable_until.unwrap_or(ended));
-    if kept.approved {
-        // A certificate that nobody reported may have been issued on the last day on which it could, beside those that were.
-        last = (last + day(rules.certificate_days)).max(kept.not_after.unwrap_or(last));
-    }
-    Some(last + day(rules.evidence_days))
+    Some(last_use(kept, rules)? + day(rules.evidence_days))
 }
 
-/// From when an order's personal data is taken out; `None` where it stays as long as the order, or that cannot be told yet.
+const fn day(days: u32) -> Duration {
+    Duration::from_secs(days as u64 * 86_400)
+}
+
+/// When nothing can rest on an order any more: the end of its last certificate, where there may be one.
+fn last_use(kept: &Kept, rules: &RetentionRules) -> Option<Timestamp> {
+    let ended = kept.ended_at.filter(|_| !kept.needed)?;
+    let last = ended.max(kept.reusable_until.unwrap_or(ended));
+    if !kept.approved {
+        return Some(last);
+    }
+    // A certificate that nobody reported may have been issued on the last day on which it could, beside those that were.
+    Some((last + day(rules.certificate_days)).max(kept.not_after.unwrap_or(last)))
+}
+
+/// From when an order's personal data is taken out; `None` where it stays as long as the order, or that cannot be told yet. While a
+/// certificate may live, whoever approved may object, and must be known.
 #[must_use]
 pub fn masked_from(kept: &Kept, rules: &RetentionRules) -> Option<Timestamp> {
-    let ended = kept.ended_at.filter(|_| !kept.needed && rules.personal_days > 0)?;
-    Some(ended.max(kept.reusable_until.unwrap_or(ended)) + Duration::from_secs(u64::from(rules.personal_days) * 86_400))
+    let last = last_use(kept, rules).filter(|_| rules.personal_days > 0)?;
+    Some(last + day(rules.personal_days))
 }
 
 #[cfg(test)]
@@ -78,8 +87,8 @@ mod tests {
         let kept = Kept { ended_at: Some(END), approved: true, reusable_until: Some(days(100)), ..Kept::default() };
         let rules = |personal_days| RetentionRules { personal_days, ..RetentionRules::default() };
         assert_eq!(masked_from(&kept, &rules(0)), None);
-        assert_eq!(masked_from(&kept, &rules(30)), Some(days(130)));
-        assert_eq!(masked_from(&Kept { reusable_until: None, ..kept }, &rules(30)), Some(days(30)));
+        assert_eq!(masked_from(&kept, &rules(30)), Some(days(100 + 398 + 30)), "a certificate may live so long");
+        assert_eq!(masked_from(&Kept { approved: false, reusable_until: None, ..kept }, &rules(30)), Some(days(30)));
         assert_eq!(masked_from(&Kept { needed: true, ..kept }, &rules(30)), None);
         assert_eq!(masked_from(&Kept { ended_at: None, ..kept }, &rules(30)), None);
     }

@@ -67,7 +67,7 @@ pub struct HttpSettings {
     pub request_timeout: Duration,
     /// Wrong links per caller and minute.
     pub wrong_links_per_minute: std::num::NonZeroU32,
-    /// Requests under way at once; more are told to come back.
+    /// Requests of ordering systems under way at once; more are told to come back.
     pub requests_at_once: std::num::NonZeroU16,
     /// How long what `/readyz` found is told again.
     pub readiness_kept: Duration,
@@ -276,6 +276,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         .route("/readyz", get(ops::readyz))
         .route("/static/{file}", get(static_files::serve));
     if routes != Routes::Admin {
+        let under_way = Arc::new(Semaphore::new(state.settings.requests_at_once.get().into()));
         let api = Router::new()
             .route("/v1/approvers", get(api::approvers::get))
             .route("/v1/orders", get(api::list_orders::get).post(api::place_order::post))
@@ -294,6 +295,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/allowlist", get(api::allowlist::get))
             .route("/v1/allowlist/{domain}", put(api::allowlist::put).delete(api::allowlist::delete))
             .route("/v1/webhooks/replay", post(api::replay::post))
+            .route_layer(from_fn_with_state(under_way, shed))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
         let docs = Router::new()
             .route("/openapi.json", get(docs::openapi))
@@ -328,8 +330,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         router = router.merge(admin::router(&state)).merge(metrics);
     }
     let (max_body_bytes, request_timeout) = (state.settings.max_body_bytes, state.settings.request_timeout);
-    let under_way = Arc::new(Semaphore::new(state.settings.requests_at_once.get().into()));
-    let around = Around { request_timeout, under_way, pages: Some(state.clone()) };
+    let around = Around { request_timeout, pages: Some(state.clone()) };
     layered(router, max_body_bytes, around).with_state(state)
 }
 
@@ -354,8 +355,6 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 #[derive(Clone)]
 struct Around {
     request_timeout: Duration,
-    /// A place for each request that may be under way.
-    under_way: Arc<Semaphore>,
     /// Makes the pages of what went wrong, for those who use a browser.
     pages: Option<HttpState>,
 }
@@ -382,18 +381,11 @@ fn request_id() -> String {
 /// Names a request in its answer, in the log, and in what workers do for it later.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-async fn answer(Around { request_timeout, under_way, pages }: Around, request: Request, next: Next) -> Response {
+async fn answer(Around { request_timeout, pages }: Around, request: Request, next: Next) -> Response {
     let line = access_log::Line::begin(&request);
     let asked = approve::Asked::of(&request);
-    // Whoever watches over the daemon is answered all the same.
-    let place = if WATCHED.contains(&request.uri().path()) { Ok(None) } else { under_way.try_acquire().map(Some) };
-    let handled = async {
-        match place {
-            Ok(_place) => tokio::time::timeout(request_timeout, AssertUnwindSafe(next.run(request)).catch_unwind()).await,
-            Err(_) => Ok(Ok(Problem::new(Code::Unavailable).retry_after(SHED_FOR_SECS).into_response())),
-        }
-    };
-    let mut response = match handled.await {
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = match tokio::time::timeout(request_timeout, handled).await {
         Ok(Ok(response)) => problem::dress(response),
         Ok(Err(panic)) => panicked(&*panic),
         Err(_) => Problem::new(Code::Unavailable).into_response(),
@@ -410,8 +402,14 @@ async fn answer(Around { request_timeout, under_way, pages }: Around, request: R
     response
 }
 
-/// What is answered however much is under way.
-const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Answers an ordering system's request where there is a place for it. Owners' pages and whoever watches over the daemon need none, so that no
+/// stranger can take the places of others.
+async fn shed(State(under_way): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    match under_way.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => Problem::new(Code::Unavailable).retry_after(SHED_FOR_SECS).into_response(),
+    }
+}
 
 /// When whoever was one too many may come back, in seconds.
 const SHED_FOR_SECS: u64 = 2;
@@ -445,14 +443,10 @@ mod tests {
             .route("/panic", get_route(panics))
             .route("/slow", get_route(|| async { std::future::pending::<()>().await }))
             .route("/fine", get_route(|| async { "fine" }));
-        let answer = layered(
-            router,
-            1024,
-            Around { request_timeout: Duration::from_millis(50), under_way: Arc::new(Semaphore::new(1)), pages: None },
-        )
-        .oneshot(Request::get(path).body(Body::empty()).unwrap())
-        .await
-        .unwrap();
+        let answer = layered(router, 1024, Around { request_timeout: Duration::from_millis(50), pages: None })
+            .oneshot(Request::get(path).body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         let status = answer.status();
         (status, String::from_utf8(to_bytes(answer.into_body(), 4096).await.unwrap().to_vec()).unwrap())
     }

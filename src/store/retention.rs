@@ -101,7 +101,7 @@ impl Store {
 
     /// Whether a sealed row was removed since it need not be kept.
     pub async fn is_retired(&self, kind: Sealed, id: &[u8]) -> Result<bool, StoreError> {
-        const SQL: &str = "SELECT 1 FROM retired WHERE kind = $1 AND id = $2";
+        const SQL: &str = "SELECT 1 FROM retired t JOIN retirements r ON r.id = t.retirement WHERE t.kind = $1 AND t.id = $2";
         let found: Option<i32> =
             on_pool!(self, |db| sqlx::query_scalar(SQL).bind(letter(kind)).bind(id).fetch_optional(db).await?);
         Ok(found.is_some())

@@ -147,7 +147,7 @@ pub struct RetentionRules {
     pub evidence_days: u32,
     /// How long a certificate may last that nobody reported, in days.
     pub certificate_days: u32,
-    /// Days after an order's end, or the end of its approvals' use, after which what is about people is taken out of it; 0 = with the order.
+    /// Days after the end of the last certificate, as above, after which what is about people is taken out; 0 = with the order.
     pub personal_days: u32,
 }
 
