@@ -91,6 +91,12 @@ pub struct ClaimedEffect {
     pub kind: String,
     /// The request that it goes back to, where there was one.
     pub request_id: Option<String>,
+    /// A webhook's event: its type, Unix microseconds, and JSON as the webhook carries it.
+    pub event_kind: Option<String>,
+    /// See `event_kind`.
+    pub event_at: Option<i64>,
+    /// See `event_kind`.
+    pub event_data: Option<String>,
 }
 
 impl std::fmt::Debug for ClaimedEffect {
@@ -211,6 +217,11 @@ const SLOW_LEASE: Duration = Duration::from_secs(300);
 /// Longest detail kept of an attempt, in characters.
 const DETAIL_MAX_CHARS: usize = 500;
 
+/// A detail as it is kept: in one line, and not for ever.
+pub(super) fn short(detail: &str) -> String {
+    detail.chars().filter(|c| !c.is_control()).take(DETAIL_MAX_CHARS).collect()
+}
+
 impl Tx<'_> {
     /// Puts an effect into the outbox. Behind one that waits for its next attempt it waits as long.
     pub async fn enqueue(&mut self, effect: &NewEffect) -> Result<(), StoreError> {
@@ -254,20 +265,27 @@ impl Tx<'_> {
         lease: [u8; 16],
         limit: u32,
     ) -> Result<Vec<ClaimedEffect>, StoreError> {
+        // PostgreSQL is left no choice by what it believes of the table: an array is made once, where a subselect may be made anew for
+        // each row, and the lines are looked at row by row, in the order that is asked for.
         macro_rules! claim {
-            ($lock:literal) => {
+            ($one_of:literal, $locked:literal) => {
                 concat!(
                     "UPDATE effects SET lease = $1, due_at = CASE WHEN tried < 5 THEN $2 ELSE $6 END, attempts = attempts + 1, tried = tried + 1,
-                        first_tried_at = COALESCE(first_tried_at, $4) WHERE state = 'due' AND id IN (
-                        SELECT e.id FROM effects e WHERE e.state = 'due' AND e.kind = $3 AND e.due_at <= $4 AND NOT EXISTS (
+                        first_tried_at = COALESCE(first_tried_at, $4) WHERE state = 'due' AND id ",
+                    $one_of,
+                    "SELECT e.id FROM effects e WHERE e.state = 'due' AND e.kind = $3 AND e.due_at <= $4 AND CASE WHEN EXISTS (
                             SELECT 1 FROM effects p WHERE p.state = 'due' AND p.order_id = e.order_id AND p.endpoint = e.endpoint AND p.seq < e.seq)
+                            THEN FALSE ELSE TRUE END
                         ORDER BY e.due_at LIMIT $5",
-                    $lock,
-                    ") RETURNING id, kind, order_id, subject_id, endpoint, seq, body, attempts, tried, first_tried_at, request_id"
+                    $locked,
+                    " RETURNING id, kind, order_id, subject_id, endpoint, seq, body, attempts, tried, first_tried_at, request_id,
+                    (SELECT v.kind FROM events v WHERE v.id = subject_id) AS event_kind,
+                    (SELECT v.at FROM events v WHERE v.id = subject_id) AS event_at,
+                    (SELECT v.data FROM events v WHERE v.id = subject_id) AS event_data"
                 )
             };
         }
-        let sql = if self.is_postgres() { claim!(" FOR UPDATE OF e SKIP LOCKED") } else { claim!("") };
+        let sql = if self.is_postgres() { claim!("= ANY(ARRAY(", " FOR UPDATE OF e SKIP LOCKED))") } else { claim!("IN (", ")") };
         Ok(in_tx!(self, |db| sqlx::query_as(sql)
             .bind(&lease[..])
             .bind(leased_until.unix_micros())
@@ -303,7 +321,7 @@ impl Tx<'_> {
             "UPDATE effects SET due_at = $4 WHERE state = 'due' AND order_id = $1 AND endpoint = $2 AND seq > $3 AND due_at < $4";
         const ATTEMPT: &str =
             "INSERT INTO attempts (effect_id, number, ended_at, outcome, detail, dialogue) VALUES ($1, $2, $3, $4, $5, $6)";
-        let detail: String = said.detail.chars().filter(|c| !c.is_control()).take(DETAIL_MAX_CHARS).collect();
+        let detail = short(said.detail);
         let (state, due, ended) = match outcome {
             Outcome::Done => ("done", now, Some(now)),
             Outcome::Later(due) | Outcome::Postponed(due) => ("due", *due, None),

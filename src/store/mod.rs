@@ -28,6 +28,7 @@ mod returned_mails;
 mod seals;
 mod secrets;
 mod sqlite_writer;
+mod taken;
 mod tallies;
 mod turns;
 mod validations;
@@ -35,7 +36,7 @@ mod views;
 mod wake;
 
 use std::str::FromStr as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -43,7 +44,7 @@ use metrics::{counter, histogram};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool, SqlitePool};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, SqlitePool};
 use tracing::Instrument as _;
 
 pub use allowlist::AllowRow;
@@ -82,6 +83,9 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a connection that rests is taken to be alive.
 const TRUSTED: Duration = Duration::from_secs(1);
 
+/// So long PostgreSQL works at one question, migrations aside; an auditor's may be long ones.
+const TIME_LIMIT: &str = "SET statement_timeout = '5min'";
+
 /// How long a connection is waited for before the request fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -116,15 +120,19 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database may be there again later: it was not the question that was wrong.
+    /// Whether the database may do it later: it was not the question that was wrong.
     #[must_use]
-    pub const fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         use sqlx::Error;
-        matches!(
-            self,
-            Self::Closed(_)
-                | Self::Database(Error::Io(_) | Error::Tls(_) | Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed)
-        )
+        match self {
+            Self::Closed(_) => true,
+            Self::Database(error) => {
+                is_cut(error)
+                    || matches!(error, Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed)
+                    || has_code(error, &PASSING)
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn inconsistent(table: &'static str, column: &'static str, id: &[u8]) -> Self {
@@ -132,17 +140,51 @@ impl StoreError {
     }
 }
 
+/// PostgreSQL's codes of what is over soon: another transaction was in the way (class 40), the server is short of something (53), or
+/// only reads, as one does that is not the first any more.
+const PASSING: [&str; 3] = ["40", "53", "25006"];
+
+/// PostgreSQL's codes of a connection that is lost (class 08), or ended by an operator or a crash.
+const CUT: [&str; 2] = ["08", "57P0"];
+
+fn has_code(error: &sqlx::Error, beginnings: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // SQLite's are numbers and none of these.
+    code.is_some_and(|code| code.len() == 5 && beginnings.iter().any(|beginning| code.starts_with(beginning)))
+}
+
+/// Whether the connection is gone.
+fn is_cut(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_)) || has_code(error, &CUT)
+}
+
 /// The database.
 #[derive(Clone)]
 pub struct Store {
     pools: Pools,
     wake: Arc<Wake>,
+    taken: Arc<taken::Waiting>,
 }
 
 #[derive(Clone)]
 enum Pools {
     Sqlite { read: SqlitePool, writer: Writer },
-    Postgres(PgPool),
+    Postgres(PgPool, Cut),
+}
+
+/// When a connection was last found cut: those that rest since before then may be as well.
+#[derive(Clone, Default)]
+struct Cut(Arc<Mutex<Option<Instant>>>);
+
+impl Cut {
+    fn found(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long ago that was.
+    fn ago(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map_or(Duration::MAX, |at| at.elapsed())
+    }
 }
 
 /// A transaction, or one closure's share of one.
@@ -203,7 +245,7 @@ macro_rules! on_pool {
     ($store:expr, |$db:ident| $body:expr) => {
         match &$store.pools {
             $crate::store::Pools::Sqlite { read: $db, .. } => $body,
-            $crate::store::Pools::Postgres($db) => $body,
+            $crate::store::Pools::Postgres($db, _) => $body,
         }
     };
 }
@@ -252,19 +294,33 @@ impl Store {
     pub async fn open(url: &str, migrate: Migrate) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url)?.log_statements(tracing::log::LevelFilter::Trace);
+            let cut = Cut::default();
+            let told = cut.clone();
             let pool = PgPoolOptions::new()
                 .max_connections(POSTGRES_CONNECTIONS)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 // A connection that was at work a moment ago is taken as it is: a sign of life before each use would double what a
-                // question costs. One that was cut meanwhile fails its next use, which is said to be passing.
+                // question costs. Of one that was cut meanwhile a write begins anew, and a read is said to fail for now.
                 .test_before_acquire(false)
-                .before_acquire(|conn, about| Box::pin(async move { Ok(about.idle_for < TRUSTED || conn.ping().await.is_ok()) }))
+                .before_acquire(move |conn, about| {
+                    let trusted = about.idle_for < TRUSTED.min(told.ago());
+                    Box::pin(async move { Ok(trusted || conn.ping().await.is_ok()) })
+                })
+                // Whatever the database's own default is: rows are locked where it matters, and each statement sees what is committed.
+                .after_connect(|conn, _| {
+                    Box::pin(async move {
+                        conn.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+                        conn.execute(TIME_LIMIT).await.map(drop)
+                    })
+                })
                 .connect_with(options)
                 .await?;
             let mut conn = pool.acquire().await?;
+            conn.execute("SET statement_timeout = 0").await?;
             schema(&mut *conn, migrate).await?;
+            conn.execute(TIME_LIMIT).await?;
             drop(conn);
-            return Ok(Self { pools: Pools::Postgres(pool), wake: Arc::default() });
+            return Ok(Self { pools: Pools::Postgres(pool, cut), wake: Arc::default(), taken: Arc::default() });
         }
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
@@ -283,7 +339,7 @@ impl Store {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         let wake = Arc::<Wake>::default();
-        Ok(Self { pools: Pools::Sqlite { read, writer: Writer::start(conn, Arc::clone(&wake)) }, wake })
+        Ok(Self { pools: Pools::Sqlite { read, writer: Writer::start(conn, Arc::clone(&wake)) }, wake, taken: Arc::default() })
     }
 
     /// Runs `work` in a transaction called `name` and answers after its commit. `Err` from `work` rolls it back, alone.
@@ -303,9 +359,16 @@ impl Store {
         let span = tracing::debug_span!("write", name);
         let written = match &self.pools {
             Pools::Sqlite { writer, .. } => writer.run(name, request, work).instrument(span).await,
-            Pools::Postgres(pool) => {
+            Pools::Postgres(pool, cut) => {
                 async {
-                    let mut transaction = pool.begin().await.map_err(StoreError::from)?;
+                    let mut transaction = match pool.begin().await {
+                        // Nothing was done yet.
+                        Err(error) if is_cut(&error) => {
+                            cut.found();
+                            pool.begin().await.map_err(StoreError::from)?
+                        }
+                        begun => begun.map_err(StoreError::from)?,
+                    };
                     let mut tx =
                         Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new(), request, counted: Vec::new() };
                     let value = work(&mut tx).await?;
@@ -339,7 +402,7 @@ impl Store {
         // One snapshot, so that all three are of one moment; SQLite's transactions are that by themselves.
         let begin = match self.pools {
             Pools::Sqlite { .. } => "BEGIN",
-            Pools::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            Pools::Postgres(..) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         };
         Ok(on_pool!(self, |db| {
             let mut tx = db.begin_with(begin).await?;
@@ -374,7 +437,7 @@ impl Store {
     pub const fn kind(&self) -> &'static str {
         match self.pools {
             Pools::Sqlite { .. } => "sqlite",
-            Pools::Postgres(_) => "postgres",
+            Pools::Postgres(..) => "postgres",
         }
     }
 
@@ -385,7 +448,7 @@ impl Store {
                 writer.close().await;
                 read.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres(pool, _) => pool.close().await,
         }
     }
 }

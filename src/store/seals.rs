@@ -324,7 +324,7 @@ impl Store {
         const LAST: &str = "SELECT CAST(COALESCE(MAX(number), 0) AS BIGINT) FROM seals";
         let begin = match self.pools {
             Pools::Sqlite { .. } => "BEGIN",
-            Pools::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            Pools::Postgres(..) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         };
         Ok(on_pool!(self, |db| {
             let mut tx = db.begin_with(begin).await?;

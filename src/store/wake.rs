@@ -95,7 +95,7 @@ impl Store {
 
     /// Tells other daemons on the same database what became due, until `stop`. On SQLite there are none.
     pub async fn announce(&self, stop: CancellationToken) {
-        let Pools::Postgres(pool) = &self.pools else { return };
+        let Pools::Postgres(pool, _) = &self.pools else { return };
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -111,7 +111,7 @@ impl Store {
 
     /// Wakes the workers for what other daemons on the same database say is due, until `stop`.
     pub async fn listen(&self, stop: CancellationToken) {
-        let Pools::Postgres(pool) = &self.pools else { return };
+        let Pools::Postgres(pool, _) = &self.pools else { return };
         loop {
             let listening = async {
                 let mut listener = PgListener::connect_with(pool).await?;

@@ -3,8 +3,6 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::{ATTEMPTS_MAX, Lease, NEVER_ENDED, again, lease_was_lost, subject, tell};
 use crate::app::{App, GoneEndpoints};
 use crate::dcv::id::{EventId, OrderId};
@@ -15,6 +13,12 @@ pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> R
     let Attempt { outcome, detail, gone } = attempt(app, &effect).await?;
     tell(&effect, &outcome);
     let now = app.now();
+    if outcome == Outcome::Done {
+        if !app.store.finish_taken(&effect, lease, detail, now).await? {
+            lease_was_lost(&effect);
+        }
+        return Ok(());
+    }
     let endpoint = effect.endpoint.clone();
     let address = gone.then(|| app.ports.webhook.address(&endpoint)).flatten();
     if let Some(address) = &address {
@@ -59,10 +63,12 @@ async fn attempt(app: &App, effect: &ClaimedEffect) -> Result<Attempt, StoreErro
         return Ok(dead(format!("not posted: the receiver answered 410 Gone at {at}; `dcvd webhook enable` sends it")));
     }
     let id = EventId::from_bytes(subject(effect)?);
-    let event = app.store.event(id).await?.ok_or_else(|| StoreError::inconsistent("effects", "subject_id", &effect.id))?;
-    let at = Timestamp::from_unix_micros(event.at);
-    // The data is JSON already, as committed; it is not read and written again.
-    let body = format!("{{\"type\":{},\"timestamp\":\"{at}\",\"data\":{}}}", Value::String(event.kind), event.data);
+    let (Some(kind), Some(at), Some(data)) = (&effect.event_kind, effect.event_at, &effect.event_data) else {
+        return Err(StoreError::inconsistent("effects", "subject_id", &effect.id));
+    };
+    let at = Timestamp::from_unix_micros(at);
+    // The data is JSON already, as committed, and a type a plain word; neither is read and written again.
+    let body = format!("{{\"type\":\"{kind}\",\"timestamp\":\"{at}\",\"data\":{data}}}");
     Ok(match app.ports.webhook.post(&effect.endpoint, &id.to_string(), app.now(), &body).await {
         Ok(status) => Attempt { outcome: Outcome::Done, detail: status, gone: false },
         Err(failure) if failure.gone => Attempt { gone: true, ..dead(failure.detail) },
