@@ -169,11 +169,12 @@ const GAUGES: [(&str, Option<Unit>, &str); 13] = [
     ("dcvd_policy_entries", None, "Entries of the operators' lists of names, by list"),
     ("dcvd_build_info", None, "1, with the version, its commit and the version of the Baseline Requirements it knows"),
 ];
-const COUNTERS: [(&str, &str); 5] = [
+const COUNTERS: [(&str, &str); 6] = [
     ("dcvd_returned_mails_total", "Messages that came back, by kind, and whether their return path was ours"),
     ("dcvd_lookups_total", "Look-ups for approver addresses, by source and outcome"),
     ("dcvd_events_total", "Entries of the orders' timelines, by type: what was decided, mailed, bounced, expired"),
     ("dcvd_attempts_total", "Attempts to hand over mails, notices and webhooks, by outcome"),
+    ("dcvd_connections_refused_total", "Connections and handshakes refused, since their address had as many as one may"),
     ("dcvd_reloads_total", "Times the configuration was read again, by outcome"),
 ];
 const HISTOGRAMS: [(&str, &str); 4] = [

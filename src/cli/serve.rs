@@ -19,7 +19,7 @@ use super::wire::{given, http_settings, job_settings, wire, wire_again};
 use super::{ConfigFile, Half};
 use crate::app::App;
 use crate::config::{Config, LogFormat};
-use crate::http::connections;
+use crate::http::connections::{self, Answering};
 use crate::http::tls::{TlsListener, introduce, server_config};
 use crate::http::{HttpSettings, HttpState, Routes, router};
 use crate::lifecycle;
@@ -105,7 +105,7 @@ pub async fn run_until(
 /// An address that is served.
 struct Served {
     routes: Routes,
-    router: Arc<ArcSwap<Router>>,
+    answering: Arc<ArcSwap<Answering>>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
 }
 
@@ -137,10 +137,11 @@ impl Generation {
         Self { app, config, states, jobs, stop }
     }
 
-    fn router(&self, routes: Routes, tls: bool) -> Router {
-        let Some((main, admin)) = &self.states else { return Router::new() };
+    fn answering(&self, routes: Routes, tls: bool) -> Answering {
+        let Some((main, admin)) = &self.states else { return Answering { router: Router::new(), proxies: Vec::new() } };
         let router = router(if routes == Routes::Admin { admin.clone() } else { main.clone() }, routes);
-        if tls { router.layer(from_fn(introduce)) } else { router }
+        let router = if tls { router.layer(from_fn(introduce)) } else { router };
+        Answering { router, proxies: self.config.server.trusted_proxies.clone() }
     }
 }
 
@@ -158,9 +159,9 @@ async fn run_with(
     for (listener, routes) in listeners {
         let tls = tls(config, routes)?.map(|tls| Arc::new(ArcSwap::new(tls)));
         tracing::info!(address = %listener.local_addr()?, ?routes, tls = tls.is_some(), "listening");
-        let router = Arc::new(ArcSwap::from_pointee(now.router(routes, tls.is_some())));
-        serve_on(&mut tasks, listener, Arc::clone(&router), tls.clone(), &stop);
-        served.push(Served { routes, router, tls });
+        let answering = Arc::new(ArcSwap::from_pointee(now.answering(routes, tls.is_some())));
+        serve_on(&mut tasks, listener, Arc::clone(&answering), tls.clone(), &stop);
+        served.push(Served { routes, answering, tls });
     }
     lifecycle::ready();
     let mut daily = tokio::time::interval(DAY);
@@ -286,7 +287,7 @@ async fn renewed(
         if let (Some(current), Some(tls)) = (&one.tls, tls) {
             current.store(tls);
         }
-        one.router.store(Arc::new(next.router(one.routes, one.tls.is_some())));
+        one.answering.store(Arc::new(next.answering(one.routes, one.tls.is_some())));
     }
     Ok(next)
 }
@@ -310,13 +311,13 @@ fn restart_keys(before: &Config, after: &Config) -> Vec<&'static str> {
 fn serve_on(
     tasks: &mut JoinSet<()>,
     listener: TcpListener,
-    router: Arc<ArcSwap<Router>>,
+    answering: Arc<ArcSwap<Answering>>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     stop: &CancellationToken,
 ) {
-    let (stop, current) = (stop.clone(), move || router.load_full());
+    let (stop, current) = (stop.clone(), move || answering.load_full());
     match tls {
-        Some(tls) => tasks.spawn(connections::serve(TlsListener::new(listener, tls), current, stop)),
+        Some(tls) => tasks.spawn(connections::serve(TlsListener::new(listener, tls, current.clone()), current, stop)),
         None => tasks.spawn(connections::serve(listener, current, stop)),
     };
 }

@@ -27,15 +27,20 @@ pub(super) struct Peer {
 impl Peer {
     /// What a limit on callers is keyed by: an IPv4 address, or an IPv6 /64.
     pub(super) fn limited_as(&self) -> IpAddr {
-        match self.address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-            v4 @ IpAddr::V4(_) => v4,
-        }
+        neighbourhood(self.address)
     }
 
     /// The caller as evidence.
     pub(super) fn as_evidence(&self, read_many: bool) -> Caller {
         Caller { peer: self.address.to_string(), user_agent: self.user_agent.clone(), read_many }
+    }
+}
+
+/// Whom an address may stand for: an IPv4 address itself, or an IPv6 /64, of which one host has every address.
+pub(super) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

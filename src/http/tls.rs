@@ -1,10 +1,9 @@
 //! TLS, where no proxy in front has it. On the status page's own address a client may present a certificate; whether it lets anybody in is decided where people sign in, so
 //! that who is refused is told why.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::connections::Connections;
+use super::connections::{Answering, Connections, Shares, prepare};
 
 /// Time for one handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -45,36 +44,6 @@ pub(crate) struct TlsPeer {
     chain: ClientChain,
 }
 
-/// Handshakes under way, by address.
-type Shares = Arc<Mutex<HashMap<IpAddr, usize>>>;
-
-/// One of an address' handshakes.
-struct Share(Shares, IpAddr);
-
-impl Share {
-    fn take(shares: &Shares, address: IpAddr) -> Option<Self> {
-        let mut taken = shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = taken.entry(address).or_default();
-        if *count >= HANDSHAKES_OF_ONE {
-            return None;
-        }
-        *count += 1;
-        Some(Self(Arc::clone(shares), address))
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&self.1);
-            }
-        }
-    }
-}
-
 /// A listener whose connections have shaken hands.
 pub(crate) struct TlsListener {
     connections: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
@@ -82,10 +51,14 @@ pub(crate) struct TlsListener {
 
 impl TlsListener {
     /// Begins to accept connections.
-    pub(crate) fn new(listener: TcpListener, config: Arc<ArcSwap<ServerConfig>>) -> Self {
+    pub(crate) fn new(
+        listener: TcpListener,
+        config: Arc<ArcSwap<ServerConfig>>,
+        current: impl Fn() -> Arc<Answering> + Send + 'static,
+    ) -> Self {
         let (done, connections) = mpsc::channel(1);
         let places = Arc::new(Semaphore::new(HANDSHAKES));
-        let shares = Shares::default();
+        let shares = Shares::new(HANDSHAKES_OF_ONE);
         tokio::spawn(async move {
             loop {
                 let accepted = tokio::select! {
@@ -98,10 +71,12 @@ impl TlsListener {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 };
-                let Some(share) = Share::take(&shares, peer.ip()) else {
+                let share = if current().speaks_for_many(peer.ip()) { None } else { Some(shares.take(peer.ip())) };
+                if matches!(share, Some(None)) {
+                    metrics::counter!("dcvd_connections_refused_total").increment(1);
                     tracing::debug!(%peer, "too many handshakes at once");
                     continue;
-                };
+                }
                 // With the certificate of today.
                 let (acceptor, done) = (TlsAcceptor::from(config.load_full()), done.clone());
                 // One that is slow must not keep the others waiting.
@@ -125,11 +100,15 @@ impl Connections for TlsListener {
     type Io = TlsStream<TcpStream>;
     type Peer = TlsPeer;
 
+    fn address(peer: &TlsPeer) -> IpAddr {
+        peer.address.ip()
+    }
+
     async fn next(&mut self) -> io::Result<(Self::Io, TlsPeer, bool)> {
         // Where the task ended with its runtime there is nothing to come.
         let Some((stream, address)) = self.connections.recv().await else { return std::future::pending().await };
         let (tcp, tls) = stream.get_ref();
-        let _ = tcp.set_nodelay(true);
+        prepare(tcp);
         let http2 = tls.alpn_protocol() == Some(b"h2");
         let chain = tls.peer_certificates().unwrap_or_default().iter().map(|one| one.as_ref().to_vec()).collect();
         let peer = TlsPeer { address, chain: ClientChain(Arc::new(chain)) };
