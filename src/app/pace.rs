@@ -26,7 +26,12 @@ pub struct Pace {
     booked: HashMap<Vec<u8>, Timestamp>,
     /// When they were last looked through.
     forgot_at: Timestamp,
+    /// The latest instant that was told of.
+    latest: Timestamp,
 }
+
+/// A clock that is so far behind what it said before was set back; turns of before mean nothing then.
+const SET_BACK: Duration = Duration::from_secs(30);
 
 /// How often what is kept is looked through: doing so at each mail would cost as much as there is, each time.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -51,6 +56,7 @@ impl Pace {
             domains: HashMap::new(),
             booked: HashMap::new(),
             forgot_at: Timestamp::default(),
+            latest: Timestamp::default(),
         }
     }
 
@@ -59,6 +65,14 @@ impl Pace {
     /// # Errors
     /// The instant at which it may come back, where it is not its turn.
     pub fn begin(&mut self, domain: &str, effect: &[u8], now: Timestamp) -> Result<(), Timestamp> {
+        if now + SET_BACK < self.latest {
+            self.booked.clear();
+            for one in self.domains.values_mut() {
+                (one.full_until, one.busy_until) = (now, now);
+            }
+            (self.forgot_at, self.latest) = (now, now);
+        }
+        self.latest = self.latest.max(now);
         self.forget(now);
         let one = self.domains.entry(domain.to_owned()).or_default();
         match self.booked.get(effect) {
@@ -135,6 +149,22 @@ mod tests {
         pace.end("example.jp");
         assert_eq!(pace.begin("example.jp", &[2], START), Err(later), "it keeps its instant");
         assert_eq!(pace.begin("example.jp", &[2], later), Ok(()));
+    }
+
+    #[test]
+    fn turns_of_before_the_clock_was_set_back_are_forgotten() {
+        let mut pace = Pace::new(SECOND, 1, 1);
+        let ahead = START + SECOND * 3600;
+        assert_eq!(pace.begin("example.jp", &[1], ahead), Ok(()));
+        assert_eq!(pace.begin("example.jp", &[2], ahead), Err(ahead + SECOND));
+        pace.end("example.jp");
+        assert_eq!(pace.begin("example.jp", &[2], START), Ok(()), "nobody waits for an hour that was not");
+        assert_eq!(pace.begin("example.jp", &[3], START), Err(START + SECOND), "the rate holds");
+        assert_eq!(
+            pace.begin("example.jp", &[4], START - SECOND),
+            Err(START + SECOND * 2),
+            "a clock that is set right a little changes nothing"
+        );
     }
 
     proptest! {

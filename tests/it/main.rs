@@ -8,6 +8,7 @@ mod browser;
 mod certificates;
 mod change;
 mod clients;
+mod clock;
 mod dns;
 mod faults;
 mod hostile;
