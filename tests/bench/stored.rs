@@ -1,4 +1,4 @@
-//! Fills a database with orders as they are stored: spread over a year, one in twenty pending, one in a hundred with a mail that came back.
+//! Fills a database with orders as they are stored: spread over a year, one in twenty of the last weeks' pending, one in a hundred with a mail that came back.
 
 use std::time::Duration;
 

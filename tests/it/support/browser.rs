@@ -12,7 +12,7 @@ use super::process::{address, wait};
 pub struct Browser {
     pub client: Client,
     driver: Child,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -48,7 +48,7 @@ impl Browser {
             builder.capabilities(capabilities.clone()).connect(&format!("http://127.0.0.1:{port}")).await.ok()
         })
         .await;
-        Self { client, driver, _profile: profile }
+        Self { client, driver, profile }
     }
 
     pub async fn open(&self, url: &str) {
@@ -107,5 +107,14 @@ impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        // The browser outlives its driver; its own is told by its profile.
+        let profile = self.profile.path().to_string_lossy().into_owned();
+        for process in std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
+            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&line).contains(&profile) {
+                let _ =
+                    Command::new("kill").args(["-KILL", &process.file_name().to_string_lossy()]).stderr(Stdio::null()).status();
+            }
+        }
     }
 }
