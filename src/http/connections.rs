@@ -205,10 +205,11 @@ async fn serve_within<C: Connections>(
         let counting = Arc::clone(&doing);
         let service = tower::service_fn(move |mut request: axum::http::Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            let under_way = UnderWay::begin(&counting);
+            let mut under_way = UnderWay::begin(&counting);
             let answered = current().router.clone().oneshot(request.map(Body::new));
             async move {
                 let answered = answered.await;
+                under_way.work();
                 // To the end of what is said, not only of thinking about it.
                 answered.map(|answer| answer.map(|body| Answer { body, under_way }))
             }
@@ -231,6 +232,8 @@ async fn serve_within<C: Connections>(
 struct Doing {
     /// Requests under way, to the end of what is said.
     under_way: usize,
+    /// Those of them that are not answered yet; they have a time limit of their own.
+    thought_of: usize,
     /// When the last ended.
     ended: Instant,
     /// When anything was last taken of an answer.
@@ -242,16 +245,16 @@ struct Doing {
 impl Doing {
     fn nothing() -> Arc<Mutex<Self>> {
         let now = Instant::now();
-        Arc::new(Mutex::new(Self { under_way: 0, ended: now, taken: now, worked: now }))
+        Arc::new(Mutex::new(Self { under_way: 0, thought_of: 0, ended: now, taken: now, worked: now }))
     }
 
     /// For how long it has rested, at most `stall` if only somebody says something now and then; `stall` too where an answer is not taken.
     fn rested(&self, stall: Duration) -> Duration {
-        let idle = match self.under_way {
-            0 => self.ended.max(self.taken).elapsed(),
-            _ => Duration::ZERO,
+        let (idle, since) = match (self.under_way, self.thought_of) {
+            (0, _) => (self.ended.max(self.taken).elapsed(), self.ended),
+            (_, 0) => (Duration::ZERO, self.worked),
+            _ => return Duration::ZERO,
         };
-        let since = if self.under_way == 0 { self.ended } else { self.worked };
         if since.elapsed() >= stall { stall } else { idle }
     }
 }
@@ -263,26 +266,35 @@ fn with<T>(doing: &Shared, work: impl FnOnce(&mut Doing) -> T) -> T {
 }
 
 /// A request under way, counted.
-struct UnderWay(Shared);
+struct UnderWay {
+    doing: Shared,
+    answered: bool,
+}
 
 impl UnderWay {
     fn begin(doing: &Shared) -> Self {
         with(doing, |doing| {
             doing.under_way += 1;
-            doing.worked = Instant::now();
+            doing.thought_of += 1;
         });
-        Self(Arc::clone(doing))
+        Self { doing: Arc::clone(doing), answered: false }
     }
 
-    fn work(&self) {
-        with(&self.0, |doing| doing.worked = Instant::now());
+    /// Something is there to be taken.
+    fn work(&mut self) {
+        let first = !std::mem::replace(&mut self.answered, true);
+        with(&self.doing, |doing| {
+            doing.thought_of -= usize::from(first);
+            doing.worked = Instant::now();
+        });
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        with(&self.0, |doing| {
+        with(&self.doing, |doing| {
             doing.under_way -= 1;
+            doing.thought_of -= usize::from(!self.answered);
             doing.ended = Instant::now();
         });
     }
