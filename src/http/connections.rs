@@ -209,7 +209,7 @@ async fn serve_within<C: Connections>(
             let answered = current().router.clone().oneshot(request.map(Body::new));
             async move {
                 let answered = answered.await;
-                under_way.work();
+                under_way.work(false);
                 // To the end of what is said, not only of thinking about it.
                 answered.map(|answer| answer.map(|body| Answer { body, under_way }))
             }
@@ -232,7 +232,7 @@ async fn serve_within<C: Connections>(
 struct Doing {
     /// Requests under way, to the end of what is said.
     under_way: usize,
-    /// Those of them that are not answered yet; they have a time limit of their own.
+    /// Those of them that wait for us, and not for who asked: not answered yet, or a stream with nothing to say at the moment.
     thought_of: usize,
     /// When the last ended.
     ended: Instant,
@@ -268,7 +268,7 @@ fn with<T>(doing: &Shared, work: impl FnOnce(&mut Doing) -> T) -> T {
 /// A request under way, counted.
 struct UnderWay {
     doing: Shared,
-    answered: bool,
+    thought_of: bool,
 }
 
 impl UnderWay {
@@ -277,14 +277,14 @@ impl UnderWay {
             doing.under_way += 1;
             doing.thought_of += 1;
         });
-        Self { doing: Arc::clone(doing), answered: false }
+        Self { doing: Arc::clone(doing), thought_of: true }
     }
 
-    /// Something is there to be taken.
-    fn work(&mut self) {
-        let first = !std::mem::replace(&mut self.answered, true);
+    /// Whether it waits for us, or there is something to be taken.
+    fn work(&mut self, waits_for_us: bool) {
+        let before = std::mem::replace(&mut self.thought_of, waits_for_us);
         with(&self.doing, |doing| {
-            doing.thought_of -= usize::from(first);
+            doing.thought_of = doing.thought_of + usize::from(waits_for_us) - usize::from(before);
             doing.worked = Instant::now();
         });
     }
@@ -294,7 +294,7 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         with(&self.doing, |doing| {
             doing.under_way -= 1;
-            doing.thought_of -= usize::from(!self.answered);
+            doing.thought_of -= usize::from(self.thought_of);
             doing.ended = Instant::now();
         });
     }
@@ -312,9 +312,7 @@ impl hyper::body::Body for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if polled.is_ready() {
-            self.under_way.work();
-        }
+        self.under_way.work(polled.is_pending());
         polled
     }
 
@@ -418,7 +416,7 @@ mod tests {
     /// What is under way to whoever does not read.
     const PIPE: usize = 4096;
 
-    /// Short enough to be waited for; nothing depends on how short.
+    /// Short enough to be waited for. Each is clear of the others, so that it shows which of them hung up.
     const QUICK: Times = Times {
         head: Duration::from_secs(2),
         take: Duration::from_millis(500),
@@ -439,7 +437,13 @@ mod tests {
             let endless = get(async || {
                 Body::from_stream(futures_util::stream::repeat(Ok::<_, std::convert::Infallible>(&[b'x'; 1024][..])))
             });
-            let router = router.route("/endless", endless);
+            let later = get(async || {
+                Body::from_stream(futures_util::stream::once(async {
+                    sleep(QUICK.stall * 3 / 2).await;
+                    Ok::<_, std::convert::Infallible>("at last")
+                }))
+            });
+            let router = router.route("/endless", endless).route("/later", later);
             let current = Arc::new(Answering { router, proxies: vec!["198.51.100.0/24".parse().unwrap()] });
             let stop = CancellationToken::new();
             let serving = tokio::spawn(serve_within(QUICK, come, move || Arc::clone(&current), stop.clone()));
@@ -478,7 +482,7 @@ mod tests {
         // It asks for much and takes nothing of it; the rest is never sent.
         let mut slow = server.connect("192.0.2.1", false);
         slow.write_all(b"GET /endless HTTP/1.1\r\nhost: example\r\n\r\n").await.unwrap();
-        sleep(QUICK.take * 10).await;
+        sleep(QUICK.take * 3).await;
         let taken = until_closed(slow).await.len();
         assert!(taken <= PIPE, "{taken}");
     }
@@ -549,6 +553,13 @@ mod tests {
             }
             assert!(is_answered(many.last_mut().unwrap()).await, "{proxy}");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_us_is_waited_for() {
+        let mut stream = Server::start().connect("192.0.2.1", false);
+        stream.write_all(b"GET /later HTTP/1.1\r\nhost: example\r\n\r\n").await.unwrap();
+        assert!(String::from_utf8_lossy(&until_closed(stream).await).contains("at last"));
     }
 
     #[tokio::test]
