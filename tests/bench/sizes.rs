@@ -9,18 +9,8 @@ mod daemon;
 #[expect(unreachable_pub, reason = "the tests' own module")]
 #[path = "../it/support/postgres.rs"]
 mod postgres;
+mod process;
 mod stored;
-
-/// What the cluster needs of the tests' own module of this name.
-mod process {
-    use std::net::{SocketAddr, TcpListener};
-
-    /// An address that is free now.
-    pub(crate) fn address() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        listener.local_addr().expect("it has an address")
-    }
-}
 
 use std::path::Path;
 use std::sync::Arc;
