@@ -242,38 +242,48 @@ fn fraction(of: &impl std::hash::Hash) -> u64 {
 #[tokio::test]
 async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_frozen() {
     let setup = Setup::on(Some(postgres::database().await)).await;
-    let mut hosts = Vec::new();
-    for number in 0..3 {
-        let (config, base) = if number == 0 { (setup.config.clone(), setup.base.clone()) } else { another(&setup, number) };
-        hosts.push((start(&setup, &config, &base, None).await, config, base));
-    }
-    // The third is frozen while it hands mails over, so that what it holds is taken from it.
-    setup.world.inbox.answer_with(Reply::TakeAfter(Duration::from_millis(300)));
-    let bases: Vec<String> = hosts.iter().map(|(_, _, base)| base.clone()).collect();
-    let frozen = hosts.pop().unwrap();
-    let pid = frozen.0.child.id().to_string();
+    // One of them is alone at first and is frozen while it hands a mail over, until another has handed over what it holds.
+    setup.world.inbox.answer_with(Reply::TakeAfter(Duration::from_secs(3)));
+    let (config, alone) = another(&setup, 0);
+    let frozen = start(&setup, &config, &alone, None).await;
+    let pid = frozen.child.id().to_string();
     let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    let freezing = async {
-        sleep(Duration::from_millis(400)).await;
+    let first = format!("admin@{}", domain(1));
+    let arrived = async |times: usize| {
+        wait("the first order's mail", async || (setup.world.inbox.arrived_for(&first).len() >= times).then_some(())).await;
+    };
+    let others = async {
+        arrived(1).await;
         signal("-STOP");
-        sleep(Duration::from_secs(4)).await;
-        signal("-CONT");
-    };
-    let killing = async {
-        for round in 0..6 {
-            sleep(Duration::from_millis(700)).await;
-            let (daemon, config, base) = &mut hosts[round % 2];
-            daemon.kill();
-            *daemon = start(&setup, config, base, None).await;
+        setup.world.inbox.answer_with(Reply::TakeAfter(Duration::from_millis(300)));
+        let mut hosts = Vec::new();
+        for number in 1..3 {
+            let (config, base) = another(&setup, number);
+            hosts.push((start(&setup, &config, &base, None).await, config, base));
         }
+        let bases: Vec<String> = hosts.iter().map(|(_, _, base)| base.clone()).collect();
+        let thawing = async {
+            arrived(2).await;
+            signal("-CONT");
+        };
+        let killing = async {
+            for round in 0..6 {
+                sleep(Duration::from_millis(700)).await;
+                let (daemon, config, base) = &mut hosts[round % 2];
+                daemon.kill();
+                *daemon = start(&setup, config, base, None).await;
+            }
+        };
+        let placing = stream::iter(2..=24).for_each_concurrent(8, |number| see_through(&setup, &bases[number % 2], number));
+        tokio::join!(thawing, killing, placing);
+        hosts
     };
-    let placing = stream::iter(1..=24).for_each_concurrent(8, |number| see_through(&setup, &bases[number % 2], number));
-    tokio::join!(freezing, killing, placing);
+    let ((), hosts) = tokio::join!(see_through(&setup, &alone, 1), others);
     setup.world.inbox.answer_with(Reply::Take);
     settled(&setup).await;
-    // What it held was taken from it, and what it would have written late is refused by its fence.
+    // What it held was taken from it, and what it writes late, a longer lease or the record, is refused by its fence.
     wait("the frozen one's refusal", async || {
-        std::fs::read_to_string(&frozen.0.log).unwrap().contains("the lease was lost").then_some(())
+        std::fs::read_to_string(&frozen.log).unwrap().contains("lease was lost").then_some(())
     })
     .await;
     drop((frozen, hosts));
