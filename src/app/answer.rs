@@ -19,7 +19,7 @@ use crate::dcv::order::{LinkState, OrderState, ValidationState};
 use crate::dcv::profile::{Corroboration, DecisionPolicy, RejectButton, Versioned};
 use crate::dcv::quorum::{self, Given, Tally};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{AnswerRow, ApprovalRow, MailRow, StoreError, Tx, ValidationRow};
+use crate::store::{AnswerRow, ApprovalRow, MailRow, StoreError, Tx, ValidationRow, Whole};
 
 /// Who answered, as far as it can be told.
 #[derive(Debug, Clone)]
@@ -61,10 +61,7 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
         .write("answer", move |tx| {
             Box::pin(async move {
                 let missing = || StoreError::inconsistent("mails", "order_id", &mail_id);
-                let order = tx.lock_order(order_id).await?.ok_or_else(missing)?;
-                let mails = tx.mails(order_id).await?;
-                let validations = tx.validations(order_id).await?;
-                let pairs = tx.mail_validations(order_id).await?;
+                let Whole { order, validations, mails, pairs } = tx.lock_whole(order_id).await?.ok_or_else(missing)?;
                 let mail = mails.iter().find(|one| one.id == mail_id).ok_or_else(missing)?;
                 let asks = |mail: &MailRow, one: &ValidationRow| {
                     pairs.iter().any(|(asking, asked)| *asking == mail.id && *asked == one.id)
@@ -81,8 +78,8 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     as_asked.link = LinkState::Sent;
                 }
                 let decided = decision::decide(&as_asked, &profile.profile.page, profile.profile.compliance, &answer, now);
-                let objects_first = !tx.has_refused(&mail.id).await?;
                 // What comes too late is evidence once, not as often as somebody presses.
+                let objects_first = decided.is_err() && !tx.has_refused(&mail.id).await?;
                 if decided.is_ok() || objects_first {
                     tx.insert_answer(&answer_row(&answer, mail, &caller, decided.is_ok(), now, ids())).await?;
                 }

@@ -8,7 +8,7 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::dcv::order::{LinkState, ValidationState};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{MailRow, StoreError, ValidationRow};
+use crate::store::{MailRow, StoreError, ValidationRow, Whole};
 
 /// Orders looked at in one round.
 const ROUND_MAX: u32 = 100;
@@ -42,10 +42,7 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
     app.store
         .write("expire", move |tx| {
             Box::pin(async move {
-                tx.lock_order(id).await?;
-                let mails = tx.mails(id).await?;
-                let validations = tx.validations(id).await?;
-                let pairs = tx.mail_validations(id).await?;
+                let Some(Whole { order, validations, mails, pairs }) = tx.lock_whole(id).await? else { return Ok(()) };
                 let late = |mail: &MailRow| mail.expires_at <= now.unix_micros();
                 let mut open = Vec::new();
                 for mail in &mails {

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, QueryBuilder};
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, in_tx, later, on_pool};
 
 /// A domain of the list, as stored.
 #[derive(Clone, PartialEq, Eq, Debug, FromRow)]
@@ -32,17 +32,7 @@ impl Tx<'_> {
             "INSERT INTO allowlist (client, domain, approver, profiles, note, changed_at, changed_by) VALUES ($1, $2, $3, $4, $5, $6, $7)
             ON CONFLICT (client, domain) DO UPDATE SET approver = excluded.approver, profiles = excluded.profiles,
             note = excluded.note, changed_at = excluded.changed_at, changed_by = excluded.changed_by";
-        exec!(
-            self,
-            sqlx::query(SQL)
-                .bind(&row.client)
-                .bind(&row.domain)
-                .bind(&row.approver)
-                .bind(&row.profiles)
-                .bind(&row.note)
-                .bind(row.changed_at)
-                .bind(&row.changed_by)
-        );
+        later!(self, SQL, &row.client, &row.domain, &row.approver, &row.profiles, &row.note, row.changed_at, &row.changed_by);
         Ok(())
     }
 
@@ -54,7 +44,7 @@ impl Tx<'_> {
 
     /// Empties an ordering system's list.
     pub async fn clear_allowlist(&mut self, client: &str) -> Result<(), StoreError> {
-        exec!(self, sqlx::query("DELETE FROM allowlist WHERE client = $1").bind(client));
+        later!(self, "DELETE FROM allowlist WHERE client = $1", client);
         Ok(())
     }
 }

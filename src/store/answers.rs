@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, in_tx, later, on_pool};
 use crate::dcv::id::OrderId;
 
 /// One press of a button, as stored.
@@ -63,19 +63,19 @@ impl Tx<'_> {
     pub async fn insert_answer(&mut self, row: &AnswerRow) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO answers (id, mail_id, at, answer, scope, signer, reason, peer, user_agent, won)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        exec!(
+        later!(
             self,
-            sqlx::query(SQL)
-                .bind(&row.id)
-                .bind(&row.mail_id)
-                .bind(row.at)
-                .bind(&row.answer)
-                .bind(&row.scope)
-                .bind(&row.signer)
-                .bind(&row.reason)
-                .bind(&row.peer)
-                .bind(&row.user_agent)
-                .bind(row.won)
+            SQL,
+            &row.id,
+            &row.mail_id,
+            row.at,
+            &row.answer,
+            &row.scope,
+            &row.signer,
+            &row.reason,
+            &row.peer,
+            &row.user_agent,
+            row.won
         );
         self.seal_soon(row)
     }

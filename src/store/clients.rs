@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, exec, in_tx, on_pool};
+use super::{Store, StoreError, exec, in_tx, later, on_pool};
 use crate::dcv::timestamp::Timestamp;
 
 /// A token of an ordering system, as stored.
@@ -35,9 +35,9 @@ impl Store {
         self.write("add_client_token", move |tx| {
             Box::pin(async move {
                 if let Some(rights) = rights {
-                    exec!(tx, sqlx::query(CLIENT).bind(&name).bind(&rights).bind(at.unix_micros()));
+                    later!(tx, CLIENT, &name, &rights, at.unix_micros());
                 }
-                exec!(tx, sqlx::query(TOKEN).bind(&token_sha256[..]).bind(&name).bind(at.unix_micros()));
+                later!(tx, TOKEN, &token_sha256[..], &name, at.unix_micros());
                 Ok(())
             })
         })

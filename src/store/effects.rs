@@ -5,7 +5,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use sqlx::FromRow;
 
-use super::{Counted, Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use super::{Counted, Store, StoreError, Tx, exec, id_bytes, in_tx, later, on_pool};
 use crate::dcv::id::{EffectId, MailId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 
@@ -234,21 +234,20 @@ impl Tx<'_> {
             VALUES ($1, $2, $3, $4, $5, $6, $7, 'due', 0, 0, $8, COALESCE(
                 (SELECT MAX(CASE WHEN state = 'due' AND lease IS NULL THEN due_at END) FROM effects
                 WHERE order_id = $3 AND endpoint = $5 AND seq < $6), $9), $10, $11)";
-        exec!(
+        later!(
             self,
-            // The first of a line has nothing before it.
-            sqlx::query(if effect.seq <= 1 { SQL } else { BEHIND })
-                .bind(&effect.id.as_bytes()[..])
-                .bind(effect.kind.as_str())
-                .bind(effect.order.as_ref().map(|order| &order.as_bytes()[..]))
-                .bind(&effect.subject[..])
-                .bind(&effect.endpoint)
-                .bind(effect.seq)
-                .bind(&effect.body)
-                .bind(effect.at.unix_micros())
-                .bind(if effect.held { NEVER } else { effect.at.unix_micros() })
-                .bind(&effect.recipient)
-                .bind(self.request.clone())
+            if effect.seq <= 1 { SQL } else { BEHIND },
+            &effect.id.as_bytes()[..],
+            effect.kind.as_str(),
+            effect.order.as_ref().map(|order| &order.as_bytes()[..]),
+            &effect.subject[..],
+            &effect.endpoint,
+            effect.seq,
+            &effect.body,
+            effect.at.unix_micros(),
+            if effect.held { NEVER } else { effect.at.unix_micros() },
+            &effect.recipient,
+            self.request.clone()
         );
         self.counted.push(Counted::Due(effect.kind));
         Ok(())
@@ -343,26 +342,14 @@ impl Tx<'_> {
             return Ok(false);
         }
         if let Outcome::Later(due) | Outcome::Postponed(due) = outcome {
-            exec!(
-                self,
-                sqlx::query(BEHIND).bind(&effect.order_id).bind(&effect.endpoint).bind(effect.seq).bind(due.unix_micros())
-            );
+            later!(self, BEHIND, &effect.order_id, &effect.endpoint, effect.seq, due.unix_micros());
         }
         if matches!(outcome, Outcome::Postponed(_)) {
             return Ok(true);
         }
         self.counted.push(Counted::Attempt(effect.kind.clone(), outcome.as_str()));
         let dialogue = (!said.dialogue.is_empty()).then(|| said.dialogue.join("\n"));
-        exec!(
-            self,
-            sqlx::query(ATTEMPT)
-                .bind(&effect.id)
-                .bind(effect.attempts)
-                .bind(now.unix_micros())
-                .bind(outcome.as_str())
-                .bind(&detail)
-                .bind(dialogue)
-        );
+        later!(self, ATTEMPT, &effect.id, effect.attempts, now.unix_micros(), outcome.as_str(), &detail, dialogue);
         Ok(true)
     }
 
@@ -372,8 +359,8 @@ impl Tx<'_> {
         const BLANK: &str = "UPDATE effects SET body = NULL WHERE subject_id = $1 AND kind = 'mail'";
         const DROP: &str = "UPDATE effects SET state = 'dead', ended_at = $2, last_error = 'link-ended'
             WHERE subject_id = $1 AND kind = 'mail' AND state = 'due' AND lease IS NULL";
-        exec!(self, sqlx::query(BLANK).bind(mail));
-        exec!(self, sqlx::query(DROP).bind(mail).bind(at.unix_micros()));
+        later!(self, BLANK, mail);
+        later!(self, DROP, mail, at.unix_micros());
         Ok(())
     }
 
@@ -381,7 +368,7 @@ impl Tx<'_> {
     pub async fn hold_mails(&mut self, order: OrderId) -> Result<(), StoreError> {
         const SQL: &str =
             "UPDATE effects SET due_at = $2 WHERE order_id = $1 AND kind = 'mail' AND state = 'due' AND lease IS NULL";
-        exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(NEVER));
+        later!(self, SQL, &order.as_bytes()[..], NEVER);
         Ok(())
     }
 
@@ -389,7 +376,7 @@ impl Tx<'_> {
     pub async fn release_mails(&mut self, order: OrderId, now: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE effects SET due_at = $2, tried = 0, first_tried_at = NULL
             WHERE order_id = $1 AND kind = 'mail' AND state = 'due' AND due_at = $3 AND lease IS NULL";
-        exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(now.unix_micros()).bind(NEVER));
+        later!(self, SQL, &order.as_bytes()[..], now.unix_micros(), NEVER);
         self.counted.push(Counted::Due(EffectKind::Mail));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Table `gone_endpoints`: receivers of webhooks that answered 410 Gone.
 
-use super::{Counted, EffectKind, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Counted, EffectKind, Store, StoreError, Tx, exec, in_tx, later, on_pool};
 use crate::dcv::timestamp::Timestamp;
 
 impl Tx<'_> {
@@ -10,7 +10,7 @@ impl Tx<'_> {
             ON CONFLICT (name) DO UPDATE SET address = excluded.address, gone_at = CASE
             WHEN gone_endpoints.address = excluded.address AND gone_endpoints.gone_at < excluded.gone_at THEN gone_endpoints.gone_at
             ELSE excluded.gone_at END";
-        exec!(self, sqlx::query(SQL).bind(name).bind(address).bind(at.unix_micros()));
+        later!(self, SQL, name, address, at.unix_micros());
         Ok(())
     }
 }

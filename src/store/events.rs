@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::FromRow;
 
-use super::{Counted, EffectKind, NewEffect, OrderRow, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Counted, EffectKind, NewEffect, OrderRow, Store, StoreError, Tx, later, on_pool};
 use crate::dcv::event::Event;
 use crate::dcv::id::{EffectId, EventId, OrderId};
 use crate::dcv::timestamp::Timestamp;
@@ -96,17 +96,7 @@ impl Tx<'_> {
                 actor: event.actor.clone(),
                 data: Value::Object(data).to_string(),
             };
-            exec!(
-                self,
-                sqlx::query(SQL)
-                    .bind(&row.id)
-                    .bind(&row.order_id)
-                    .bind(row.seq)
-                    .bind(&row.kind)
-                    .bind(row.at)
-                    .bind(&row.actor)
-                    .bind(&row.data)
-            );
+            later!(self, SQL, &row.id, &row.order_id, row.seq, &row.kind, row.at, &row.actor, &row.data);
             self.seal_soon(&row)?;
             self.counted.push(Counted::Event(event.kind.as_str()));
             for endpoint in endpoints(event) {

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, in_tx, later, on_pool};
 use crate::dcv::timestamp::Timestamp;
 
 /// A file, as stored.
@@ -87,7 +87,7 @@ impl Tx<'_> {
                 .bind(i64::try_from(bytes.len()).unwrap_or(i64::MAX))
         );
         if changed == 1 {
-            exec!(self, sqlx::query(PART).bind(&row.id).bind(row.parts).bind(bytes));
+            later!(self, PART, &row.id, row.parts, bytes);
         }
         Ok(())
     }
@@ -95,15 +95,15 @@ impl Tx<'_> {
     /// Ends a file that waits and cannot be made; what was made of it is dropped.
     pub async fn end_export(&mut self, id: &[u8], state: &str, now: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE exports SET state = $2, ended_at = $3, octets = 0 WHERE id = $1 AND state = 'waiting'";
-        exec!(self, sqlx::query(SQL).bind(id).bind(state).bind(now.unix_micros()));
-        exec!(self, sqlx::query("DELETE FROM export_parts WHERE export_id = $1").bind(id));
+        later!(self, SQL, id, state, now.unix_micros());
+        later!(self, "DELETE FROM export_parts WHERE export_id = $1", id);
         Ok(())
     }
 
     /// Forgets files that were asked for before an instant; how many.
     pub async fn forget_exports(&mut self, before: Timestamp) -> Result<u64, StoreError> {
         const PARTS: &str = "DELETE FROM export_parts WHERE export_id IN (SELECT id FROM exports WHERE created_at < $1)";
-        exec!(self, sqlx::query(PARTS).bind(before.unix_micros()));
+        later!(self, PARTS, before.unix_micros());
         Ok(exec!(self, sqlx::query("DELETE FROM exports WHERE created_at < $1").bind(before.unix_micros())))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, later, on_pool};
 use crate::dcv::id::OrderId;
 use crate::dcv::timestamp::Timestamp;
 
@@ -86,16 +86,16 @@ impl Tx<'_> {
             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (client, key) DO UPDATE SET
             status = CASE WHEN idempotency_keys.answer IS NULL THEN excluded.status ELSE idempotency_keys.status END, location = COALESCE(idempotency_keys.location, excluded.location), answer = COALESCE(idempotency_keys.answer, excluded.answer)
             WHERE idempotency_keys.fingerprint = excluded.fingerprint";
-        exec!(
+        later!(
             self,
-            sqlx::query(SQL)
-                .bind(&request.client)
-                .bind(&request.key)
-                .bind(&request.fingerprint[..])
-                .bind(i64::from(request.status))
-                .bind(location)
-                .bind(answer)
-                .bind(at.unix_micros())
+            SQL,
+            &request.client,
+            &request.key,
+            &request.fingerprint[..],
+            i64::from(request.status),
+            location,
+            answer,
+            at.unix_micros()
         );
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Tx<'_> {
     /// Drops a request's answer, as a daemon that ended before it was kept leaves it. For tests.
     pub async fn forget_answer(&mut self, client: &str, key: &str) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE idempotency_keys SET answer = NULL, location = NULL WHERE client = $1 AND key = $2";
-        exec!(self, sqlx::query(SQL).bind(client).bind(key));
+        later!(self, SQL, client, key);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, later, on_pool};
 use crate::dcv::contact::{Contact, Source, SourceStatus};
 use crate::dcv::evidence::{Dnssec, Exchange, Lookup};
 use crate::dcv::id::{LookupId, OrderId};
@@ -101,7 +101,7 @@ impl Tx<'_> {
     /// Ties a look-up to the order that rests on it.
     pub async fn tie_lookup(&mut self, order: OrderId, lookup: LookupId) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO order_lookups (order_id, lookup_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        exec!(self, sqlx::query(SQL).bind(&order.as_bytes()[..]).bind(&lookup.as_bytes()[..]));
+        later!(self, SQL, &order.as_bytes()[..], &lookup.as_bytes()[..]);
         Ok(())
     }
 }

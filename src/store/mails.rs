@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{OrderRow, Store, StoreError, Tx, ValidationRow, exec, id_bytes, in_tx, on_pool};
+use super::{OrderRow, Store, StoreError, Tx, ValidationRow, exec, id_bytes, in_tx, later, on_pool};
 use crate::dcv::contact::Source;
 use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::order::{Delivery, LinkState};
@@ -142,8 +142,8 @@ macro_rules! select {
     };
 }
 
-const BY_ORDER: &str = select!("WHERE order_id = $1 ORDER BY id");
-const PAIRS: &str =
+pub(super) const BY_ORDER: &str = select!("WHERE order_id = $1 ORDER BY id");
+pub(super) const PAIRS: &str =
     "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id = $1";
 
 pub(super) const OF_ORDERS: &str = select!("WHERE order_id IN (");
@@ -171,33 +171,33 @@ impl Tx<'_> {
             ref, message_id, content_hash, link, delivery, created_at, expires_at, remind_at, vouched, also_roles)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
         const PAIR: &str = "INSERT INTO mail_validations (mail_id, validation_id) VALUES ($1, $2)";
-        exec!(
+        later!(
             self,
-            sqlx::query(SQL)
-                .bind(&row.id)
-                .bind(&row.order_id)
-                .bind(&row.recipient)
-                .bind(&row.adn)
-                .bind(row.adn_is_base)
-                .bind(&row.source)
-                .bind(&row.role)
-                .bind(&row.lookup_id)
-                .bind(row.looked_up_at)
-                .bind(row.valid_until)
-                .bind(&row.random_hash)
-                .bind(&row.reference)
-                .bind(&row.message_id)
-                .bind(&row.content_hash)
-                .bind(&row.link)
-                .bind(&row.delivery)
-                .bind(row.created_at)
-                .bind(row.expires_at)
-                .bind(row.remind_at)
-                .bind(row.vouched)
-                .bind(&row.also_roles)
+            SQL,
+            &row.id,
+            &row.order_id,
+            &row.recipient,
+            &row.adn,
+            row.adn_is_base,
+            &row.source,
+            &row.role,
+            &row.lookup_id,
+            row.looked_up_at,
+            row.valid_until,
+            &row.random_hash,
+            &row.reference,
+            &row.message_id,
+            &row.content_hash,
+            &row.link,
+            &row.delivery,
+            row.created_at,
+            row.expires_at,
+            row.remind_at,
+            row.vouched,
+            &row.also_roles
         );
         for validation in validations {
-            exec!(self, sqlx::query(PAIR).bind(&row.id).bind(validation));
+            later!(self, PAIR, &row.id, validation);
         }
         Ok(())
     }
@@ -289,14 +289,14 @@ impl Tx<'_> {
     /// Records whether the recipient's domain takes mail.
     pub async fn set_mail_host(&mut self, id: MailId, found: &str) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE mails SET mail_host = $2 WHERE id = $1";
-        exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(found));
+        later!(self, SQL, &id.as_bytes()[..], found);
         Ok(())
     }
 
     /// Records until when a mail's address may be believed, after it was asked again.
     pub async fn set_valid_until(&mut self, id: MailId, until: Option<Timestamp>) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE mails SET valid_until = $2 WHERE id = $1";
-        exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(until.map(Timestamp::unix_micros)));
+        later!(self, SQL, &id.as_bytes()[..], until.map(Timestamp::unix_micros));
         Ok(())
     }
 
@@ -308,7 +308,7 @@ impl Tx<'_> {
             delivery_at = CASE WHEN delivery IN ('delayed', 'delivered', 'bounced') THEN delivery_at ELSE $2 END,
             delivery = CASE WHEN delivery IN ('delayed', 'delivered', 'bounced') THEN delivery ELSE 'accepted' END,
             link = CASE WHEN link = 'queued' THEN 'sent' ELSE link END WHERE id = $1";
-        exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(at.unix_micros()));
+        later!(self, SQL, &id.as_bytes()[..], at.unix_micros());
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::retention::letter;
 use super::seals::Sealable;
-use super::{AnswerRow, EventRow, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{AnswerRow, EventRow, Store, StoreError, Tx, in_tx, later, on_pool};
 use crate::dcv::id::OrderId;
 use crate::dcv::mask::{self, MASKED};
 use crate::dcv::seal::Entry;
@@ -62,14 +62,11 @@ impl Tx<'_> {
         masked.sort_unstable();
         self.retire("personal-data", &order.to_string(), rule, &mut [], &masked, retirement, at).await?;
         for row in &masked {
-            exec!(self, sqlx::query(NOTE).bind(&row.kind).bind(&row.id).bind(&row.was).bind(&row.is_now).bind(retirement));
+            later!(self, NOTE, &row.kind, &row.id, &row.was, &row.is_now, retirement);
         }
         let facts: String = in_tx!(self, |db| sqlx::query_scalar(FACTS).bind(id).fetch_one(db).await?);
         let facts = mask::facts(&facts).unwrap_or(facts);
-        exec!(
-            self,
-            sqlx::query("UPDATE orders SET facts = $2, masked_at = $3 WHERE id = $1").bind(id).bind(facts).bind(at.unix_micros())
-        );
+        later!(self, "UPDATE orders SET facts = $2, masked_at = $3 WHERE id = $1", id, facts, at.unix_micros());
         for sql in [
             "UPDATE validations SET signer = CASE WHEN signer IS NULL THEN NULL ELSE $2 END,
              reason = CASE WHEN reason IS NULL THEN NULL ELSE $2 END WHERE order_id = $1",
@@ -83,13 +80,13 @@ impl Tx<'_> {
             "UPDATE effects SET recipient = $2, last_error = NULL WHERE order_id = $1 AND kind = 'notice'",
             "UPDATE attempts SET detail = $2, dialogue = NULL WHERE effect_id IN (SELECT id FROM effects WHERE order_id = $1 AND kind = 'notice')",
         ] {
-            exec!(self, sqlx::query(sql).bind(id).bind(MASKED));
+            later!(self, sql, id, MASKED);
         }
         for sql in [
             "UPDATE returned_mails SET raw = $2 WHERE mail_id IN (SELECT id FROM mails WHERE order_id = $1)",
             "UPDATE returned_mails SET raw = $2, findings = '{}' WHERE notice_id IN (SELECT id FROM notices WHERE order_id = $1)",
         ] {
-            exec!(self, sqlx::query(sql).bind(id).bind(MASKED.as_bytes()));
+            later!(self, sql, id, MASKED.as_bytes());
         }
         Ok(())
     }
@@ -102,7 +99,7 @@ impl Tx<'_> {
             let was = row.digest();
             let Some(data) = mask::event_data(&row.kind, &row.data) else { continue };
             row.data = data;
-            exec!(self, sqlx::query("UPDATE events SET data = $2 WHERE id = $1").bind(&row.id).bind(&row.data));
+            later!(self, "UPDATE events SET data = $2 WHERE id = $1", &row.id, &row.data);
             masked.push(MaskedRow::of(was, &row));
         }
         Ok(masked)
@@ -119,10 +116,7 @@ impl Tx<'_> {
             for text in [&mut row.signer, &mut row.reason].into_iter().flatten().chain([&mut row.peer, &mut row.user_agent]) {
                 MASKED.clone_into(text);
             }
-            exec!(
-                self,
-                sqlx::query(MASK).bind(&row.id).bind(&row.signer).bind(&row.reason).bind(&row.peer).bind(&row.user_agent)
-            );
+            later!(self, MASK, &row.id, &row.signer, &row.reason, &row.peer, &row.user_agent);
             masked.push(MaskedRow::of(was, &row));
         }
         Ok(masked)

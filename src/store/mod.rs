@@ -27,6 +27,7 @@ mod retention;
 mod returned_mails;
 mod seals;
 mod secrets;
+mod sqlite_pipeline;
 mod sqlite_writer;
 mod taken;
 mod tallies;
@@ -34,6 +35,7 @@ mod turns;
 mod validations;
 mod views;
 mod wake;
+mod whole;
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,7 +45,7 @@ use futures_util::future::BoxFuture;
 use metrics::{counter, histogram};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, SqlitePool};
 use tracing::Instrument as _;
 
@@ -68,9 +70,11 @@ pub use tallies::{TallyRow, ToCount, tally_marks};
 pub use turns::SharedRate;
 pub use validations::{LiveRow, StandingApproval, ValidationRow};
 pub use views::ViewRow;
+pub use whole::Whole;
 
 use crate::lifecycle::point;
 use crate::telemetry;
+use sqlite_pipeline::Pipeline;
 use sqlite_writer::Writer;
 use wake::Wake;
 
@@ -79,6 +83,9 @@ static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 /// Connections that read, at most. SQLite reads scale to a few; PostgreSQL's pool serves writes too.
 const READ_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// Texts that an SQLite connection keeps prepared. Those of statements that went together are one text for each way they come together.
+const STATEMENTS: usize = 256;
 
 /// How long a connection that rests is taken to be alive.
 const TRUSTED: Duration = Duration::from_secs(1);
@@ -220,7 +227,7 @@ fn tell(wake: &Wake, counted: Vec<Counted>) {
 }
 
 enum Conn<'c> {
-    Sqlite(&'c mut SqliteConnection),
+    Sqlite(Pipeline<'c>),
     Postgres(&'c mut PgConnection),
 }
 
@@ -229,7 +236,7 @@ macro_rules! in_tx {
     ($tx:expr, |$db:ident| $body:expr) => {
         match &mut $tx.conn {
             $crate::store::Conn::Sqlite(conn) => {
-                let $db = &mut **conn;
+                let $db = &mut *conn;
                 $body
             }
             $crate::store::Conn::Postgres(conn) => {
@@ -257,7 +264,21 @@ macro_rules! exec {
     };
 }
 
-use {exec, in_tx, on_pool};
+/// Runs one statement in a transaction whose outcome nobody waits for: on SQLite with the next one, on PostgreSQL at once.
+macro_rules! later {
+    ($tx:expr, $sql:expr, $($value:expr),+ $(,)?) => {
+        match &mut $tx.conn {
+            $crate::store::Conn::Sqlite(conn) => {
+                conn.later($sql, vec![$($crate::store::sqlite_pipeline::Value::from($value)),+]).await?;
+            }
+            $crate::store::Conn::Postgres(conn) => {
+                sqlx::query($sql)$(.bind($value))+.execute(&mut **conn).await?;
+            }
+        }
+    };
+}
+
+use {exec, in_tx, later, on_pool};
 
 impl Tx<'_> {
     /// Whether this is PostgreSQL, for the few statements that differ.
@@ -328,6 +349,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true)
+            .statement_cache_capacity(STATEMENTS)
             .log_statements(tracing::log::LevelFilter::Trace);
         let mut conn = options.connect().await?;
         schema(&mut conn, migrate).await?;
@@ -339,7 +361,11 @@ impl Store {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await?;
         let wake = Arc::<Wake>::default();
-        Ok(Self { pools: Pools::Sqlite { read, writer: Writer::start(conn, Arc::clone(&wake)) }, wake, taken: Arc::default() })
+        Ok(Self {
+            pools: Pools::Sqlite { read, writer: Writer::start(conn, Arc::clone(&wake)).map_err(sqlx::Error::from)? },
+            wake,
+            taken: Arc::default(),
+        })
     }
 
     /// Runs `work` in a transaction called `name` and answers after its commit. `Err` from `work` rolls it back, alone.

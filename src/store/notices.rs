@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, later, on_pool};
 use crate::dcv::id::{NoticeId, OrderId};
 use crate::dcv::notice::NoticeKind;
 use crate::dcv::order::Delivery;
@@ -78,17 +78,17 @@ impl Tx<'_> {
     pub async fn insert_notice(&mut self, row: &NoticeRow) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO notices (id, order_id, kind, recipient, locale, data, delivery, created_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-        exec!(
+        later!(
             self,
-            sqlx::query(SQL)
-                .bind(&row.id)
-                .bind(&row.order_id)
-                .bind(&row.kind)
-                .bind(&row.recipient)
-                .bind(&row.locale)
-                .bind(&row.data)
-                .bind(&row.delivery)
-                .bind(row.created_at)
+            SQL,
+            &row.id,
+            &row.order_id,
+            &row.kind,
+            &row.recipient,
+            &row.locale,
+            &row.data,
+            &row.delivery,
+            row.created_at
         );
         Ok(())
     }
@@ -138,13 +138,10 @@ impl Tx<'_> {
             "SELECT id FROM notices WHERE order_id IS NULL AND kind = 'canary' ORDER BY created_at DESC LIMIT 100 OFFSET $1";
         let old: Vec<Vec<u8>> = in_tx!(self, |db| sqlx::query_scalar(OLD).bind(i64::from(kept)).fetch_all(db).await?);
         for id in old {
-            exec!(self, sqlx::query("UPDATE returned_mails SET notice_id = NULL WHERE notice_id = $1").bind(&id));
-            exec!(
-                self,
-                sqlx::query("DELETE FROM attempts WHERE effect_id IN (SELECT id FROM effects WHERE subject_id = $1)").bind(&id)
-            );
-            exec!(self, sqlx::query("DELETE FROM effects WHERE subject_id = $1").bind(&id));
-            exec!(self, sqlx::query("DELETE FROM notices WHERE id = $1").bind(&id));
+            later!(self, "UPDATE returned_mails SET notice_id = NULL WHERE notice_id = $1", &id);
+            later!(self, "DELETE FROM attempts WHERE effect_id IN (SELECT id FROM effects WHERE subject_id = $1)", &id);
+            later!(self, "DELETE FROM effects WHERE subject_id = $1", &id);
+            later!(self, "DELETE FROM notices WHERE id = $1", &id);
         }
         Ok(())
     }

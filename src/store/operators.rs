@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, in_tx, later, on_pool};
 use crate::dcv::operator::EndReason;
 use crate::dcv::timestamp::Timestamp;
 
@@ -100,23 +100,14 @@ impl Tx<'_> {
     pub async fn insert_session(&mut self, row: &SessionRow, user_agent: &str) -> Result<(), StoreError> {
         const SQL: &str =
             "INSERT INTO sessions (id, operator, created_at, seen_at, peer, user_agent) VALUES ($1, $2, $3, $4, $5, $6)";
-        exec!(
-            self,
-            sqlx::query(SQL)
-                .bind(&row.id)
-                .bind(&row.operator)
-                .bind(row.created_at)
-                .bind(row.seen_at)
-                .bind(&row.peer)
-                .bind(user_agent)
-        );
+        later!(self, SQL, &row.id, &row.operator, row.created_at, row.seen_at, &row.peer, user_agent);
         Ok(())
     }
 
     /// Notes that a sign-in is used.
     pub async fn see_session(&mut self, id: &[u8], at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE sessions SET seen_at = $2 WHERE id = $1 AND ended_at IS NULL AND seen_at < $2";
-        exec!(self, sqlx::query(SQL).bind(id).bind(at.unix_micros()));
+        later!(self, SQL, id, at.unix_micros());
         Ok(())
     }
 
@@ -141,10 +132,7 @@ impl Tx<'_> {
     /// Writes an entry of the access log.
     pub async fn insert_access(&mut self, row: &AccessRow) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO access_log (id, at, operator, event, detail, peer) VALUES ($1, $2, $3, $4, $5, $6)";
-        exec!(
-            self,
-            sqlx::query(SQL).bind(&row.id).bind(row.at).bind(&row.operator).bind(&row.event).bind(&row.detail).bind(&row.peer)
-        );
+        later!(self, SQL, &row.id, row.at, &row.operator, &row.event, &row.detail, &row.peer);
         self.seal_soon(row)
     }
 }

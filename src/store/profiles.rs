@@ -1,6 +1,6 @@
 //! Table `profile_versions`.
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, later, on_pool};
 use crate::dcv::timestamp::Timestamp;
 
 impl Tx<'_> {
@@ -8,7 +8,7 @@ impl Tx<'_> {
     pub async fn keep_profile(&mut self, hash: &[u8; 32], id: &str, body: &str, now: Timestamp) -> Result<(), StoreError> {
         const SQL: &str =
             "INSERT INTO profile_versions (hash, id, body, first_seen_at) VALUES ($1, $2, $3, $4) ON CONFLICT (hash) DO NOTHING";
-        exec!(self, sqlx::query(SQL).bind(&hash[..]).bind(id).bind(body).bind(now.unix_micros()));
+        later!(self, SQL, &hash[..], id, body, now.unix_micros());
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{CertificateRow, Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use super::{CertificateRow, Store, StoreError, Tx, exec, id_bytes, in_tx, later, on_pool};
 use crate::dcv::id::OrderId;
 use crate::dcv::timestamp::Timestamp;
 
@@ -34,14 +34,14 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO renewals (order_id, serial, done_until, next_at, renewed_by) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (order_id, serial) DO NOTHING";
-        exec!(
+        later!(
             self,
-            sqlx::query(SQL)
-                .bind(&order.as_bytes()[..])
-                .bind(serial)
-                .bind(done_until.unix_micros())
-                .bind(next_at.map(Timestamp::unix_micros))
-                .bind(renewed_by)
+            SQL,
+            &order.as_bytes()[..],
+            serial,
+            done_until.unix_micros(),
+            next_at.map(Timestamp::unix_micros),
+            renewed_by
         );
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Tx<'_> {
     /// meanwhile writes nothing any more.
     pub async fn says_it_renews(&mut self, row: &RenewalRow, by: &[u8]) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE renewals SET renewed_by = $3, next_at = next_at + 1 WHERE order_id = $1 AND serial = $2 AND next_at IS NOT NULL";
-        exec!(self, sqlx::query(SQL).bind(&row.order_id).bind(&row.certificate.serial).bind(by));
+        later!(self, SQL, &row.order_id, &row.certificate.serial, by);
         Ok(())
     }
 }

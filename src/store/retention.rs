@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::masking::MaskedRow;
 use super::seals::Sealable;
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, in_tx, later, on_pool};
 use crate::dcv::id::OrderId;
 use crate::dcv::seal::{Sealed, digest};
 use crate::dcv::timestamp::Timestamp;
@@ -191,10 +191,10 @@ impl Tx<'_> {
             "DELETE FROM validations WHERE order_id = $1",
             "DELETE FROM orders WHERE id = $1",
         ] {
-            exec!(self, sqlx::query(sql).bind(id));
+            later!(self, sql, id);
         }
         for (_, lookup) in rows.iter().filter(|(kind, _)| *kind == letter(Sealed::Lookup)) {
-            exec!(self, sqlx::query("DELETE FROM lookups WHERE id = $1").bind(lookup));
+            later!(self, "DELETE FROM lookups WHERE id = $1", lookup);
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<usize, StoreError> {
         const OLD: &str = "SELECT id FROM access_log WHERE id < $1 ORDER BY id LIMIT $2";
-        exec!(self, sqlx::query("DELETE FROM sessions WHERE ended_at < $1").bind(until.unix_micros()));
+        later!(self, "DELETE FROM sessions WHERE ended_at < $1", until.unix_micros());
         let ids: Vec<Vec<u8>> =
             in_tx!(self, |db| sqlx::query_scalar(OLD).bind(before).bind(i64::from(limit)).fetch_all(db).await?);
         if ids.is_empty() {
@@ -218,7 +218,7 @@ impl Tx<'_> {
         let mut rows: Vec<_> = ids.into_iter().map(|id| (letter(Sealed::Access), id)).collect();
         self.retire("access-log", &until.to_string(), "retention.access_log", &mut rows, &[], retirement, at).await?;
         for (_, id) in &rows {
-            exec!(self, sqlx::query("DELETE FROM access_log WHERE id = $1").bind(id));
+            later!(self, "DELETE FROM access_log WHERE id = $1", id);
         }
         Ok(rows.len())
     }
@@ -247,21 +247,11 @@ impl Tx<'_> {
             rows: i64::try_from(rows.len() + masked.len()).unwrap_or(i64::MAX),
             digest: digest_of(rows, masked),
         };
-        exec!(
-            self,
-            sqlx::query(SQL)
-                .bind(&row.id)
-                .bind(row.at)
-                .bind(&row.what)
-                .bind(&row.subject)
-                .bind(&row.rule)
-                .bind(row.rows)
-                .bind(&row.digest)
-        );
+        later!(self, SQL, &row.id, row.at, &row.what, &row.subject, &row.rule, row.rows, &row.digest);
         self.seal_soon(&row)?;
         for (kind, id) in rows.iter() {
             const NOTE: &str = "INSERT INTO retired (kind, id, retirement) VALUES ($1, $2, $3)";
-            exec!(self, sqlx::query(NOTE).bind(kind).bind(id).bind(retirement));
+            later!(self, NOTE, kind, id, retirement);
         }
         Ok(())
     }

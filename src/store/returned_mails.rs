@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, in_tx, later, on_pool};
 use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::order::Delivery;
 use crate::dcv::timestamp::Timestamp;
@@ -61,8 +61,8 @@ impl Tx<'_> {
         // What strangers send pushes out nothing that came back for a notice, and the other way round.
         const OF_NOTICES: &str = "DELETE FROM returned_mails WHERE notice_id IS NOT NULL AND at <=
             (SELECT at FROM returned_mails WHERE notice_id IS NOT NULL ORDER BY at DESC LIMIT 1 OFFSET $1)";
-        exec!(self, sqlx::query(STRAYS).bind(i64::from(kept)));
-        exec!(self, sqlx::query(OF_NOTICES).bind(i64::from(kept)));
+        later!(self, STRAYS, i64::from(kept));
+        later!(self, OF_NOTICES, i64::from(kept));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::lookups::LookupRow;
-use super::{AccessRow, AnswerRow, EventRow, Pools, RetirementRow, Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{AccessRow, AnswerRow, EventRow, Pools, RetirementRow, Store, StoreError, Tx, exec, in_tx, later, on_pool};
 use crate::dcv::seal::{Entry, Sealed, digest};
 
 /// One seal.
@@ -144,7 +144,7 @@ impl Tx<'_> {
         // A key of its own, which no transaction's rows have.
         let id = [b"o", &[kind.code()][..], &first.id].concat();
         let entries: Vec<u8> = entries.iter().flat_map(Entry::to_bytes).collect();
-        exec!(self, sqlx::query(SQL).bind(&id).bind(&entries));
+        later!(self, SQL, &id, &entries);
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Tx<'_> {
         let entries = std::mem::take(&mut self.unsealed);
         // The first row's kind and id, which no other transaction can have written.
         let Some(id) = entries.get(..17) else { return Ok(()) };
-        exec!(self, sqlx::query(SQL).bind(id).bind(&entries));
+        later!(self, SQL, id, &entries);
         Ok(())
     }
 
@@ -181,9 +181,9 @@ impl Tx<'_> {
     /// Writes a seal over what was taken.
     pub async fn insert_seal(&mut self, seal: &SealRow, taken: &[Vec<u8>]) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO seals (number, at, previous, entries, hash) VALUES ($1, $2, $3, $4, $5)";
-        exec!(self, sqlx::query(SQL).bind(seal.number).bind(seal.at).bind(&seal.previous).bind(&seal.entries).bind(&seal.hash));
+        later!(self, SQL, seal.number, seal.at, &seal.previous, &seal.entries, &seal.hash);
         for id in taken {
-            exec!(self, sqlx::query("DELETE FROM unsealed WHERE id = $1").bind(id));
+            later!(self, "DELETE FROM unsealed WHERE id = $1", id);
         }
         Ok(())
     }
@@ -192,18 +192,18 @@ impl Tx<'_> {
     pub async fn insert_sample(&mut self, sample: &SampleRow) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO audit_samples (id, at, drawn_by, from_at, to_at, percent, seed, total, drawn)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        exec!(
+        later!(
             self,
-            sqlx::query(SQL)
-                .bind(&sample.id)
-                .bind(sample.at)
-                .bind(&sample.drawn_by)
-                .bind(sample.from_at)
-                .bind(sample.to_at)
-                .bind(sample.percent)
-                .bind(&sample.seed)
-                .bind(sample.total)
-                .bind(&sample.drawn)
+            SQL,
+            &sample.id,
+            sample.at,
+            &sample.drawn_by,
+            sample.from_at,
+            sample.to_at,
+            sample.percent,
+            &sample.seed,
+            sample.total,
+            &sample.drawn
         );
         Ok(())
     }

@@ -1,17 +1,25 @@
-//! SQLite's one writer: a task that owns the only writing connection and commits many closures at once.
+//! SQLite's one writer: a thread that owns the only writing connection and commits many closures at once.
+//!
+//! sqlx answers from a thread of its own. Falling asleep and being woken for each statement took most of a decision's time, so that
+//! the writer looks for the answer a moment longer before it sleeps ([`drive`]).
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 
-use super::{Conn, StoreError, Tx, Wake, tell};
+use super::sqlite_pipeline::Pipeline;
+use super::{Conn, StoreError, Tx, Wake, exec, in_tx, tell};
 use crate::lifecycle::point;
 
 /// Closures in one commit, at most; beyond this latency grows faster than throughput.
@@ -26,23 +34,37 @@ type Acknowledge = Box<dyn FnOnce(Result<(), String>) + Send>;
 /// Runs the closure; `true` keeps its savepoint.
 type Work = Box<dyn for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, (bool, Acknowledge)> + Send>;
 
+/// So long the writer looks for an answer before it sleeps; a commit takes longer.
+const LOOK: Duration = Duration::from_micros(100);
+
 /// A closure that waits, and what it is called.
 type Job = (&'static str, Work);
 
+/// What the writer is told.
+enum Told {
+    Job(Job),
+    Stop,
+}
+
 #[derive(Clone)]
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
-    task: Arc<Mutex<Option<JoinHandle<()>>>>,
-    stop: mpsc::Sender<()>,
+    jobs: mpsc::Sender<Told>,
+    ended: Arc<Mutex<Option<oneshot::Receiver<()>>>>,
 }
 
 impl Writer {
-    /// Starts the task.
-    pub(super) fn start(conn: SqliteConnection, wake: Arc<Wake>) -> Self {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub(super) fn start(conn: SqliteConnection, wake: Arc<Wake>) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        let (stop, stopped) = mpsc::channel(1);
-        let task = tokio::spawn(work(conn, queue, stopped, wake));
-        Self { jobs, task: Arc::new(Mutex::new(Some(task))), stop }
+        let (end, ended) = oneshot::channel();
+        thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
+            work(conn, queue, &wake);
+            let _ = end.send(());
+        })?;
+        Ok(Self { jobs, ended: Arc::new(Mutex::new(Some(ended))) })
     }
 
     /// Queues a closure and waits for the commit that holds it.
@@ -71,16 +93,16 @@ impl Writer {
             })
         });
         let closed = || E::from(StoreError::Closed(format!("{name}: the writer has stopped")));
-        self.jobs.send((name, work)).await.map_err(|_| closed())?;
+        self.jobs.send(Told::Job((name, work))).await.map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Lets the task commit what is queued and end.
+    /// Lets the thread commit what is queued and end.
     pub(super) async fn close(&self) {
-        let _ = self.stop.try_send(());
-        let task = self.task.lock().ok().and_then(|mut task| task.take());
-        if let Some(task) = task {
-            let _ = task.await;
+        let _ = self.jobs.send(Told::Stop).await;
+        let ended = self.ended.lock().ok().and_then(|mut ended| ended.take());
+        if let Some(ended) = ended {
+            let _ = ended.await;
         }
     }
 }
@@ -89,29 +111,73 @@ fn words(panic: &Box<dyn Any + Send>) -> &str {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
 
-/// The task: takes what is queued, commits it together, answers, repeats.
-async fn work(mut conn: SqliteConnection, mut queue: mpsc::Receiver<Job>, mut stop: mpsc::Receiver<()>, wake: Arc<Wake>) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    loop {
-        tokio::select! {
-            biased;
-            taken = queue.recv_many(&mut batch, BATCH_MAX) => if taken == 0 { break },
-            _ = stop.recv() => {
-                queue.close();
-                continue;
+/// Does what a closure left to be done, ends its savepoint and begins the next one's.
+async fn keep_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.keep_unsealed().await?;
+    exec!(tx, sqlx::query("RELEASE job; SAVEPOINT job"));
+    Ok(())
+}
+
+/// The thread: takes what is queued, commits it together, answers, repeats.
+fn work(mut conn: SqliteConnection, mut queue: mpsc::Receiver<Told>, wake: &Wake) {
+    let mut told = Vec::with_capacity(BATCH_MAX);
+    while queue.blocking_recv_many(&mut told, BATCH_MAX) > 0 {
+        let mut batch = Vec::with_capacity(told.len());
+        for one in told.drain(..) {
+            match one {
+                Told::Job(job) => batch.push(job),
+                // What is queued behind it is committed as well.
+                Told::Stop => queue.close(),
             }
         }
+        if batch.is_empty() {
+            continue;
+        }
         let mut done = Vec::with_capacity(batch.len());
-        let result = commit(&mut conn, batch.drain(..), &mut done, &wake).await.map_err(|error| error.to_string());
+        let result = drive(commit(&mut conn, batch.into_iter(), &mut done, wake)).map_err(|error| error.to_string());
         if let Err(problem) = &result {
             tracing::error!(problem, "commit failed");
-            let _ = conn.execute("ROLLBACK").await;
+            let _ = drive(conn.execute("ROLLBACK"));
         }
         for acknowledge in done {
             acknowledge(result.clone());
         }
     }
-    let _ = conn.close().await;
+    let _ = drive(conn.close());
+}
+
+/// Who waits for an answer, and whether it is there.
+struct Answer {
+    there: AtomicBool,
+    waits: Thread,
+}
+
+impl std::task::Wake for Answer {
+    fn wake(self: Arc<Self>) {
+        self.there.store(true, Ordering::Release);
+        self.waits.unpark();
+    }
+}
+
+/// Runs a future on this thread; before it sleeps it looks around for [`LOOK`], while others may run.
+fn drive<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let answer = Arc::new(Answer { there: AtomicBool::new(false), waits: thread::current() });
+    let waker = Waker::from(Arc::clone(&answer));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        let begun = Instant::now();
+        while !answer.there.swap(false, Ordering::Acquire) {
+            if begun.elapsed() < LOOK {
+                thread::yield_now();
+            } else {
+                thread::park();
+            }
+        }
+    }
 }
 
 /// One transaction with a savepoint for each closure, so that one failing does not fail its neighbours.
@@ -122,16 +188,17 @@ async fn commit(
     wake: &Wake,
 ) -> Result<(), sqlx::Error> {
     let (mut counted, mut names) = (Vec::new(), Vec::new());
-    conn.execute("BEGIN IMMEDIATE").await?;
+    conn.execute(sqlx::query("BEGIN IMMEDIATE; SAVEPOINT job")).await?;
     for (name, work) in jobs {
         names.push(name);
-        conn.execute("SAVEPOINT job").await?;
-        let mut tx = Tx { conn: Conn::Sqlite(conn), unsealed: Vec::new(), request: None, counted: Vec::new() };
+        let mut tx = Tx { conn: Conn::Sqlite(Pipeline::new(conn)), unsealed: Vec::new(), request: None, counted: Vec::new() };
         let (keep, acknowledge) = work(&mut tx).await;
-        let kept = if keep { tx.keep_unsealed().await } else { Ok(()) };
+        let kept = if keep { keep_all(&mut tx).await } else { Ok(()) };
         let told = std::mem::take(&mut tx.counted);
+        drop(tx);
         if !keep || kept.is_err() {
-            conn.execute("ROLLBACK TO job").await?;
+            // The savepoint is the next one's then.
+            conn.execute(sqlx::query("ROLLBACK TO job")).await?;
         }
         match kept {
             Ok(()) => {
@@ -143,12 +210,11 @@ async fn commit(
             // It fails alone, and is told at once.
             Err(error) => acknowledge(Err(error.to_string())),
         }
-        conn.execute("RELEASE job").await?;
     }
     for name in &names {
         point("before", name);
     }
-    conn.execute("COMMIT").await?;
+    conn.execute(sqlx::query("COMMIT")).await?;
     for name in &names {
         point("after", name);
     }

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, in_tx, later, on_pool};
 use crate::dcv::id::EventId;
 use crate::dcv::tally::{Count, Dimension};
 use crate::dcv::timestamp::Timestamp;
@@ -72,7 +72,7 @@ impl Tx<'_> {
         const SQL: &str = "INSERT INTO tallies (at, dimension, value, measure, count) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (dimension, at, value, measure) DO UPDATE SET count = tallies.count + excluded.count";
         for one in counts {
-            exec!(self, sqlx::query(SQL).bind(one.at).bind(one.dimension).bind(&one.value).bind(one.measure).bind(one.by));
+            later!(self, SQL, one.at, one.dimension, &one.value, one.measure, one.by);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{StoreError, Tx, exec, in_tx};
+use super::{StoreError, Tx, in_tx, later};
 use crate::dcv::timestamp::Timestamp;
 
 /// One in each `period`, `burst` at once after a rest.
@@ -51,13 +51,13 @@ impl Tx<'_> {
     pub async fn no_turn_until(&mut self, name: &str, rate: SharedRate, until: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO turns (name, full_until) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE
             SET full_until = CASE WHEN turns.full_until > $2 THEN turns.full_until ELSE $2 END";
-        exec!(self, sqlx::query(SQL).bind(name).bind((until + rate.slack()).unix_micros()));
+        later!(self, SQL, name, (until + rate.slack()).unix_micros());
         Ok(())
     }
 
     /// Forgets what has rested since an instant.
     pub async fn forget_turns(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        exec!(self, sqlx::query("DELETE FROM turns WHERE full_until < $1").bind(before.unix_micros()));
+        later!(self, "DELETE FROM turns WHERE full_until < $1", before.unix_micros());
         Ok(())
     }
 }

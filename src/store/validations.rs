@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, exec, in_tx, later, on_pool};
 use crate::dcv::contact::entry::Entry;
 use crate::dcv::decision::Decision;
 use crate::dcv::id::{MailId, OrderId};
@@ -152,10 +152,7 @@ pub struct StandingApproval {
 impl Tx<'_> {
     /// Writes a name's registered domain down, where it is not.
     pub async fn set_base_domain(&mut self, id: &[u8], base: &str) -> Result<(), StoreError> {
-        exec!(
-            self,
-            sqlx::query("UPDATE validations SET base_domain = $2 WHERE id = $1 AND base_domain IS NULL").bind(id).bind(base)
-        );
+        later!(self, "UPDATE validations SET base_domain = $2 WHERE id = $1 AND base_domain IS NULL", id, base);
         Ok(())
     }
 
@@ -164,27 +161,27 @@ impl Tx<'_> {
         const SQL: &str =
             "INSERT INTO validations (id, order_id, position, name, state, selection_ends_at, look_again_at, reused_from, adn, method, scope, signer,
             ended_at, reusable_until, answer, reused_id, entry, base_domain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
-        exec!(
+        later!(
             self,
-            sqlx::query(SQL)
-                .bind(&row.id)
-                .bind(&row.order_id)
-                .bind(row.position)
-                .bind(&row.name)
-                .bind(&row.state)
-                .bind(row.selection_ends_at)
-                .bind(row.look_again_at)
-                .bind(&row.reused_from)
-                .bind(&row.adn)
-                .bind(&row.method)
-                .bind(&row.scope)
-                .bind(&row.signer)
-                .bind(row.ended_at)
-                .bind(row.reusable_until)
-                .bind(&row.answer)
-                .bind(&row.reused_id)
-                .bind(&row.entry)
-                .bind(&row.base_domain)
+            SQL,
+            &row.id,
+            &row.order_id,
+            row.position,
+            &row.name,
+            &row.state,
+            row.selection_ends_at,
+            row.look_again_at,
+            &row.reused_from,
+            &row.adn,
+            &row.method,
+            &row.scope,
+            &row.signer,
+            row.ended_at,
+            row.reusable_until,
+            &row.answer,
+            &row.reused_id,
+            &row.entry,
+            &row.base_domain
         );
         Ok(())
     }
@@ -235,7 +232,7 @@ impl Tx<'_> {
     /// Records that somebody objects to an approval: no later order may rest on it.
     pub async fn set_disputed(&mut self, id: &[u8], at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE validations SET disputed_at = COALESCE(disputed_at, $2) WHERE id = $1";
-        exec!(self, sqlx::query(SQL).bind(id).bind(at.unix_micros()));
+        later!(self, SQL, id, at.unix_micros());
         Ok(())
     }
 
@@ -342,8 +339,8 @@ impl Tx<'_> {
             "UPDATE validations SET veto_ends_at = NULL, mail_id = NULL, answer = NULL, method = NULL, scope = NULL,
             signer = NULL, reusable_until = NULL, adn = NULL WHERE mail_id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL";
         let mail = mail.as_bytes().to_vec();
-        exec!(self, sqlx::query("UPDATE mail_validations SET void = 1 WHERE mail_id = $1").bind(&mail));
-        exec!(self, sqlx::query(UNHOLD).bind(&mail));
+        later!(self, "UPDATE mail_validations SET void = 1 WHERE mail_id = $1", &mail);
+        later!(self, UNHOLD, &mail);
         Ok(())
     }
 
@@ -354,9 +351,9 @@ impl Tx<'_> {
             signer = NULL, reusable_until = NULL, adn = NULL WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL";
         const SQL: &str = "UPDATE validations SET state = 'pending', selection_ends_at = NULL, look_again_at = NULL, entry = NULL WHERE id = $1 AND state = 'awaiting_approver'";
         // Whoever was asked before counts no more.
-        exec!(self, sqlx::query("UPDATE mail_validations SET void = 1 WHERE validation_id = $1").bind(id));
-        exec!(self, sqlx::query(UNHOLD).bind(id));
-        exec!(self, sqlx::query(SQL).bind(id));
+        later!(self, "UPDATE mail_validations SET void = 1 WHERE validation_id = $1", id);
+        later!(self, UNHOLD, id);
+        later!(self, SQL, id);
         Ok(())
     }
 
@@ -375,7 +372,7 @@ impl Tx<'_> {
     }
 }
 
-const BY_ORDER: &str = select!(" FROM validations v WHERE v.order_id = $1 ORDER BY v.position");
+pub(super) const BY_ORDER: &str = select!(" FROM validations v WHERE v.order_id = $1 ORDER BY v.position");
 
 pub(super) const OF_MAIL: &str =
     select!(" FROM validations v JOIN mail_validations mv ON mv.validation_id = v.id WHERE mv.mail_id = $1 ORDER BY v.position");

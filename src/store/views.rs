@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, on_pool};
+use super::{Store, StoreError, Tx, in_tx, later, on_pool};
 use crate::dcv::id::OrderId;
 
 /// One agent at one address that opened a link's page.
@@ -33,18 +33,7 @@ impl Tx<'_> {
             OR ($4 = 0 AND NOT EXISTS (SELECT 1 FROM views WHERE mail_id = $1 AND scanner = 0))
             ON CONFLICT (mail_id, peer, user_agent) DO UPDATE SET times = views.times + excluded.times, last_at = excluded.last_at,
             scanner = views.scanner * excluded.scanner";
-        exec!(
-            self,
-            sqlx::query(SQL)
-                .bind(&row.mail_id)
-                .bind(&row.peer)
-                .bind(&row.user_agent)
-                .bind(row.scanner)
-                .bind(row.first_at)
-                .bind(row.last_at)
-                .bind(row.times)
-                .bind(max)
-        );
+        later!(self, SQL, &row.mail_id, &row.peer, &row.user_agent, row.scanner, row.first_at, row.last_at, row.times, max);
         Ok(())
     }
 
