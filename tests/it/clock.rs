@@ -15,24 +15,35 @@ fn library() -> PathBuf {
     found.next().expect("libfaketime is installed (tests/run installs it)")
 }
 
+/// Sets the clock of a setup's daemons, so far from the real one.
+pub fn set_clock(setup: &Setup, offset: &str) {
+    let clock = setup.config.with_file_name("clock");
+    // Whole or not at all: it is read at any time.
+    let next = clock.with_extension("next");
+    std::fs::write(&next, format!("{offset}\n")).unwrap();
+    std::fs::rename(&next, &clock).unwrap();
+}
+
+/// Starts a daemon that goes by the setup's clock; it dies at a point where one is given.
+pub fn start(setup: &Setup, die_at: Option<&str>) -> Daemon {
+    let log = setup.config.with_extension("log");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+    let mut command = program();
+    command.current_dir(setup.config.parent().unwrap()).args(["serve", "--config"]).arg(&setup.config);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    command.env("LD_PRELOAD", library()).env("FAKETIME_TIMESTAMP_FILE", setup.config.with_file_name("clock"));
+    command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    command.envs(setup.database().map(|url| ("DCVD__DATABASE__URL", url)));
+    command.envs(die_at.map(|point| ("DCVD_DIE_AT", point)));
+    Daemon { child: command.spawn().unwrap(), log }
+}
+
 #[tokio::test]
 async fn jumps_of_an_hour_and_a_leap_beyond_the_deadline() {
     let setup = Setup::new().await;
-    let clock = setup.config.with_file_name("clock");
-    let set = |offset: &str| {
-        // Whole or not at all: it is read at any time.
-        let next = clock.with_extension("next");
-        std::fs::write(&next, format!("{offset}\n")).unwrap();
-        std::fs::rename(&next, &clock).unwrap();
-    };
+    let set = |offset: &str| set_clock(&setup, offset);
     set("+0");
-    let log = setup.config.with_extension("log");
-    let mut command = program();
-    command.current_dir(setup.config.parent().unwrap()).args(["serve", "--config"]).arg(&setup.config);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
-    command.env("LD_PRELOAD", library()).env("FAKETIME_TIMESTAMP_FILE", &clock);
-    command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    let mut daemon = Daemon { child: command.spawn().unwrap(), log };
+    let mut daemon = start(&setup, None);
     let readyz = async || {
         let answer = setup.client.get(format!("{}/readyz", setup.base)).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))

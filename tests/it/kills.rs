@@ -386,7 +386,7 @@ async fn see_through(setup: &Setup, base: &str, number: usize) {
 }
 
 /// Waits until nothing is left in the outbox, nor to be sealed. What was leased by five daemons that died is left alone for five minutes.
-async fn settled(setup: &Setup) {
+pub async fn settled(setup: &Setup) {
     let end = Instant::now() + if kills() > 50 { Duration::from_secs(400) } else { PATIENCE };
     while !is_settled(setup).await {
         assert!(Instant::now() < end, "the outbox does not empty");
@@ -401,7 +401,7 @@ async fn is_settled(setup: &Setup) -> bool {
 }
 
 /// Rows of a number and a text.
-async fn rows(setup: &Setup, sql: &'static str) -> Option<Vec<(i64, String)>> {
+pub async fn rows(setup: &Setup, sql: &'static str) -> Option<Vec<(i64, String)>> {
     if let Some(url) = setup.database() {
         let mut conn = PgConnection::connect(url).await.ok()?;
         sqlx::query_as(sql).fetch_all(&mut conn).await.ok()
@@ -433,7 +433,6 @@ async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
         let (order_ref, kind) = event.split_once(' ').unwrap();
         timelines.entry(order_ref.to_owned()).or_default().push((seq, kind.to_owned()));
     }
-    let received = setup.world.webhooks.received();
     for number in 1..=orders {
         let order_ref = format!("K-{number}");
         let timeline = &timelines[&order_ref];
@@ -441,19 +440,7 @@ async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
         for kind in ["order.created", "validation.approved", "order.completed"] {
             assert_eq!(timeline.iter().filter(|(_, one)| one == kind).count(), 1, "{told}: {timeline:?}");
         }
-        let mine: Vec<_> = received.iter().filter(|one| one.body["data"]["order_ref"] == order_ref.as_str()).collect();
-        let mut first_seen: Vec<(&str, i64)> = Vec::new();
-        for hook in &mine {
-            assert!(hook.verified, "{told}");
-            let seq = hook.body["data"]["seq"].as_i64().unwrap();
-            match first_seen.iter().find(|(id, _)| *id == hook.id) {
-                Some((_, before)) => assert_eq!(*before, seq, "{told}: one id, one event"),
-                None => first_seen.push((&hook.id, seq)),
-            }
-        }
-        assert!(first_seen.is_sorted_by_key(|(_, seq)| *seq), "{told}: in order: {first_seen:?}");
-        let posted: BTreeSet<i64> = first_seen.iter().map(|(_, seq)| *seq).collect();
-        assert_eq!(posted.len(), first_seen.len(), "{told}: one event, one id: {first_seen:?}");
+        let posted = posted_in_order(setup, &order_ref, told);
         let wanted = ["order.created", "mail.sent", "validation.approved", "order.completed"];
         let wanted: BTreeSet<i64> =
             timeline.iter().filter(|(_, kind)| wanted.contains(&kind.as_str())).map(|(seq, _)| *seq).collect();
@@ -462,6 +449,30 @@ async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
         let links: BTreeSet<String> = mails.iter().filter_map(Arrived::link).collect();
         assert_eq!(links.len(), 1, "{told}: never another link");
     }
+    verified(setup, told).await;
+}
+
+/// The places of an order's events that the receiver got: in order, each under one id.
+pub fn posted_in_order(setup: &Setup, order_ref: &str, told: &str) -> BTreeSet<i64> {
+    let received = setup.world.webhooks.received();
+    let mine = received.iter().filter(|one| one.body["data"]["order_ref"] == order_ref);
+    let mut first_seen: Vec<(&str, i64)> = Vec::new();
+    for hook in mine {
+        assert!(hook.verified, "{told}");
+        let seq = hook.body["data"]["seq"].as_i64().unwrap();
+        match first_seen.iter().find(|(id, _)| *id == hook.id) {
+            Some((_, before)) => assert_eq!(*before, seq, "{told}: one id, one event"),
+            None => first_seen.push((&hook.id, seq)),
+        }
+    }
+    assert!(first_seen.is_sorted_by_key(|(_, seq)| *seq), "{told}: in order: {first_seen:?}");
+    let posted: BTreeSet<i64> = first_seen.iter().map(|(_, seq)| *seq).collect();
+    assert_eq!(posted.len(), first_seen.len(), "{told}: one event, one id: {first_seen:?}");
+    posted
+}
+
+/// The audit log must hold.
+pub async fn verified(setup: &Setup, told: &str) {
     let mut command = program();
     command.current_dir(setup.config.parent().unwrap()).args(["audit", "verify", "--config"]).arg(&setup.config);
     command.envs(setup.database().map(|url| ("DCVD__DATABASE__URL", url)));

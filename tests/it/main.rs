@@ -14,6 +14,7 @@ mod faults;
 mod hostile;
 mod keys;
 mod kills;
+mod kills_in_time;
 mod listing;
 mod mail;
 mod manual;
