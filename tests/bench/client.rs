@@ -53,13 +53,10 @@ where
     for _ in 0..connections {
         let next = next.clone();
         asking.spawn(async move {
-            let mut stream = TcpStream::connect(server).await?;
-            stream.set_nodelay(true)?;
-            let (mut buffer, mut times) = (Vec::with_capacity(32 * 1024), Vec::new());
+            let (mut connection, mut times) = (Connection::to(server).await?, Vec::new());
             while let Some(request) = next(begin).await {
                 let sent = Instant::now();
-                stream.write_all(&request).await?;
-                answer(&mut stream, &mut buffer, status).await?;
+                connection.ask(&request, status).await?;
                 times.push(sent.elapsed());
             }
             anyhow::Ok(times)
@@ -76,13 +73,31 @@ where
     Ok(Measured { rate, p99: times.get(times.len() * 99 / 100).copied().unwrap_or_default() })
 }
 
+/// One connection, for one request after the other.
+pub(super) struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub(super) async fn to(server: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(server).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::with_capacity(32 * 1024) })
+    }
+
+    /// Asks and reads the answer to its end.
+    pub(super) async fn ask(&mut self, request: &[u8], status: u16) -> anyhow::Result<()> {
+        self.stream.write_all(request).await?;
+        answer(&mut self.stream, &mut self.buffer, status).await
+    }
+}
+
 /// Asks once and returns the body.
 pub(super) async fn ask(server: SocketAddr, request: &[u8], status: u16) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(server).await?;
-    let mut buffer = Vec::new();
-    stream.write_all(request).await?;
-    answer(&mut stream, &mut buffer, status).await?;
-    let whole = String::from_utf8_lossy(&buffer).into_owned();
+    let mut connection = Connection::to(server).await?;
+    connection.ask(request, status).await?;
+    let whole = String::from_utf8_lossy(&connection.buffer).into_owned();
     Ok(whole.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
