@@ -158,13 +158,13 @@ async fn hold(app: Arc<App>, kind: EffectKind, effect: ClaimedEffect, lease: Lea
     let mut renewal = JoinSet::new();
     renewal.spawn(renew(Arc::clone(&app), effect.id.clone(), lease, lease_time));
     let delivery = async {
-        let Ok(_turn) = turns.acquire().await else {
+        let Ok(turn) = turns.acquire().await else {
             if let Err(error) = give_back(&app, effect, lease).await {
                 tracing::warn!(kind = kind.as_str(), %error, "what was not tried could not be given back; its lease will end");
             }
             return;
         };
-        if let Err(error) = deliver(&app, kind, effect, lease).await {
+        if let Err(error) = deliver(&app, kind, effect, lease, turn).await {
             tracing::error!(kind = kind.as_str(), %error, "an attempt could not be recorded; it will be made again");
         }
     };
@@ -376,7 +376,7 @@ pub async fn drain(app: &App, kind: EffectKind, lease_time: Duration) -> Result<
             return Ok(attempts);
         }
         for effect in effects {
-            deliver(app, kind, effect, lease).await?;
+            deliver(app, kind, effect, lease, ()).await?;
             attempts += 1;
         }
     }

@@ -26,11 +26,18 @@ pub type Lease = [u8; 16];
 const ATTEMPTS_MAX: i64 = 60;
 const NEVER_ENDED: &str = "given up: no attempt came to an end";
 
-/// Makes one attempt at an effect and records it.
+/// Makes one attempt at an effect and records it. `turn` is what it holds that others wait for: a webhook's ends with its answer, since
+/// the receiver is asked nothing more while that is recorded.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails; the lease then ends and the attempt is made again.
-pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+pub async fn deliver(
+    app: &App,
+    kind: EffectKind,
+    effect: ClaimedEffect,
+    lease: Lease,
+    turn: impl Send,
+) -> Result<(), StoreError> {
     let request = effect.request_id.clone().unwrap_or_default();
     let order = effect.order_id.as_deref().and_then(|id| id.try_into().ok()).map(OrderId::from_bytes);
     let span = tracing::info_span!(
@@ -46,7 +53,7 @@ pub async fn deliver(app: &App, kind: EffectKind, effect: ClaimedEffect, lease: 
         let delivered = match kind {
             EffectKind::Mail => mail::deliver(app, effect, lease).await,
             EffectKind::Notice => notice::deliver(app, effect, lease).await,
-            EffectKind::Webhook => webhook::deliver(app, effect, lease).await,
+            EffectKind::Webhook => webhook::deliver(app, effect, lease, turn).await,
         };
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(attempt, duration_ms = millis, "attempt");

@@ -9,8 +9,9 @@ use crate::dcv::id::{EventId, OrderId};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{ClaimedEffect, Outcome, Said, StoreError};
 
-pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease) -> Result<(), StoreError> {
+pub(super) async fn deliver(app: &App, effect: ClaimedEffect, lease: Lease, turn: impl Send) -> Result<(), StoreError> {
     let Attempt { outcome, detail, gone } = attempt(app, &effect).await?;
+    drop(turn);
     tell(&effect, &outcome);
     let now = app.now();
     if outcome == Outcome::Done {
