@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dcvd::dcv::timestamp::Timestamp;
+use dcvd::adapters::clock::SystemClock;
 use dcvd::demo::smtp::Arrived;
+use dcvd::ports::Clock as _;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -105,7 +106,7 @@ async fn life(setup: &Setup) {
         wait(state, async || (order(setup, id).await?["validations"][0]["state"] == state).then_some(())).await;
     };
     state(&third, "approved").await;
-    let now = Timestamp::from_unix_micros(micros_now());
+    let now = SystemClock.now();
     let certificate = json!({"serial": "0a", "names": ["www.n3.sample-shop.co.jp"], "not_before": now,
         "not_after": now + Duration::from_secs(100 * 86_400)});
     let path = format!("{}/v1/orders/{third}/certificates", setup.base);
@@ -130,11 +131,6 @@ async fn life(setup: &Setup) {
         (orders[0].0 == 4).then_some(())
     })
     .await;
-}
-
-fn micros_now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_secs()).unwrap() * 1_000_000
 }
 
 async fn place(setup: &Setup, number: usize) -> String {
