@@ -49,7 +49,6 @@ value! {
     &Vec<u8>, |one| Self::Blob(one.clone());
     &Option<String>, |one| one.as_ref().into();
     &Option<Vec<u8>>, |one| one.as_ref().into();
-    &Option<i64>, |one| (*one).into();
 }
 
 /// A connection, and what waits to be done on it.

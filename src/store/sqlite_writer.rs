@@ -28,8 +28,8 @@ const BATCH_MAX: usize = 64;
 /// Closures that may wait; more make their callers wait for a place.
 const QUEUE_MAX: usize = 1024;
 
-/// Tells the caller how it ended: called with the commit's result, after it.
-type Acknowledge = Box<dyn FnOnce(Result<(), String>) + Send>;
+/// Tells the caller how it ended: called with the commit's result, after it, or with what went wrong with the closure's last statements.
+type Acknowledge = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Runs the closure; `true` keeps its savepoint.
 type Work = Box<dyn for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, (bool, Acknowledge)> + Send>;
@@ -84,7 +84,7 @@ impl Writer {
                 let keep = result.is_ok();
                 let acknowledge: Acknowledge = Box::new(move |commit| {
                     let result = match commit {
-                        Err(problem) if keep => Err(StoreError::Closed(problem).into()),
+                        Err(error) if keep => Err(error.into()),
                         _ => result,
                     };
                     let _ = answer.send(result);
@@ -140,7 +140,7 @@ fn work(mut conn: SqliteConnection, mut queue: mpsc::Receiver<Told>, wake: &Wake
             let _ = drive(conn.execute("ROLLBACK"));
         }
         for acknowledge in done {
-            acknowledge(result.clone());
+            acknowledge(result.clone().map_err(StoreError::Closed));
         }
     }
     let _ = drive(conn.close());
@@ -208,7 +208,7 @@ async fn commit(
                 done.push(acknowledge);
             }
             // It fails alone, and is told at once.
-            Err(error) => acknowledge(Err(error.to_string())),
+            Err(error) => acknowledge(Err(error)),
         }
     }
     for name in &names {
