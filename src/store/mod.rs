@@ -21,6 +21,7 @@ mod masking;
 mod notices;
 mod operators;
 mod orders;
+mod postgres_writer;
 mod profiles;
 mod renewals;
 mod retention;
@@ -72,8 +73,8 @@ pub use validations::{LiveRow, StandingApproval, ValidationRow};
 pub use views::ViewRow;
 pub use whole::Whole;
 
-use crate::lifecycle::point;
 use crate::telemetry;
+use postgres_writer::begin;
 use sqlite_pipeline::Pipeline;
 use sqlite_writer::Writer;
 use wake::Wake;
@@ -370,7 +371,7 @@ impl Store {
 
     /// Runs `work` in a transaction called `name` and answers after its commit. `Err` from `work` rolls it back, alone.
     ///
-    /// On SQLite `work` runs to its end even when the caller is dropped meanwhile; on PostgreSQL it is then rolled back.
+    /// `work` runs to its end even when the caller is dropped meanwhile.
     ///
     /// # Errors
     /// Those of `work`, and [`StoreError`] when the commit fails. A connection lost during the commit leaves open whether it was
@@ -386,31 +387,8 @@ impl Store {
         let written = match &self.pools {
             Pools::Sqlite { writer, .. } => writer.run(name, request, work).instrument(span).await,
             Pools::Postgres(pool, cut) => {
-                async {
-                    let mut transaction = match pool.begin().await {
-                        // Nothing was done yet.
-                        Err(error) if is_cut(&error) => {
-                            cut.found();
-                            pool.begin().await.map_err(StoreError::from)?
-                        }
-                        begun => begun.map_err(StoreError::from)?,
-                    };
-                    let mut tx =
-                        Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new(), request, counted: Vec::new() };
-                    let value = work(&mut tx).await?;
-                    tx.keep_unsealed().await?;
-                    let counted = std::mem::take(&mut tx.counted);
-                    point("before", name);
-                    transaction.commit().await.map_err(|error| {
-                        tracing::warn!(name, %error, "commit failed");
-                        StoreError::from(error)
-                    })?;
-                    point("after", name);
-                    tell(&self.wake, counted);
-                    Ok(value)
-                }
-                .instrument(span)
-                .await
+                let with = (pool.clone(), cut.clone(), Arc::clone(&self.wake));
+                postgres_writer::run(with, name, request, work).instrument(span).await
             }
         };
         histogram!("dcvd_commit_duration_seconds").record(begun.elapsed());
@@ -425,13 +403,8 @@ impl Store {
         if orders.is_empty() {
             return Ok(Parts::default());
         }
-        // One snapshot, so that all three are of one moment; SQLite's transactions are that by themselves.
-        let begin = match self.pools {
-            Pools::Sqlite { .. } => "BEGIN",
-            Pools::Postgres(..) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-        };
         Ok(on_pool!(self, |db| {
-            let mut tx = db.begin_with(begin).await?;
+            let mut tx = begin(db, self.snapshot()).await?;
             let mut read = Parts::default();
             for (part, sql) in [(0, validations::OF_ORDERS), (1, mails::OF_ORDERS), (2, mails::PAIRS_OF_ORDERS)] {
                 let mut query = sqlx::QueryBuilder::new(sql);
@@ -447,6 +420,14 @@ impl Store {
             }
             read
         }))
+    }
+
+    /// Begins a transaction that reads all of one moment; SQLite's are that by themselves.
+    const fn snapshot(&self) -> &'static str {
+        match self.pools {
+            Pools::Sqlite { .. } => "BEGIN",
+            Pools::Postgres(..) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        }
     }
 
     /// Asks the database for a sign of life.

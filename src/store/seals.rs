@@ -3,7 +3,8 @@
 use sqlx::FromRow;
 
 use super::lookups::LookupRow;
-use super::{AccessRow, AnswerRow, EventRow, Pools, RetirementRow, Store, StoreError, Tx, exec, in_tx, later, on_pool};
+use super::postgres_writer::begin;
+use super::{AccessRow, AnswerRow, EventRow, RetirementRow, Store, StoreError, Tx, exec, in_tx, later, on_pool};
 use crate::dcv::seal::{Entry, Sealed, digest};
 
 /// One seal.
@@ -322,12 +323,8 @@ impl Store {
     /// [`Sealed::ALL`].
     pub async fn audit_moment(&self) -> Result<(i64, Vec<Vec<u8>>, Vec<i64>), StoreError> {
         const LAST: &str = "SELECT CAST(COALESCE(MAX(number), 0) AS BIGINT) FROM seals";
-        let begin = match self.pools {
-            Pools::Sqlite { .. } => "BEGIN",
-            Pools::Postgres(..) => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-        };
         Ok(on_pool!(self, |db| {
-            let mut tx = db.begin_with(begin).await?;
+            let mut tx = begin(db, self.snapshot()).await?;
             let last = sqlx::query_scalar(LAST).fetch_one(&mut *tx).await?;
             let waiting = sqlx::query_scalar("SELECT entries FROM unsealed").fetch_all(&mut *tx).await?;
             let mut counts = Vec::new();

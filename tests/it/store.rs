@@ -1,10 +1,12 @@
 //! The store, each test on both databases.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use dcvd::dcv::id::{EffectId, OrderId};
 use dcvd::dcv::order::{OrderState, ValidationState};
-use dcvd::store::{ClaimedEffect, EffectKind, Migrate, Outcome, Said, SharedRate, Store, StoreError, Tx};
+use dcvd::store::{AccessRow, ClaimedEffect, EffectKind, Migrate, Outcome, Said, SharedRate, Store, StoreError, Tx};
 use futures_util::future::join_all;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -14,7 +16,9 @@ use crate::support::on_both;
 
 on_both!(
     one_failing_write_does_not_fail_its_neighbours,
+    a_last_statement_that_fails_is_told_as_what_it_is_and_fails_alone,
     a_panic_in_a_write_is_an_error_and_the_store_lives,
+    whoever_goes_away_midway_leaves_nothing_open,
     a_reference_is_taken_once_per_client,
     only_one_worker_gets_an_effect,
     a_late_worker_is_refused_by_the_fence,
@@ -95,14 +99,78 @@ async fn one_failing_write_does_not_fail_its_neighbours(app: TestApp) {
     }
 }
 
-async fn a_panic_in_a_write_is_an_error_and_the_store_lives(app: TestApp) {
-    let store = app.app.store.clone();
-    // On PostgreSQL the closure runs in the caller's task, so the panic is caught here; on SQLite the writer catches it.
-    let panicking = tokio::spawn(async move {
-        write::<()>(&store, |_| Box::pin(async { panic!("on purpose") })).await.map_err(|error| error.to_string())
+async fn a_last_statement_that_fails_is_told_as_what_it_is_and_fails_alone(app: TestApp) {
+    let store = &app.app.store;
+    let writes = (0..20_u8).map(|n| async move {
+        write(store, move |tx| {
+            Box::pin(async move {
+                tx.keep_profile(&[n; 32], "p", "{}", START).await?;
+                // Twice under one id, and nothing after it that waits for an outcome.
+                for _ in 0..if n % 4 == 0 { 2 } else { 1 } {
+                    let (id, text) = (vec![n; 16], || "x".to_owned());
+                    let row = AccessRow { id, at: 1, operator: text(), event: text(), detail: "{}".to_owned(), peer: text() };
+                    tx.insert_access(&row).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
     });
-    assert!(!matches!(panicking.await, Ok(Ok(()))));
+    let results: Vec<Result<(), StoreError>> = join_all(writes).await;
+    for (n, result) in (0..20_u8).zip(results) {
+        let kept = store.profile_body(&[n; 32]).await.unwrap().is_some();
+        assert_eq!(kept, n % 4 != 0, "write {n}");
+        match result {
+            Ok(()) => assert!(kept),
+            Err(error) => assert!(!kept && matches!(error, StoreError::Database(_)) && !error.is_passing(), "{error}"),
+        }
+    }
+}
+
+async fn a_panic_in_a_write_is_an_error_and_the_store_lives(app: TestApp) {
+    let store = &app.app.store;
+    let error = write::<()>(store, |_| Box::pin(async { panic!("on purpose") })).await.unwrap_err();
+    assert!(matches!(error, StoreError::Closed(_)) && error.to_string().contains("on purpose"), "{error}");
     app.place_plain("A-1").await;
+}
+
+/// Lets a question go after it waited so often; whether it was over before.
+async fn go_away_after(waits: usize, question: impl Future) -> bool {
+    let mut question = Box::pin(question);
+    let mut waited = 0;
+    poll_fn(|context| match question.as_mut().poll(context) {
+        Poll::Ready(_) => Poll::Ready(true),
+        Poll::Pending if waited == waits => Poll::Ready(false),
+        Poll::Pending => {
+            waited += 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+async fn whoever_goes_away_midway_leaves_nothing_open(app: TestApp) {
+    let store = &app.app.store;
+    let mut over = [false; 3];
+    for waits in 0.. {
+        let order = store.order(order_id(&app.place_plain(&format!("A-{waits}")).await)).await.unwrap().unwrap();
+        let orders = [order];
+        over[0] |= go_away_after(waits, store.parts(&orders)).await;
+        over[1] |= go_away_after(waits, store.audit_moment()).await;
+        let body = format!("{{\"n\":{waits}}}");
+        let keep = write(store, move |tx| Box::pin(async move { tx.keep_profile(&[7; 32], "p", &body, START).await }));
+        over[2] |= go_away_after(waits, keep).await;
+        // By now its connection is to be had again.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        // Whichever connection is asked knows what is committed since.
+        let id = order_id(&app.place_plain(&format!("B-{waits}")).await);
+        let seen = join_all((0..16).map(|_| store.order(id))).await;
+        let known = seen.iter().filter(|one| matches!(one, Ok(Some(_)))).count();
+        assert_eq!(known, seen.len(), "after {waits} waits");
+        if over == [true; 3] {
+            break;
+        }
+    }
 }
 
 async fn a_reference_is_taken_once_per_client(app: TestApp) {

@@ -1,0 +1,58 @@
+//! PostgreSQL's transactions, each in a task of its own: whoever goes away leaves nothing half-begun behind.
+//!
+//! sqlx forgets a transaction whose `BEGIN` nobody waits for any more; its connection goes back to the pool with it, and whoever
+//! uses that next works in it, with what was committed then.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::{Database, PgPool, Pool, Transaction};
+use tracing::Instrument as _;
+
+use super::wake::Wake;
+use super::{Conn, Cut, StoreError, Tx, is_cut, tell};
+use crate::lifecycle::point;
+
+/// Begins a transaction by `sql`. It is ended where the caller goes away meanwhile.
+pub(super) async fn begin<DB: Database>(pool: &Pool<DB>, sql: &'static str) -> Result<Transaction<'static, DB>, sqlx::Error> {
+    let pool = pool.clone();
+    tokio::spawn(async move { pool.begin_with(sql).await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
+/// Runs a closure in a transaction and commits that. It runs to its end where the caller goes away meanwhile.
+pub(super) async fn run<T, E, F>(
+    (pool, cut, wake): (PgPool, Cut, Arc<Wake>),
+    name: &'static str,
+    request: Option<String>,
+    closure: F,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+    F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+{
+    let transaction = async move {
+        let mut transaction = match pool.begin().await {
+            // Nothing was done yet.
+            Err(error) if is_cut(&error) => {
+                cut.found();
+                pool.begin().await.map_err(StoreError::from)?
+            }
+            begun => begun.map_err(StoreError::from)?,
+        };
+        let mut tx = Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new(), request, counted: Vec::new() };
+        let value = closure(&mut tx).await?;
+        tx.keep_unsealed().await?;
+        let counted = std::mem::take(&mut tx.counted);
+        point("before", name);
+        transaction.commit().await.map_err(|error| {
+            tracing::warn!(name, %error, "commit failed");
+            StoreError::from(error)
+        })?;
+        point("after", name);
+        tell(&wake, counted);
+        Ok(value)
+    };
+    let ended = tokio::spawn(transaction.in_current_span()).await;
+    ended.unwrap_or_else(|error| Err(StoreError::Closed(format!("{name}: {error}")).into()))
+}
