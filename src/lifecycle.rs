@@ -1,5 +1,6 @@
 //! Start and stop: signals, readiness, and the points at which tests have the daemon die.
 
+use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -74,25 +75,40 @@ pub fn stopping() {
 }
 
 /// A point between a commit, an effect and its record. Where a test asked for it by `DCVD_DIE_AT` (`after place_order`, or `after claim 3`
-/// for the third time it is passed), the process ends here at once, as `kill -9` ends it. Only debug builds look.
+/// for the third time it is passed), the process ends here at once, as `kill -9` ends it; by `DCVD_FREEZE_AT`, it stands still here
+/// until `kill -CONT`. Only debug builds look.
 pub fn point(when: &str, what: &str) {
-    #[expect(clippy::disallowed_methods, reason = "no configuration: a test's, and not looked at in what is shipped")]
-    static DIE_AT: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
-        let text = std::env::var("DCVD_DIE_AT").ok()?;
-        let (label, times) = match text.rsplit_once(' ').and_then(|(label, times)| Some((label, times.parse().ok()?))) {
-            Some((label, times)) => (label.to_owned(), times),
-            None => (text, 1),
-        };
-        Some((label, times))
-    });
-    static PASSED: AtomicU32 = AtomicU32::new(0);
+    static DIE: LazyLock<Option<Point>> = LazyLock::new(|| Point::asked("DCVD_DIE_AT"));
+    static FREEZE: LazyLock<Option<Point>> = LazyLock::new(|| Point::asked("DCVD_FREEZE_AT"));
     if !cfg!(debug_assertions) {
         return;
     }
-    if let Some((label, times)) = &*DIE_AT
-        && label.split_once(' ') == Some((when, what))
-        && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *times
-    {
+    let passed = |one: &Option<Point>| one.as_ref().is_some_and(|one| one.is_passed(when, what));
+    if passed(&DIE) {
         std::process::abort();
+    }
+    if passed(&FREEZE) {
+        let _ = Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status();
+    }
+}
+
+/// A point that a test asked for, and how often it is passed before it counts.
+struct Point {
+    label: String,
+    times: u32,
+    passed: AtomicU32,
+}
+
+impl Point {
+    #[expect(clippy::disallowed_methods, reason = "no configuration: a test's, and not looked at in what is shipped")]
+    fn asked(variable: &str) -> Option<Self> {
+        let text = std::env::var(variable).ok()?;
+        let counted = text.rsplit_once(' ').and_then(|(label, times)| Some((label.to_owned(), times.parse().ok()?)));
+        let (label, times) = counted.unwrap_or((text, 1));
+        Some(Self { label, times, passed: AtomicU32::new(0) })
+    }
+
+    fn is_passed(&self, when: &str, what: &str) -> bool {
+        self.label.split_once(' ') == Some((when, what)) && self.passed.fetch_add(1, Ordering::SeqCst) + 1 == self.times
     }
 }

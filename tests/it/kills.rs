@@ -56,35 +56,50 @@ async fn at_every_point(setup: impl AsyncFn() -> Setup) {
     // Most of the time is spent waiting for leases to end.
     let runs = stream::iter(POINTS).map(async |point| {
         let setup = setup().await;
-        let mut daemon = start(&setup, &setup.config, &setup.base, Some(point)).await;
-        let ended = AtomicBool::new(false);
-        let done = AtomicUsize::new(0);
+        let daemon = start(&setup, &setup.config, &setup.base, Some(point)).await;
+        let again = async || start(&setup, &setup.config, &setup.base, None).await;
         let order = async {
             see_through(&setup, &setup.base, 1).await;
             settled(&setup).await;
-            ended.store(true, Ordering::SeqCst);
         };
-        let tending = async {
-            let mut over = None;
-            while !ended.load(Ordering::SeqCst) || done.load(Ordering::SeqCst) == 0 {
-                if let Some(status) = daemon.child.try_wait().unwrap() {
-                    assert_eq!(status.code(), None, "{point}: it ended by itself");
-                    done.fetch_add(1, Ordering::SeqCst);
-                    daemon = start(&setup, &setup.config, &setup.base, None).await;
-                }
-                // What was committed is seen before the daemon is dead of it.
-                if ended.load(Ordering::SeqCst) && done.load(Ordering::SeqCst) == 0 {
-                    let over = over.get_or_insert_with(Instant::now);
-                    assert!(over.elapsed() < PATIENCE, "the point `{point}` was never passed");
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::join!(order, tending);
+        let mut daemon = outlived(point, daemon, again, order).await;
         assert!(daemon.terminate().await, "{point}");
         all_is_well(&setup, 1, point).await;
     });
     runs.buffer_unordered(5).collect::<()>().await;
+}
+
+/// Starts a daemon again once it died of a point, until `life` is over; it must have died of it once. The daemon that lives.
+pub async fn outlived(
+    point: &str,
+    mut daemon: Daemon,
+    again: impl AsyncFn() -> Daemon,
+    life: impl Future<Output = ()>,
+) -> Daemon {
+    let (ended, died) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let life = async {
+        life.await;
+        ended.store(true, Ordering::SeqCst);
+    };
+    let tending = async {
+        let mut over = None;
+        while !ended.load(Ordering::SeqCst) || died.load(Ordering::SeqCst) == 0 {
+            if let Some(status) = daemon.child.try_wait().unwrap() {
+                assert_eq!(status.code(), None, "{point}: it ended by itself");
+                died.fetch_add(1, Ordering::SeqCst);
+                daemon = again().await;
+            }
+            // What was committed is seen before the daemon is dead of it.
+            if ended.load(Ordering::SeqCst) && died.load(Ordering::SeqCst) == 0 {
+                let over = over.get_or_insert_with(Instant::now);
+                assert!(over.elapsed() < PATIENCE, "the point `{point}` was never passed");
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::join!(life, tending);
+    assert_eq!(died.load(Ordering::SeqCst), 1, "{point} is passed once");
+    daemon
 }
 
 #[tokio::test]
@@ -242,19 +257,15 @@ fn fraction(of: &impl std::hash::Hash) -> u64 {
 #[tokio::test]
 async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_frozen() {
     let setup = Setup::on(Some(postgres::database().await)).await;
-    // One of them is alone at first and is frozen while it hands a mail over, until another has handed over what it holds.
-    setup.world.inbox.answer_with(Reply::TakeAfter(Duration::from_secs(3)));
+    // One of them is alone at first and stands still between handing a mail over and its record, until another has handed it over too.
     let (config, alone) = another(&setup, 0);
-    let frozen = start(&setup, &config, &alone, None).await;
-    let pid = frozen.child.id().to_string();
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    let first = format!("admin@{}", domain(1));
+    let frozen = start_with(&setup, &config, &alone, Some(("DCVD_FREEZE_AT", "taken mail"))).await;
     let arrived = async |times: usize| {
-        wait("the first order's mail", async || (setup.world.inbox.arrived_for(&first).len() >= times).then_some(())).await;
+        let mails = || setup.world.inbox.arrived_for(&format!("admin@{}", domain(1))).len();
+        wait("the first order's mail", async || (mails() >= times).then_some(())).await;
     };
     let others = async {
         arrived(1).await;
-        signal("-STOP");
         setup.world.inbox.answer_with(Reply::TakeAfter(Duration::from_millis(300)));
         let mut hosts = Vec::new();
         for number in 1..3 {
@@ -264,7 +275,8 @@ async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_froze
         let bases: Vec<String> = hosts.iter().map(|(_, _, base)| base.clone()).collect();
         let thawing = async {
             arrived(2).await;
-            signal("-CONT");
+            let pid = frozen.child.id().to_string();
+            assert!(Command::new("kill").args(["-CONT", &pid]).status().unwrap().success());
         };
         let killing = async {
             for round in 0..6 {
@@ -281,9 +293,9 @@ async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_froze
     let ((), hosts) = tokio::join!(see_through(&setup, &alone, 1), others);
     setup.world.inbox.answer_with(Reply::Take);
     settled(&setup).await;
-    // What it held was taken from it, and what it writes late, a longer lease or the record, is refused by its fence.
+    // What it held was taken from it, and what it records late is refused by its fence.
     wait("the frozen one's refusal", async || {
-        std::fs::read_to_string(&frozen.log).unwrap().contains("lease was lost").then_some(())
+        std::fs::read_to_string(&frozen.log).unwrap().contains("the lease was lost").then_some(())
     })
     .await;
     drop((frozen, hosts));
@@ -327,13 +339,17 @@ fn another(setup: &Setup, number: usize) -> (PathBuf, String) {
 
 /// Starts a daemon, that dies at a point where one is given; it may do so before it is ready.
 async fn start(setup: &Setup, config: &PathBuf, base: &str, die_at: Option<&str>) -> Daemon {
+    start_with(setup, config, base, die_at.map(|point| ("DCVD_DIE_AT", point))).await
+}
+
+async fn start_with(setup: &Setup, config: &PathBuf, base: &str, at: Option<(&str, &str)>) -> Daemon {
     let log = config.with_extension("log");
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
     let mut command = program();
     command.current_dir(config.parent().unwrap()).args(["serve", "--config"]).arg(config);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
     command.envs(setup.database().map(|url| ("DCVD__DATABASE__URL", url)));
-    command.envs(die_at.map(|point| ("DCVD_DIE_AT", point)));
+    command.envs(at);
     let mut daemon = Daemon { child: command.spawn().unwrap(), log };
     wait("the daemon", async || {
         let ready = setup.client.get(format!("{base}/readyz")).send().await.is_ok_and(|answer| answer.status() == 200);

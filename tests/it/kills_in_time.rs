@@ -1,6 +1,5 @@
 //! Daemons that die while they do what nobody asks for: take returned mail, remind, expire, renew. Time goes by Debian's libfaketime.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dcvd::adapters::clock::SystemClock;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::clock::{set_clock, start};
-use crate::kills::{posted_in_order, rows, settled, verified};
+use crate::kills::{outlived, posted_in_order, rows, settled, verified};
 use crate::process::Setup;
 use crate::returned::report;
 use crate::support::postgres;
@@ -45,24 +44,11 @@ async fn at_every_point(setup: impl AsyncFn() -> Setup) {
     let runs = stream::iter(POINTS).map(async |point| {
         let setup = setup().await;
         prepare(&setup);
-        let mut daemon = start(&setup, Some(point));
-        let (ended, died) = (AtomicBool::new(false), AtomicUsize::new(0));
         let life = async {
             life(&setup).await;
-            ended.store(true, Ordering::SeqCst);
+            settled(&setup).await;
         };
-        let tending = async {
-            while !ended.load(Ordering::SeqCst) {
-                if let Some(status) = daemon.child.try_wait().unwrap() {
-                    assert_eq!(status.code(), None, "{point}: it ended by itself");
-                    died.fetch_add(1, Ordering::SeqCst);
-                    daemon = start(&setup, None);
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::join!(life, tending);
-        assert_eq!(died.load(Ordering::SeqCst), 1, "{point} is passed");
+        let mut daemon = outlived(point, start(&setup, Some(point)), async || start(&setup, None), life).await;
         settled(&setup).await;
         assert!(daemon.terminate().await, "{point}");
         all_is_well(&setup, point).await;
