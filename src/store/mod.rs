@@ -1,6 +1,6 @@
 //! All SQL. One text serves SQLite and PostgreSQL; one file per table.
 //!
-//! Writes go through [`Store::write`]: a closure over a [`Tx`], committed before the caller is answered. On SQLite one task
+//! Writes go through [`Store::write`]: a closure over a [`Tx`], committed before the caller is answered. On SQLite one thread
 //! owns the only writing connection and commits many closures together, each in a savepoint of its own; on PostgreSQL each
 //! closure has its own transaction. Reads go to a pool and see committed state.
 
@@ -21,6 +21,7 @@ mod masking;
 mod notices;
 mod operators;
 mod orders;
+mod postgres_batch;
 mod postgres_writer;
 mod profiles;
 mod renewals;
@@ -35,6 +36,7 @@ mod tallies;
 mod turns;
 mod validations;
 mod views;
+mod waiting;
 mod wake;
 mod whole;
 
@@ -45,7 +47,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use metrics::{counter, histogram};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, SqlitePool};
 use tracing::Instrument as _;
@@ -74,6 +76,7 @@ pub use views::ViewRow;
 pub use whole::Whole;
 
 use crate::telemetry;
+use postgres_batch::Batch;
 use postgres_writer::begin;
 use sqlite_pipeline::Pipeline;
 use sqlite_writer::Writer;
@@ -85,7 +88,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 const READ_CONNECTIONS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
 
-/// Texts that an SQLite connection keeps prepared. Those of statements that went together are one text for each way they come together.
+/// Texts that a connection keeps prepared. Those of statements that went together are one text for each way they come together.
 const STATEMENTS: usize = 256;
 
 /// How long a connection that rests is taken to be alive.
@@ -93,6 +96,9 @@ const TRUSTED: Duration = Duration::from_secs(1);
 
 /// So long PostgreSQL works at one question, migrations aside; an auditor's may be long ones.
 const TIME_LIMIT: &str = "SET statement_timeout = '5min'";
+
+/// How long a stop waits for readers.
+const READERS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a connection is waited for before the request fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -229,7 +235,7 @@ fn tell(wake: &Wake, counted: Vec<Counted>) {
 
 enum Conn<'c> {
     Sqlite(Pipeline<'c>),
-    Postgres(&'c mut PgConnection),
+    Postgres(Batch<'c>),
 }
 
 /// Runs one body on a transaction's connection, whichever database it is.
@@ -241,7 +247,7 @@ macro_rules! in_tx {
                 $body
             }
             $crate::store::Conn::Postgres(conn) => {
-                let $db = &mut **conn;
+                let $db = conn.ready().await?;
                 $body
             }
         }
@@ -265,18 +271,15 @@ macro_rules! exec {
     };
 }
 
-/// Runs one statement in a transaction whose outcome nobody waits for: on SQLite with the next one, on PostgreSQL at once.
+/// Runs one statement in a transaction whose outcome nobody waits for, with others before the next one that somebody waits for.
 macro_rules! later {
-    ($tx:expr, $sql:expr, $($value:expr),+ $(,)?) => {
+    ($tx:expr, $sql:expr, $($value:expr),+ $(,)?) => {{
+        let values = vec![$($crate::store::waiting::Value::from($value)),+];
         match &mut $tx.conn {
-            $crate::store::Conn::Sqlite(conn) => {
-                conn.later($sql, vec![$($crate::store::sqlite_pipeline::Value::from($value)),+]).await?;
-            }
-            $crate::store::Conn::Postgres(conn) => {
-                sqlx::query($sql)$(.bind($value))+.execute(&mut **conn).await?;
-            }
+            $crate::store::Conn::Sqlite(conn) => conn.later($sql, values).await?,
+            $crate::store::Conn::Postgres(conn) => conn.later($sql, values).await?,
         }
-    };
+    }};
 }
 
 use {exec, in_tx, later, on_pool};
@@ -315,7 +318,9 @@ impl Store {
     /// [`StoreError`] when the database cannot be reached, migrated, or has another schema.
     pub async fn open(url: &str, migrate: Migrate) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(url)?.log_statements(tracing::log::LevelFilter::Trace);
+            let options = PgConnectOptions::from_str(url)?
+                .statement_cache_capacity(STATEMENTS)
+                .log_statements(tracing::log::LevelFilter::Trace);
             let cut = Cut::default();
             let told = cut.clone();
             let pool = PgPoolOptions::new()
@@ -371,7 +376,8 @@ impl Store {
 
     /// Runs `work` in a transaction called `name` and answers after its commit. `Err` from `work` rolls it back, alone.
     ///
-    /// `work` runs to its end even when the caller is dropped meanwhile.
+    /// Once begun, `work` runs to its end even when the caller is dropped meanwhile. It returns each error of its [`Tx`]: what comes
+    /// after one that it keeps to itself may be lost or, on SQLite, stay by itself.
     ///
     /// # Errors
     /// Those of `work`, and [`StoreError`] when the commit fails. A connection lost during the commit leaves open whether it was
@@ -452,8 +458,9 @@ impl Store {
     pub async fn close(&self) {
         match &self.pools {
             Pools::Sqlite { read, writer } => {
+                // Whoever closes last moves the log into the database, which those who only read may not.
+                let _ = tokio::time::timeout(READERS_PATIENCE, read.close()).await;
                 writer.close().await;
-                read.close().await;
             }
             Pools::Postgres(pool, _) => pool.close().await,
         }

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use sqlx::{Database, PgPool, Pool, Transaction};
 use tracing::Instrument as _;
 
+use super::postgres_batch::Batch;
 use super::wake::Wake;
 use super::{Conn, Cut, StoreError, Tx, is_cut, tell};
 use crate::lifecycle::point;
@@ -40,10 +41,13 @@ where
             }
             begun => begun.map_err(StoreError::from)?,
         };
-        let mut tx = Tx { conn: Conn::Postgres(&mut transaction), unsealed: Vec::new(), request, counted: Vec::new() };
+        let mut tx = Tx { conn: Conn::Postgres(Batch::new(&mut transaction)), unsealed: Vec::new(), request, counted: Vec::new() };
         let value = closure(&mut tx).await?;
         tx.keep_unsealed().await?;
-        let counted = std::mem::take(&mut tx.counted);
+        let Tx { conn, counted, .. } = tx;
+        if let Conn::Postgres(mut batch) = conn {
+            batch.ready().await.map_err(StoreError::from)?;
+        }
         point("before", name);
         transaction.commit().await.map_err(|error| {
             tracing::warn!(name, %error, "commit failed");

@@ -1,7 +1,6 @@
 //! SQLite's writing connection with statements that wait: what nobody asks the outcome of goes to SQLite's thread with the next
 //! statement that somebody waits for. sqlx hands each statement over and wakes twice for it, which costs more than most statements do.
 
-use std::fmt::Write as _;
 use std::future;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -9,53 +8,13 @@ use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo};
 use sqlx::{Arguments as _, AssertSqlSafe, Describe, Either, Error, Execute, Executor, SqlStr, Sqlite};
 
-/// So many statements wait at most; many rows are written in as many texts of one length, which are prepared once.
-const WAITING_MAX: usize = 32;
-
-/// A value of a statement that waits.
-#[derive(Debug, Clone)]
-pub(super) enum Value {
-    Null,
-    Int(i64),
-    Text(String),
-    Blob(Vec<u8>),
-}
-
-/// What a value is made of, there or not.
-macro_rules! value {
-    ($($of:ty, |$one:ident| $value:expr;)+) => {
-        $(
-            impl From<$of> for Value {
-                fn from($one: $of) -> Self {
-                    $value
-                }
-            }
-
-            impl From<Option<$of>> for Value {
-                fn from(one: Option<$of>) -> Self {
-                    one.map_or(Self::Null, Self::from)
-                }
-            }
-        )+
-    };
-}
-
-value! {
-    i64, |one| Self::Int(one);
-    &str, |one| Self::Text(one.to_owned());
-    String, |one| Self::Text(one);
-    &String, |one| Self::Text(one.clone());
-    &[u8], |one| Self::Blob(one.to_vec());
-    &Vec<u8>, |one| Self::Blob(one.clone());
-    &Option<String>, |one| one.as_ref().into();
-    &Option<Vec<u8>>, |one| one.as_ref().into();
-}
+use super::waiting::{Value, WAITING_MAX, Waiting, renumber};
 
 /// A connection, and what waits to be done on it.
 #[derive(Debug)]
 pub(super) struct Pipeline<'c> {
     conn: &'c mut SqliteConnection,
-    waiting: Vec<(&'static str, Vec<Value>)>,
+    waiting: Vec<Waiting>,
 }
 
 impl<'c> Pipeline<'c> {
@@ -79,13 +38,7 @@ impl<'c> Pipeline<'c> {
             renumber(waited, arguments.len(), &mut text);
             text.push_str(";\n");
             for value in values {
-                match value {
-                    Value::Null => arguments.add(None::<i64>),
-                    Value::Int(value) => arguments.add(value),
-                    Value::Text(value) => arguments.add(value),
-                    Value::Blob(value) => arguments.add(value),
-                }
-                .map_err(Error::Encode)?;
+                value.add_to(arguments)?;
             }
         }
         text.push_str(sql.as_str());
@@ -163,18 +116,6 @@ impl<'c> Executor<'c> for &'c mut Pipeline<'_> {
     }
 }
 
-/// Writes a statement with its parameters counted from behind `taken` others. A `$` stands in no text or name of ours.
-fn renumber(sql: &str, taken: usize, to: &mut String) {
-    let mut parts = sql.split('$');
-    to.extend(parts.next());
-    for part in parts {
-        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, rest) = part.split_at(digits);
-        let number: usize = number.parse().unwrap_or_default();
-        let _ = write!(to, "${}{rest}", number + taken);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use sqlx::{Connection as _, SqliteConnection};
@@ -187,16 +128,6 @@ mod tests {
         let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         conn.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, word TEXT)").await.unwrap();
         conn
-    }
-
-    #[test]
-    fn parameters_are_counted_from_behind_others() {
-        let mut text = String::new();
-        renumber("UPDATE t SET a = $2, b = CASE WHEN $10 THEN $1 END WHERE c=$3", 7, &mut text);
-        assert_eq!(text, "UPDATE t SET a = $9, b = CASE WHEN $17 THEN $8 END WHERE c=$10");
-        text.clear();
-        renumber("DELETE FROM t", 3, &mut text);
-        assert_eq!(text, "DELETE FROM t");
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Executor as _};
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument as _, Span};
 
 use super::sqlite_pipeline::Pipeline;
 use super::{Conn, StoreError, Tx, Wake, exec, in_tx, tell};
@@ -75,10 +76,11 @@ impl Writer {
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel::<Result<T, E>>();
+        let span = Span::current();
         let work: Work = Box::new(move |tx| {
             Box::pin(async move {
                 tx.request = request;
-                let ran = AssertUnwindSafe(closure(tx)).catch_unwind().await;
+                let ran = AssertUnwindSafe(async { closure(tx).await }.instrument(span)).catch_unwind().await;
                 let result =
                     ran.unwrap_or_else(|panic| Err(StoreError::Closed(format!("{name} panicked: {}", words(&panic))).into()));
                 let keep = result.is_ok();
@@ -92,9 +94,9 @@ impl Writer {
                 (keep, acknowledge)
             })
         });
-        let closed = || E::from(StoreError::Closed(format!("{name}: the writer has stopped")));
-        self.jobs.send(Told::Job((name, work))).await.map_err(|_| closed())?;
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        let closed = |why| E::from(StoreError::Closed(format!("{name}: {why}")));
+        self.jobs.send(Told::Job((name, work))).await.map_err(|_| closed("the writer has stopped"))?;
+        answered.await.unwrap_or_else(|_| Err(closed("nothing of its commit was written, the log says why")))
     }
 
     /// Lets the thread commit what is queued and end.
@@ -196,10 +198,8 @@ async fn commit(
         let kept = if keep { keep_all(&mut tx).await } else { Ok(()) };
         let told = std::mem::take(&mut tx.counted);
         drop(tx);
-        if !keep || kept.is_err() {
-            // The savepoint is the next one's then.
-            conn.execute(sqlx::query("ROLLBACK TO job")).await?;
-        }
+        // The savepoint is the next one's then. There is none where SQLite undid everything by itself, as it does when the disk is full.
+        let undone = if keep && kept.is_ok() { Ok(()) } else { conn.execute(sqlx::query("ROLLBACK TO job")).await.map(drop) };
         match kept {
             Ok(()) => {
                 if keep {
@@ -208,8 +208,12 @@ async fn commit(
                 done.push(acknowledge);
             }
             // It fails alone, and is told at once.
-            Err(error) => acknowledge(Err(error)),
+            Err(error) => {
+                tracing::warn!(name, %error, "a write failed at its end");
+                acknowledge(Err(error));
+            }
         }
+        undone?;
     }
     for name in &names {
         point("before", name);
@@ -220,4 +224,27 @@ async fn commit(
     }
     tell(wake, counted);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn keep(writer: &Writer, bytes: i64) -> Result<u64, StoreError> {
+        let insert = "INSERT INTO t VALUES (zeroblob($1))";
+        writer.run("test", None, move |tx| Box::pin(async move { Ok(exec!(tx, sqlx::query(insert).bind(bytes))) })).await
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_full_is_told_as_that_and_the_writer_goes_on() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        conn.execute("CREATE TABLE t (bytes BLOB); PRAGMA max_page_count = 20").await.unwrap();
+        let writer = Writer::start(conn, Arc::default()).unwrap();
+        let error = keep(&writer, 1_000_000).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Database(error) if error.to_string().contains("full")), "{error}");
+        assert_eq!(keep(&writer, 10).await.unwrap(), 1);
+        writer.close().await;
+        let error = keep(&writer, 10).await.unwrap_err();
+        assert!(error.to_string().contains("has stopped"), "{error}");
+    }
 }
