@@ -41,7 +41,8 @@ where
             }
             begun => begun.map_err(StoreError::from)?,
         };
-        let mut tx = Tx { conn: Conn::Postgres(Batch::new(&mut transaction)), unsealed: Vec::new(), request, counted: Vec::new() };
+        let mut tx =
+            Tx { conn: Conn::Postgres(Batch::new(&mut transaction)), unsealed: Vec::new(), request, counted: Vec::new() };
         let value = closure(&mut tx).await?;
         tx.keep_unsealed().await?;
         let Tx { conn, counted, .. } = tx;
