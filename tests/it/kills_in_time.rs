@@ -102,8 +102,11 @@ async fn life(setup: &Setup) {
     })
     .await;
 
+    // What is under way ends first: an attempt that days pass over is one that lost its lease, and may be the last.
+    settled(setup).await;
     set_clock(setup, "+20d");
     wait("the reminder", async || (setup.world.inbox.arrived_for(&recipient(2)).len() > 1).then_some(())).await;
+    settled(setup).await;
     set_clock(setup, "+27d");
     state(&first, "expired").await;
     state(&second, "expired").await;
