@@ -89,6 +89,8 @@ pub fn point(when: &str, what: &str) {
     }
     if passed(&FREEZE) {
         let _ = Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status();
+        // The signal may come to another thread first, and to this one a moment later.
+        std::thread::sleep(Duration::from_secs(1));
     }
 }
 

@@ -175,7 +175,9 @@ impl From<StoreError> for Problem {
         }
         match error {
             StoreError::Repeated => Self::new(Code::IdempotencyInProgress).retry_after(1),
-            StoreError::Inconsistent { .. } | StoreError::Schema(_) | StoreError::Migration(_) => Self::new(Code::Internal),
+            StoreError::Inconsistent { .. } | StoreError::Schema(_) | StoreError::Migration(_) | StoreError::Panicked(_) => {
+                Self::new(Code::Internal)
+            }
             StoreError::Database(_) | StoreError::Closed(_) => Self::new(Code::Unavailable).retry_after(5),
         }
     }

@@ -128,6 +128,9 @@ pub enum StoreError {
     /// The Idempotency-Key was used by another request meanwhile, whose answer is this one's.
     #[error("the Idempotency-Key was used meanwhile")]
     Repeated,
+    /// A write panicked; what it did is undone. It would again.
+    #[error("{0}")]
+    Panicked(String),
     /// The writer stopped, or a commit failed.
     #[error("the store is closed or the commit failed: {0}")]
     Closed(String),
@@ -376,8 +379,8 @@ impl Store {
 
     /// Runs `work` in a transaction called `name` and answers after its commit. `Err` from `work` rolls it back, alone.
     ///
-    /// Once begun, `work` runs to its end even when the caller is dropped meanwhile. It returns each error of its [`Tx`]: what comes
-    /// after one that it keeps to itself may be lost or, on SQLite, stay by itself.
+    /// Once it is queued for SQLite's writer, or has a connection to PostgreSQL, `work` runs to its end even when the caller is dropped.
+    /// It returns each error of its [`Tx`]: what comes after one that it keeps to itself may be lost or, on SQLite, stay by itself.
     ///
     /// # Errors
     /// Those of `work`, and [`StoreError`] when the commit fails. A connection lost during the commit leaves open whether it was

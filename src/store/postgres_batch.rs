@@ -70,7 +70,7 @@ fn is_plain_insert(sql: &str) -> bool {
 }
 
 /// Statements as one. PostgreSQL runs the main one first and then the parts of the `WITH` from the last to the first: written in that
-/// order, rows are locked and stored in the statements' own.
+/// order, rows are locked and stored in the statements' own. The rows that foreign keys name are locked after all of them.
 fn joined(statements: impl DoubleEndedIterator<Item = Waiting>) -> Result<(String, PgArguments), Error> {
     let (mut text, mut arguments) = (String::new(), PgArguments::default());
     let mut backwards = statements.rev().enumerate().peekable();

@@ -1,12 +1,12 @@
 //! PostgreSQL's transactions, each in a task of its own: whoever goes away leaves nothing half-begun behind.
 //!
 //! sqlx forgets a transaction whose `BEGIN` nobody waits for any more; its connection goes back to the pool with it, and whoever
-//! uses that next works in it, with what was committed then.
+//! uses that next works in it, with what was committed then. Until there is a connection nothing is begun, and who goes away is gone.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use sqlx::{Database, PgPool, Pool, Transaction};
+use sqlx::{Database, PgPool, Pool, SqlSafeStr as _, Transaction};
 use tracing::Instrument as _;
 
 use super::postgres_batch::Batch;
@@ -16,11 +16,12 @@ use crate::lifecycle::point;
 
 /// Begins a transaction by `sql`. It is ended where the caller goes away meanwhile.
 pub(super) async fn begin<DB: Database>(pool: &Pool<DB>, sql: &'static str) -> Result<Transaction<'static, DB>, sqlx::Error> {
-    let pool = pool.clone();
-    tokio::spawn(async move { pool.begin_with(sql).await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    let conn = pool.acquire().await?;
+    let begun = tokio::spawn(Transaction::begin(conn, Some(sql.into_sql_str())).in_current_span());
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
-/// Runs a closure in a transaction and commits that. It runs to its end where the caller goes away meanwhile.
+/// Runs a closure in a transaction and commits that. Once there is a connection it runs to its end where the caller goes away meanwhile.
 pub(super) async fn run<T, E, F>(
     (pool, cut, wake): (PgPool, Cut, Arc<Wake>),
     name: &'static str,
@@ -32,8 +33,16 @@ where
     E: From<StoreError> + Send + 'static,
     F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
 {
+    let conn = match pool.acquire().await {
+        Err(error) if is_cut(&error) => {
+            cut.found();
+            pool.acquire().await
+        }
+        acquired => acquired,
+    };
+    let conn = conn.map_err(StoreError::from)?;
     let transaction = async move {
-        let mut transaction = match pool.begin().await {
+        let mut transaction = match Transaction::begin(conn, None).await {
             // Nothing was done yet.
             Err(error) if is_cut(&error) => {
                 cut.found();
@@ -59,5 +68,8 @@ where
         Ok(value)
     };
     let ended = tokio::spawn(transaction.in_current_span()).await;
-    ended.unwrap_or_else(|error| Err(StoreError::Closed(format!("{name}: {error}")).into()))
+    ended.unwrap_or_else(|error| {
+        let (panicked, words) = (error.is_panic(), format!("{name}: {error}"));
+        Err(if panicked { StoreError::Panicked(words) } else { StoreError::Closed(words) }.into())
+    })
 }

@@ -82,7 +82,7 @@ impl Writer {
                 tx.request = request;
                 let ran = AssertUnwindSafe(async { closure(tx).await }.instrument(span)).catch_unwind().await;
                 let result =
-                    ran.unwrap_or_else(|panic| Err(StoreError::Closed(format!("{name} panicked: {}", words(&panic))).into()));
+                    ran.unwrap_or_else(|panic| Err(StoreError::Panicked(format!("{name} panicked: {}", words(&panic))).into()));
                 let keep = result.is_ok();
                 let acknowledge: Acknowledge = Box::new(move |commit| {
                     let result = match commit {
@@ -213,7 +213,10 @@ async fn commit(
                 acknowledge(Err(error));
             }
         }
-        undone?;
+        if let Err(error) = undone {
+            tracing::error!(name, "SQLite undid the whole commit when this write failed, whose caller is told why");
+            return Err(error);
+        }
     }
     for name in &names {
         point("before", name);

@@ -1,6 +1,7 @@
 //! The store, each test on both databases.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use dcvd::dcv::order::{OrderState, ValidationState};
 use dcvd::store::{AccessRow, ClaimedEffect, EffectKind, Migrate, Outcome, Said, SharedRate, Store, StoreError, Tx};
 use futures_util::future::join_all;
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use crate::support::app::TestApp;
 use crate::support::fakes::START;
@@ -130,7 +133,8 @@ async fn a_last_statement_that_fails_is_told_as_what_it_is_and_fails_alone(app: 
 async fn a_panic_in_a_write_is_an_error_and_the_store_lives(app: TestApp) {
     let store = &app.app.store;
     let error = write::<()>(store, |_| Box::pin(async { panic!("on purpose") })).await.unwrap_err();
-    assert!(matches!(error, StoreError::Closed(_)) && error.to_string().contains("on purpose"), "{error}");
+    assert!(matches!(error, StoreError::Panicked(_)) && error.to_string().contains("on purpose"), "{error}");
+    assert!(!error.is_passing(), "it would panic again");
     app.place_plain("A-1").await;
 }
 
@@ -161,7 +165,7 @@ async fn whoever_goes_away_midway_leaves_nothing_open(app: TestApp) {
         let keep = write(store, move |tx| Box::pin(async move { tx.keep_profile(&[7; 32], "p", &body, START).await }));
         over[2] |= go_away_after(waits, keep).await;
         // By now its connection is to be had again.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
         // Whichever connection is asked knows what is committed since.
         let id = order_id(&app.place_plain(&format!("B-{waits}")).await);
         let seen = join_all((0..16).map(|_| store.order(id))).await;
@@ -329,4 +333,44 @@ async fn a_write_goes_on_where_connections_were_cut_and_whatever_the_databases_d
             written.unwrap_or_else(|error| panic!("{round}: {error}"));
         }
     }
+}
+
+#[tokio::test]
+async fn whoever_goes_away_before_there_is_a_connection_writes_nothing() {
+    const CONNECTIONS: u32 = 16;
+    let app = TestApp::postgres().await;
+    let store = &app.app.store;
+    let (held, release) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let holding = join_all((0..CONNECTIONS).map(|_| {
+        let (held, release) = (Arc::clone(&held), Arc::clone(&release));
+        write(store, move |_| {
+            Box::pin(async move {
+                held.add_permits(1);
+                release.acquire().await.unwrap().forget();
+                Ok(())
+            })
+        })
+    }));
+    let going = async {
+        drop(held.acquire_many(CONNECTIONS).await.unwrap());
+        let keep = write(store, |tx| Box::pin(async move { tx.keep_profile(&[7; 32], "p", "{}", START).await }));
+        assert!(timeout(Duration::from_millis(100), keep).await.is_err(), "it waits for a connection");
+        release.add_permits(CONNECTIONS as usize);
+    };
+    let (ended, ()) = tokio::join!(holding, going);
+    assert!(ended.iter().all(Result::is_ok));
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(store.profile_body(&[7; 32]).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_stop_leaves_an_sqlite_in_its_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&format!("sqlite://{}/dcvd.db", dir.path().display()), Migrate::Yes).await.unwrap();
+    write(&store, |tx| Box::pin(async move { tx.keep_profile(&[7; 32], "p", "{}", START).await })).await.unwrap();
+    assert!(store.profile_body(&[7; 32]).await.unwrap().is_some());
+    assert!(dir.path().join("dcvd.db-wal").exists());
+    store.close().await;
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["dcvd.db"]);
 }
