@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -88,9 +88,10 @@ pub fn point(when: &str, what: &str) {
         std::process::abort();
     }
     if passed(&FREEZE) {
+        let until = Instant::now() + Duration::from_secs(1);
         let _ = Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status();
         // The signal may come to another thread first, and to this one a moment later.
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
     }
 }
 

@@ -42,6 +42,7 @@ where
     };
     let conn = conn.map_err(StoreError::from)?;
     let transaction = async move {
+        point("begin", name);
         let mut transaction = match Transaction::begin(conn, None).await {
             // Nothing was done yet.
             Err(error) if is_cut(&error) => {

@@ -193,6 +193,7 @@ async fn commit(
     conn.execute(sqlx::query("BEGIN IMMEDIATE; SAVEPOINT job")).await?;
     for (name, work) in jobs {
         names.push(name);
+        point("begin", name);
         let mut tx = Tx { conn: Conn::Sqlite(Pipeline::new(conn)), unsealed: Vec::new(), request: None, counted: Vec::new() };
         let (keep, acknowledge) = work(&mut tx).await;
         let kept = if keep { keep_all(&mut tx).await } else { Ok(()) };

@@ -25,12 +25,13 @@ use crate::support::postgres;
 use crate::support::process::{Daemon, PATIENCE, address, program, wait};
 
 /// Every point that an order's way leads over: before and after each commit, and where an effect is done and not recorded.
-const POINTS: [&str; 15] = [
+const POINTS: [&str; 16] = [
     "before place_order",
     "after place_order",
     "before claim",
     "after claim",
     "taken mail",
+    "begin deliver",
     "before deliver",
     "after deliver",
     "before answer",
@@ -260,7 +261,7 @@ async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_froze
     let setup = Setup::on(Some(postgres::database().await)).await;
     // One of them is alone at first and stands still between handing a mail over and its record, until another has handed it over too.
     let (config, alone) = another(&setup, 0);
-    let frozen = start_with(&setup, &config, &alone, Some(("DCVD_FREEZE_AT", "taken mail"))).await;
+    let frozen = start_with(&setup, &config, &alone, Some(("DCVD_FREEZE_AT", "begin deliver"))).await;
     let arrived = async |times: usize| {
         let mails = || setup.world.inbox.arrived_for(&format!("admin@{}", domain(1))).len();
         wait("the first order's mail", async || (mails() >= times).then_some(())).await;
