@@ -19,7 +19,7 @@ use crate::dcv::order::{LinkState, OrderState, ValidationState};
 use crate::dcv::profile::{Corroboration, DecisionPolicy, RejectButton, Versioned};
 use crate::dcv::quorum::{self, Given, Tally};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{AnswerRow, ApprovalRow, MailRow, StoreError, Tx, ValidationRow, Whole};
+use crate::store::{AnswerRow, ApprovalRow, MailRow, OrderRow, StoreError, Tx, ValidationRow, Whole};
 
 /// Who answered, as far as it can be told.
 #[derive(Debug, Clone)]
@@ -137,6 +137,7 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 }
                 let mut unreachable = Vec::new();
                 let mut waiting = Vec::new();
+                let mut ended = Vec::new();
                 for (one, of_this) in &ruled {
                     let approves = decision.state == ValidationState::Approved;
                     let others_who_may = || may_answer(&mails, mail, now, |other| asks(other, one));
@@ -148,8 +149,11 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                             events.push(Event::new(EventType::ApprovalCounted, now, "approver", data));
                             if others_who_may()? >= need.saturating_sub(*have) as usize {
                                 waiting.push(one.id.clone());
-                            } else if tx.end_validation(&one.id, ValidationState::Pending, ValidationState::Expired, now).await? {
+                            } else if let Some(row) =
+                                tx.end_validation(&one.id, ValidationState::Pending, ValidationState::Expired, now).await?
+                            {
                                 // So few of those who were asked can still answer that it cannot be enough.
+                                ended.push(row);
                                 let data = json!({"name": one.name, "state": ValidationState::Expired});
                                 events.push(Event::new(EventType::ValidationExpired, now, "system", data));
                                 unreachable.push(one.name.as_str());
@@ -161,8 +165,9 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     if approves && one.veto_ends_at.is_some() {
                         if others_may_answer()? {
                             waiting.push(one.id.clone());
-                        } else {
-                            events.extend(end_veto(tx, &profile, &mails, one, now).await?);
+                        } else if let Some((row, event)) = end_veto(tx, &profile, &mails, one, now).await? {
+                            ended.push(row);
+                            events.push(event);
                         }
                         continue;
                     }
@@ -174,9 +179,11 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                         events.push(Event::new(EventType::ApprovalWaits, now, "approver", data));
                         continue;
                     }
-                    if !tx.decide_validation(&one.id, by.id()?, answer.as_str(), by.source()?.method(), decision, now).await? {
-                        return Err(StoreError::inconsistent("validations", "state", &one.id));
-                    }
+                    let row = tx
+                        .decide_validation(&one.id, by.id()?, answer.as_str(), by.source()?.method(), decision, now)
+                        .await?
+                        .ok_or_else(|| StoreError::inconsistent("validations", "state", &one.id))?;
+                    ended.push(row);
                     let mut event = decided_event(&profile, by, one, &names_by(&ruled, by), decision, now)?;
                     if people.len() > 1 {
                         event.data.insert("approvers".to_owned(), json!(people));
@@ -186,13 +193,13 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 if profile.profile.mail.expiry_notice {
                     notify::enqueue(tx, notify::of_expiry(&order, &unreachable, true, now)?, now, &mut ids).await?;
                 }
-                let ended = |one: &ValidationRow| {
+                let has_ended = |one: &ValidationRow| {
                     one.state != "pending" || (open.iter().any(|now_ended| now_ended.id == one.id) && !waiting.contains(&one.id))
                 };
                 // A mail whose names have all been decided, by whichever answer, has nothing left to ask; nor has one that was answered.
                 for other in &mails {
-                    if other.id == mail.id || validations.iter().filter(|one| asks(other, one)).all(ended) {
-                        tx.end_link(&other.id, LinkState::Answered, now).await?;
+                    if other.id == mail.id || validations.iter().filter(|one| asks(other, one)).all(has_ended) {
+                        tx.end_link(other, LinkState::Answered, now).await?;
                     }
                 }
                 let marks = marks(mail, &caller, now);
@@ -206,10 +213,10 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     let told = Cancellation { reason: Some("refused by an approver".to_owned()), ..Cancellation::default() };
                     events.push(cancel::end(tx, &order, &told, "approver", now, &mut ids).await?);
                 } else {
-                    events.extend(complete(tx, order_id, now).await?);
+                    events.extend(completion(&order, &as_they_are(validations, ended), now)?);
                 }
                 tx.record_events(order_id, &order.order_ref, &events, &routes, &mut ids).await?;
-                Ok(Ok(decision))
+                Ok::<_, StoreError>(Ok(decision))
             })
         })
         .await?;
@@ -322,13 +329,11 @@ pub(super) async fn end_veto(
     mails: &[MailRow],
     waited: &ValidationRow,
     now: Timestamp,
-) -> Result<Option<Event>, StoreError> {
+) -> Result<Option<(ValidationRow, Event)>, StoreError> {
     let by = mails.iter().find(|mail| waited.mail_id.as_ref() == Some(&mail.id));
     let missing = || StoreError::inconsistent("validations", "mail_id", &waited.id);
     let by = by.ok_or_else(missing)?;
-    if !tx.end_veto(&waited.id, now).await? {
-        return Ok(None);
-    }
+    let Some(row) = tx.end_veto(&waited.id, now).await? else { return Ok(None) };
     let decision = held_decision(waited);
     let mut event = decided_event(profile, by, waited, &[EndedName::new(&waited.name, &decision)], &decision, now)?;
     if profile.profile.decision.quorum > 1 {
@@ -336,7 +341,7 @@ pub(super) async fn end_veto(
         let gave = |mail: &&MailRow| approvals.iter().any(|one| one.validation_id == waited.id && one.mail_id == mail.id);
         event.data.insert("approvers".to_owned(), json!(people(mails.iter().filter(gave))));
     }
-    Ok(Some(event))
+    Ok(Some((row, event)))
 }
 
 /// The approval that waits for a refusal.
@@ -364,15 +369,24 @@ impl<'n> EndedName<'n> {
     }
 }
 
-/// Ends an order whose names have all ended, and says so.
-pub(super) async fn complete(tx: &mut Tx<'_>, order: OrderId, now: Timestamp) -> Result<Option<Event>, StoreError> {
-    let validations = tx.validations(order).await?;
-    for one in &validations {
+/// An order's names with what has become of some of them.
+pub(super) fn as_they_are(mut validations: Vec<ValidationRow>, ended: Vec<ValidationRow>) -> Vec<ValidationRow> {
+    for row in ended {
+        if let Some(one) = validations.iter_mut().find(|one| one.id == row.id) {
+            *one = row;
+        }
+    }
+    validations
+}
+
+/// What ends a pending order whose names, which are these, have all ended.
+pub(super) fn completion(order: &OrderRow, validations: &[ValidationRow], now: Timestamp) -> Result<Option<Event>, StoreError> {
+    for one in validations {
         if !one.state()?.is_final() {
             return Ok(None);
         }
     }
-    if !tx.end_order(order, OrderState::Completed, now).await? {
+    if order.state != OrderState::Pending.as_str() {
         return Ok(None);
     }
     let names: Vec<Value> = validations

@@ -65,7 +65,7 @@ pub async fn cancel(app: &App, id: OrderId, told: Cancellation, cause: &Cause) -
     Ok(())
 }
 
-/// Ends everything of a pending order that is open, and says so.
+/// Ends everything of a pending order that is open; the event, once it is recorded, ends the order itself.
 pub(super) async fn end(
     tx: &mut Tx<'_>,
     order: &OrderRow,
@@ -77,19 +77,21 @@ pub(super) async fn end(
     let id = order.id()?;
     let mut mailed = false;
     for mail in tx.mails(id).await? {
-        tx.end_link(&mail.id, LinkState::Cancelled, now).await?;
+        tx.end_link(&mail, LinkState::Cancelled, now).await?;
         mailed |= mail.sent_at.is_some();
     }
+    let mut names = tx.validations(id).await?;
     let mut ended = Vec::new();
-    let before = tx.validations(id).await?;
-    for one in &before {
+    for one in &mut names {
         let state = one.state()?;
-        if !state.is_final() && tx.end_validation(&one.id, state, ValidationState::Cancelled, now).await? {
-            ended.push(one.name.as_str());
+        if !state.is_final()
+            && let Some(row) = tx.end_validation(&one.id, state, ValidationState::Cancelled, now).await?
+        {
+            *one = row;
+            ended.push(one.id.clone());
         }
     }
-    tx.end_order(id, OrderState::Cancelled, now).await?;
-    let names = tx.validations(id).await?;
+    let ended: Vec<&str> = names.iter().filter(|one| ended.contains(&one.id)).map(|one| one.name.as_str()).collect();
     let names: Vec<_> = names.iter().map(|one| json!({"name": one.name, "state": one.state})).collect();
     let notices = notify::of_cancellation(order, &ended, mailed, told.reason.as_deref(), now)?;
     notify::enqueue(tx, notices, now, ids).await?;

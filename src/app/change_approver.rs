@@ -178,7 +178,7 @@ pub(super) async fn change_to(
                     if !names.is_empty() {
                         return Err(ChangeError::Shared { recipient: mail.recipient.clone(), names });
                     }
-                    if tx.end_link(&mail.id, LinkState::Superseded, now).await? {
+                    if tx.end_link(mail, LinkState::Superseded, now).await? {
                         superseded.push(mail.id()?);
                     }
                 }

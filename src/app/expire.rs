@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answer::{complete, end_veto};
+use super::answer::{as_they_are, completion, end_veto};
 use super::{App, notify};
 use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
@@ -47,19 +47,22 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                 let mut open = Vec::new();
                 for mail in &mails {
                     if late(mail) {
-                        tx.end_link(&mail.id, LinkState::Expired, now).await?;
+                        tx.end_link(mail, LinkState::Expired, now).await?;
                     } else if mail.link()?.is_open() {
                         open.push(&mail.id);
                     }
                 }
                 let (mut events, mut names) = (Vec::new(), Vec::new());
                 // An approval that waited for a refusal counts once the time is over, or nobody is left who could refuse.
-                let mut counted = Vec::new();
+                let (mut counted, mut ended) = (Vec::new(), Vec::new());
                 for one in validations.iter().filter(|one| one.veto_ends_at.is_some()) {
                     let waits = one.veto_ends_at.is_some_and(|ends| ends > now.unix_micros())
                         && pairs.iter().any(|(mail, asked)| *asked == one.id && open.contains(&mail));
                     if !waits {
-                        events.extend(end_veto(tx, &profile, &mails, one, now).await?);
+                        if let Some((row, event)) = end_veto(tx, &profile, &mails, one, now).await? {
+                            ended.push(row);
+                            events.push(event);
+                        }
                         counted.push(&one.id);
                     }
                 }
@@ -67,13 +70,14 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                     let asked = |one: &&ValidationRow| pairs.iter().any(|(by, asked)| *by == mail.id && *asked == one.id);
                     let mut asked = validations.iter().filter(asked).peekable();
                     if asked.peek().is_some() && asked.all(|one| one.state != "pending" || counted.contains(&&one.id)) {
-                        tx.end_link(&mail.id, LinkState::Answered, now).await?;
+                        tx.end_link(mail, LinkState::Answered, now).await?;
                     }
                 }
                 for one in validations.iter().filter(|one| one.veto_ends_at.is_none()) {
                     if over(one, &open, &pairs, now)?
-                        && tx.end_validation(&one.id, one.state()?, ValidationState::Expired, now).await?
+                        && let Some(row) = tx.end_validation(&one.id, one.state()?, ValidationState::Expired, now).await?
                     {
+                        ended.push(row);
                         names.push(one.name.as_str());
                         events.push(Event::new(
                             EventType::ValidationExpired,
@@ -88,7 +92,7 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                     let mailed = mails.iter().any(|mail| mail.sent_at.is_some());
                     notify::enqueue(tx, notify::of_expiry(&order, &names, mailed, now)?, now, &mut ids).await?;
                 }
-                events.extend(complete(tx, id, now).await?);
+                events.extend(completion(&order, &as_they_are(validations, ended), now)?);
                 tx.record_events(id, &order.order_ref, &events, &routes, &mut ids).await
             })
         })

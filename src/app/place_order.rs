@@ -203,7 +203,7 @@ async fn place(app: &App, mut new: NewOrder) -> Result<OrderRecord, PlaceError> 
                 }
                 tx.record_first_events(&record.order, &events, &routes, &mut ids).await?;
                 if complete {
-                    let last = super::answer::complete(tx, order, now).await?;
+                    let last = super::answer::completion(&record.order, &record.validations, now)?;
                     tx.record_events(order, &record.order.order_ref, last.as_slice(), &routes, &mut ids).await?;
                 }
                 Ok::<_, PlaceError>(())

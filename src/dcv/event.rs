@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::contact::Source;
 use super::method::{self, BR_VERSION, Method};
-use super::order::ValidationState;
+use super::order::{OrderState, ValidationState};
 use super::profile::Compliance;
 use super::timestamp::Timestamp;
 
@@ -94,6 +94,18 @@ event_types! {
     LookAsked = "approver.look_asked",
     /// An effect was put back into the outbox: one that was given up, or an event's webhooks once more.
     EffectReplayed = "effect.replayed",
+}
+
+impl EventType {
+    /// What an order is once this has happened, where it ends it.
+    #[must_use]
+    pub const fn ends(self) -> Option<OrderState> {
+        match self {
+            Self::OrderCompleted => Some(OrderState::Completed),
+            Self::OrderCancelled => Some(OrderState::Cancelled),
+            _ => None,
+        }
+    }
 }
 
 impl EventType {

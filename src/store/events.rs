@@ -40,7 +40,10 @@ struct Told<'o> {
 impl Tx<'_> {
     /// Adds events to an order's timeline, each with one webhook effect per endpoint that `endpoints` names for it.
     ///
-    /// `ids` draws fresh ids. The events get the order's next places, in the order given.
+    /// `ids` draws fresh ids. The events get the order's next places, in the order given. One that tells the order's end ends it.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] where an order is to end that has ended.
     pub async fn record_events(
         &mut self,
         order: OrderId,
@@ -52,7 +55,8 @@ impl Tx<'_> {
         if events.is_empty() {
             return Ok(());
         }
-        let (first, test) = self.take_seqs(order, i64::try_from(events.len()).unwrap_or(i64::MAX)).await?;
+        let end = events.iter().find_map(|event| Some((event.kind.ends()?, event.at)));
+        let (first, test) = self.take_seqs(order, i64::try_from(events.len()).unwrap_or(i64::MAX), end).await?;
         let told = Told { order, order_ref, test };
         self.insert_events(told, first, events, endpoints, ids).await
     }

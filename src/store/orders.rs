@@ -290,13 +290,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends a pending order; `false` when it was not pending any more.
-    pub async fn end_order(&mut self, id: OrderId, state: OrderState, at: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE orders SET state = $2, ended_at = $3 WHERE id = $1 AND state = 'pending'";
-        let rows = exec!(self, sqlx::query(SQL).bind(&id.as_bytes()[..]).bind(state.as_str()).bind(at.unix_micros()));
-        Ok(rows == 1)
-    }
-
     /// Ends the hold on a pending order; `false` when there was none.
     pub async fn release(&mut self, id: OrderId, at: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str =
@@ -325,11 +318,30 @@ impl Tx<'_> {
         Ok(exec!(self, sqlx::query(sql).bind(&id.as_bytes()[..]).bind(at.map(Timestamp::unix_micros))) == 1)
     }
 
-    /// Reserves the next `count` places in the order's timeline and returns the first, and whether the order is a test.
-    pub async fn take_seqs(&mut self, id: OrderId, count: i64) -> Result<(i64, bool), StoreError> {
+    /// Reserves the next `count` places in the order's timeline, and ends a pending order where one of them tells its end: the first
+    /// place, and whether the order is a test.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`] where there is no such order, or it is to end and has ended.
+    pub(super) async fn take_seqs(
+        &mut self,
+        id: OrderId,
+        count: i64,
+        end: Option<(OrderState, Timestamp)>,
+    ) -> Result<(i64, bool), StoreError> {
         const SQL: &str = "UPDATE orders SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq, test";
-        let (last, test): (i64, i64) =
-            in_tx!(self, |db| sqlx::query_as(SQL).bind(&id.as_bytes()[..]).bind(count).fetch_one(db).await?);
+        const ENDING: &str =
+            "UPDATE orders SET last_seq = last_seq + $2, state = $3, ended_at = $4 WHERE id = $1 AND state = 'pending'
+            RETURNING last_seq, test";
+        let taken: Option<(i64, i64)> = in_tx!(self, |db| {
+            let query = sqlx::query_as(if end.is_some() { ENDING } else { SQL }).bind(&id.as_bytes()[..]).bind(count);
+            let query = match end {
+                Some((state, at)) => query.bind(state.as_str()).bind(at.unix_micros()),
+                None => query,
+            };
+            query.fetch_optional(db).await?
+        });
+        let (last, test) = taken.ok_or_else(|| StoreError::inconsistent("orders", "state", id.as_bytes()))?;
         Ok((last - count + 1, test == 1))
     }
 }

@@ -126,6 +126,17 @@ macro_rules! select {
     };
 }
 
+/// A change to one, and the row as it is then. SQLite knows no other name for the table here.
+macro_rules! returning {
+    ($change:literal) => {
+        concat!(
+            $change,
+            " RETURNING id, order_id, position, name, base_domain, state, selection_ends_at, mail_id, answer, method, scope, signer, reason,
+            ended_at, reusable_until, veto_ends_at, adn, disputed_at, reused_from, reused_id, look_again_at, looks, entry"
+        )
+    };
+}
+
 /// An approval that stands.
 #[derive(Clone, Debug, FromRow)]
 pub struct StandingApproval {
@@ -269,7 +280,7 @@ impl Tx<'_> {
         }))
     }
 
-    /// Applies a decision to a name that is still pending; `false` when it was not.
+    /// Applies a decision to a name that is still pending: the name as it is now; `None` when it was not.
     pub async fn decide_validation(
         &mut self,
         id: &[u8],
@@ -278,26 +289,25 @@ impl Tx<'_> {
         method: Method,
         decision: &Decision,
         at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        const SQL: &str =
+    ) -> Result<Option<ValidationRow>, StoreError> {
+        const SQL: &str = returning!(
             "UPDATE validations SET state = $2, mail_id = $3, answer = $4, method = $5, scope = $6, signer = $7, reason = $8,
             ended_at = $9, reusable_until = $10, veto_ends_at = NULL, adn = (SELECT adn FROM mails WHERE id = $3)
-            WHERE id = $1 AND state = 'pending'";
-        let rows = exec!(
-            self,
-            sqlx::query(SQL)
-                .bind(id)
-                .bind(decision.state.as_str())
-                .bind(&mail.as_bytes()[..])
-                .bind(answer)
-                .bind(method.section())
-                .bind(decision.scope.map(super::super::dcv::decision::Scope::as_str))
-                .bind(&decision.signer)
-                .bind(&decision.reason)
-                .bind(at.unix_micros())
-                .bind(decision.reusable_until.map(Timestamp::unix_micros))
+            WHERE id = $1 AND state = 'pending'"
         );
-        Ok(rows == 1)
+        Ok(in_tx!(self, |db| sqlx::query_as(SQL)
+            .bind(id)
+            .bind(decision.state.as_str())
+            .bind(&mail.as_bytes()[..])
+            .bind(answer)
+            .bind(method.section())
+            .bind(decision.scope.map(super::super::dcv::decision::Scope::as_str))
+            .bind(&decision.signer)
+            .bind(&decision.reason)
+            .bind(at.unix_micros())
+            .bind(decision.reusable_until.map(Timestamp::unix_micros))
+            .fetch_optional(db)
+            .await?))
     }
 
     /// Writes an approval down that waits for a refusal by somebody else; `false` where the name is not open or one waits already.
@@ -326,11 +336,13 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
-    /// Makes an approval count that waited for a refusal; `false` where none waits.
-    pub async fn end_veto(&mut self, id: &[u8], at: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE validations SET state = 'approved', ended_at = $2, veto_ends_at = NULL
-            WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL";
-        Ok(exec!(self, sqlx::query(SQL).bind(id).bind(at.unix_micros())) == 1)
+    /// Makes an approval count that waited for a refusal: the name as it is now; `None` where none waits.
+    pub async fn end_veto(&mut self, id: &[u8], at: Timestamp) -> Result<Option<ValidationRow>, StoreError> {
+        const SQL: &str = returning!(
+            "UPDATE validations SET state = 'approved', ended_at = $2, veto_ends_at = NULL
+            WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL"
+        );
+        Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(id).bind(at.unix_micros()).fetch_optional(db).await?))
     }
 
     /// Records that the recipient of a mail is asked anew by another: what they said to that one counts no more.
@@ -357,18 +369,26 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends an open name without an answer, one that waited for a refusal included; `false` when it was not in `from`.
+    /// Ends an open name without an answer, one that waited for a refusal included: the name as it is now; `None` when it was not in
+    /// `from`.
     pub async fn end_validation(
         &mut self,
         id: &[u8],
         from: ValidationState,
         to: ValidationState,
         at: Timestamp,
-    ) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE validations SET state = $3, ended_at = $4, veto_ends_at = NULL, look_again_at = NULL,
-            mail_id = NULL, answer = NULL, method = NULL, scope = NULL, signer = NULL, reusable_until = NULL, adn = NULL WHERE id = $1 AND state = $2";
-        let rows = exec!(self, sqlx::query(SQL).bind(id).bind(from.as_str()).bind(to.as_str()).bind(at.unix_micros()));
-        Ok(rows == 1)
+    ) -> Result<Option<ValidationRow>, StoreError> {
+        const SQL: &str = returning!(
+            "UPDATE validations SET state = $3, ended_at = $4, veto_ends_at = NULL, look_again_at = NULL,
+            mail_id = NULL, answer = NULL, method = NULL, scope = NULL, signer = NULL, reusable_until = NULL, adn = NULL WHERE id = $1 AND state = $2"
+        );
+        Ok(in_tx!(self, |db| sqlx::query_as(SQL)
+            .bind(id)
+            .bind(from.as_str())
+            .bind(to.as_str())
+            .bind(at.unix_micros())
+            .fetch_optional(db)
+            .await?))
     }
 }
 

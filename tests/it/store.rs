@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use dcvd::dcv::event::{Event, EventType};
 use dcvd::dcv::id::{EffectId, OrderId};
-use dcvd::dcv::order::{OrderState, ValidationState};
+use dcvd::dcv::order::ValidationState;
 use dcvd::store::{AccessRow, ClaimedEffect, EffectKind, Migrate, Outcome, Said, SharedRate, Store, StoreError, Tx};
 use futures_util::future::join_all;
+use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -30,6 +32,7 @@ on_both!(
     an_effect_waits_for_those_before_it_in_its_line,
     a_given_up_effect_can_be_replayed,
     a_transition_is_guarded_by_the_state_it_leaves,
+    the_event_of_an_orders_end_ends_it_once,
     the_bytes_of_a_mail_are_gone_when_its_link_ends,
     a_profile_that_is_gone_is_read_back_by_its_hash,
     daemons_share_a_rate,
@@ -280,19 +283,31 @@ async fn a_transition_is_guarded_by_the_state_it_leaves(app: TestApp) {
         let validation = validation.clone();
         write(&app.app.store, move |tx| Box::pin(async move { tx.end_validation(&validation, from, to, START).await }))
     };
-    assert!(!end(ValidationState::AwaitingApprover, ValidationState::Expired).await.unwrap());
-    assert!(end(ValidationState::Pending, ValidationState::Expired).await.unwrap());
-    assert!(!end(ValidationState::Pending, ValidationState::Approved).await.unwrap(), "nothing leaves a final state");
-    assert!(
-        write(&app.app.store, move |tx| Box::pin(async move { tx.end_order(id, OrderState::Completed, START).await }))
-            .await
-            .unwrap()
-    );
-    assert!(
-        !write(&app.app.store, move |tx| Box::pin(async move { tx.end_order(id, OrderState::Cancelled, START).await }))
-            .await
-            .unwrap()
-    );
+    assert!(end(ValidationState::AwaitingApprover, ValidationState::Expired).await.unwrap().is_none());
+    let ended = end(ValidationState::Pending, ValidationState::Expired).await.unwrap().unwrap();
+    let stored = app.app.store.validations(id).await.unwrap().remove(0);
+    assert_eq!(format!("{ended:?}"), format!("{stored:?}"), "it tells what it left");
+    assert_eq!(ended.state().unwrap(), ValidationState::Expired);
+    assert!(end(ValidationState::Pending, ValidationState::Approved).await.unwrap().is_none(), "nothing leaves a final state");
+}
+
+async fn the_event_of_an_orders_end_ends_it_once(app: TestApp) {
+    let id = order_id(&app.place_plain("A-1").await);
+    let before = app.app.store.events(id).await.unwrap().len();
+    let end = |kind| {
+        let (mut ids, event) = (app.app.id_source(), Event::new(kind, START, "system", json!({})));
+        write(&app.app.store, move |tx| {
+            Box::pin(async move { tx.record_events(id, "A-1", &[event], &|_| Vec::new(), &mut ids).await })
+        })
+    };
+    end(EventType::OrderNoted).await.unwrap();
+    assert_eq!(app.app.store.order(id).await.unwrap().unwrap().state, "pending");
+    end(EventType::OrderCompleted).await.unwrap();
+    let refused = end(EventType::OrderCancelled).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Inconsistent { table: "orders", column: "state", .. }), "{refused}");
+    let ended = app.app.store.order(id).await.unwrap().unwrap();
+    assert_eq!((ended.state.as_str(), ended.ended_at), ("completed", Some(START.unix_micros())));
+    assert_eq!(app.app.store.events(id).await.unwrap().len(), before + 2, "nothing is told of an end that was not");
 }
 
 async fn the_bytes_of_a_mail_are_gone_when_its_link_ends(app: TestApp) {
