@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{OrderRow, Store, StoreError, Tx, ValidationRow, exec, id_bytes, in_tx, later, on_pool};
+use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, later, on_pool};
 use crate::dcv::contact::Source;
 use crate::dcv::id::{MailId, OrderId};
 use crate::dcv::order::{Delivery, LinkState};
@@ -146,20 +146,11 @@ pub(super) const BY_ORDER: &str = select!("WHERE order_id = $1 ORDER BY id");
 pub(super) const PAIRS: &str =
     "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id = $1";
 
+pub(super) const BY_RANDOM: &str = select!("WHERE random_hash = $1");
+
 pub(super) const OF_ORDERS: &str = select!("WHERE order_id IN (");
 pub(super) const PAIRS_OF_ORDERS: &str =
     "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id IN (";
-
-/// A mail with its order and the names it asks for.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// The mail.
-    pub mail: MailRow,
-    /// Its order.
-    pub order: OrderRow,
-    /// The names it asks for, in the order's order.
-    pub validations: Vec<ValidationRow>,
-}
 
 /// Which mail asks for which name.
 pub type MailValidation = (Vec<u8>, Vec<u8>);
@@ -319,25 +310,6 @@ impl Store {
     pub async fn mails_to(&self, recipient: &str, limit: u32) -> Result<Vec<MailRow>, StoreError> {
         const SQL: &str = select!("WHERE recipient = $1 ORDER BY order_id DESC, id LIMIT $2");
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(recipient).bind(i64::from(limit)).fetch_all(db).await?))
-    }
-
-    /// Finds the mail of a Random Value by its hash, with its order and the names it asks for. Each is of its moment: what was decided
-    /// in between shows in the names, which are read last.
-    pub async fn asked_by_hash(&self, random_hash: &[u8; 32]) -> Result<Option<Asked>, StoreError> {
-        const BY_HASH: &str = select!("WHERE random_hash = $1");
-        Ok(on_pool!(self, |db| {
-            // One connection for all: an owner waits for this page, and scanners ask for it too.
-            let mut conn = db.acquire().await?;
-            let mail: Option<MailRow> = sqlx::query_as(BY_HASH).bind(&random_hash[..]).fetch_optional(&mut *conn).await?;
-            match mail {
-                None => None,
-                Some(mail) => {
-                    let order = sqlx::query_as(super::orders::BY_ID).bind(&mail.order_id).fetch_one(&mut *conn).await?;
-                    let names = sqlx::query_as(super::validations::OF_MAIL).bind(&mail.id).fetch_all(&mut *conn).await?;
-                    Some(Asked { mail, order, validations: names })
-                }
-            }
-        }))
     }
 
     /// Reads one mail.

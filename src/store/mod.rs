@@ -61,7 +61,7 @@ pub use events::EventRow;
 pub use exports::ExportRow;
 pub use health::QueueRow;
 pub use idempotency::{RepeatRow, Repeatable};
-pub use mails::{Asked, MailRow, MailValidation};
+pub use mails::{MailRow, MailValidation};
 pub use notices::NoticeRow;
 pub use operators::{AccessRow, OperatorRow, SessionRow};
 pub use orders::{OrderFilter, OrderHas, OrderIs, OrderRow, Search};
@@ -73,7 +73,7 @@ pub use tallies::{TallyRow, ToCount, tally_marks};
 pub use turns::SharedRate;
 pub use validations::{LiveRow, StandingApproval, ValidationRow};
 pub use views::ViewRow;
-pub use whole::Whole;
+pub use whole::{Asked, Whole};
 
 use crate::telemetry;
 use postgres_batch::Batch;

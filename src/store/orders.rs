@@ -246,6 +246,7 @@ macro_rules! select {
 
 const LIST: &str = select!("WHERE 1 = 1");
 pub(super) const BY_ID: &str = select!("WHERE id = $1");
+pub(super) const BY_RANDOM: &str = select!("WHERE id = (SELECT order_id FROM mails WHERE random_hash = $1)");
 
 impl Tx<'_> {
     /// Inserts an order; `false` when the client has used the reference already.

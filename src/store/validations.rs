@@ -397,6 +397,11 @@ pub(super) const BY_ORDER: &str = select!(" FROM validations v WHERE v.order_id 
 pub(super) const OF_MAIL: &str =
     select!(" FROM validations v JOIN mail_validations mv ON mv.validation_id = v.id WHERE mv.mail_id = $1 ORDER BY v.position");
 
+pub(super) const BY_RANDOM: &str = select!(
+    " FROM mails m JOIN mail_validations mv ON mv.mail_id = m.id JOIN validations v ON v.id = mv.validation_id WHERE m.random_hash = $1
+    ORDER BY v.position"
+);
+
 pub(super) const OF_ORDERS: &str = select!(" FROM validations v WHERE v.order_id IN (");
 
 const LIVE: &str = select!(
