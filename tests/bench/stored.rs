@@ -18,7 +18,8 @@ pub(super) async fn fill(url: &str, orders: u64, hash: &[u8], now: Timestamp) ->
     fill_all(&mut PgConnection::connect(url).await?, orders, hash, now).await
 }
 
-/// Says of a database that all its orders are counted for the statistics, as they are by the time.
+/// Says of a database that all its orders are counted for the statistics, as they are by the time; PostgreSQL has tidied up by then, too,
+/// and would do so while it is measured.
 pub(super) async fn counted(url: &str) -> anyhow::Result<()> {
     use sqlx::Connection as _;
     for sql in [
@@ -30,6 +31,11 @@ pub(super) async fn counted(url: &str) -> anyhow::Result<()> {
         } else {
             PgConnection::connect(url).await?.execute(sql).await?;
         }
+    }
+    if !url.starts_with("sqlite") {
+        let mut conn = PgConnection::connect(url).await?;
+        conn.execute("VACUUM (ANALYZE)").await?;
+        conn.execute("CHECKPOINT").await?;
     }
     Ok(())
 }
