@@ -1,7 +1,7 @@
 //! What is asked over HTTP beside an empty handler, in turns on the same machine: `cargo bench --bench http`.
 //!
-//! The listing of constructed approvers, a valid approve page, a forged link, and decisions on orders of their own, each committed
-//! durably. Client and servers share the machine, so that all rates are lower than a server's alone.
+//! The listing of constructed approvers, a valid approve page (beside a bare handler that reads one row of the same database, too), a
+//! forged link, and decisions on orders of their own, each committed durably. Client and servers share the machine, so that all rates are lower than a server's alone.
 
 mod client;
 mod served;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use dcvd::store::{Migrate, Store};
-use sqlx::Connection as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{Connection as _, Row as _};
 use tokio::net::TcpListener;
 
 use served::{Served, TOKEN, show};
@@ -31,13 +31,15 @@ async fn main() -> anyhow::Result<()> {
     let ours = daemon.address;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let empty = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", get(|| async {}))).await });
+    let router = Router::new().route("/", get(|| async {})).merge(one_row(daemon.dir.path()).await?);
+    tokio::spawn(async move { axum::serve(listener, router).await });
 
     let token = daemon.place(0).await?;
     let forged = format!("{}AAAA", &token[..token.len() - 4]);
     for number in 1..=rounds {
         let none = client::repeat(empty, b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n", 200, round).await?;
-        println!("round {number}: empty handler {:.0}/s, p99 {:?}", none.rate, none.p99);
+        let row = client::repeat(empty, b"GET /row HTTP/1.1\r\nhost: bench\r\n\r\n", 200, round).await?;
+        println!("round {number}: empty handler {:.0}/s, p99 {:?}; one that reads a row {:.0}/s", none.rate, none.p99, row.rate);
         let listing =
             format!("GET /v1/approvers?name=www.example.co.jp HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
         for (what, request, status, target) in [
@@ -47,10 +49,11 @@ async fn main() -> anyhow::Result<()> {
         ] {
             let page = client::repeat(ours, &request, status, round).await?;
             println!(
-                "  {what}: {:.0}/s, p99 {:?}, {:.2} (the target is {target:.2})",
+                "  {what}: {:.0}/s, p99 {:?}, {:.2} (the target is {target:.2}), {:.2} of the one with a row",
                 page.rate,
                 page.p99,
-                page.rate / none.rate
+                page.rate / none.rate,
+                page.rate / row.rate
             );
         }
     }
@@ -76,6 +79,19 @@ async fn main() -> anyhow::Result<()> {
         decided.rate / bare
     );
     daemon.end().await
+}
+
+/// A handler that does nothing but read one row of ours, by its key, and tell how long it is.
+async fn one_row(dir: &Path) -> anyhow::Result<Router> {
+    let options: SqliteConnectOptions = format!("sqlite://{}/bench.db", dir.display()).parse()?;
+    // As the daemon reads.
+    let pool =
+        SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_with(options.read_only(true)).await?;
+    let read = || async move {
+        let row: Result<SqliteRow, _> = sqlx::query("SELECT * FROM orders ORDER BY id LIMIT 1").fetch_one(&pool).await;
+        row.map_or(String::new(), |row| row.len().to_string())
+    };
+    Ok(Router::new().route("/row", get(read)))
 }
 
 /// Decisions of a bare database a second: one guarded UPDATE in a durable transaction of its own, on rows as ours are.
