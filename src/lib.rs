@@ -28,6 +28,10 @@
 //!
 //! `tests/tidy.rs` holds each room to what it may use.
 
+/// What one thread allocates another frees here, all the time; glibc's keeps a lock for each arena.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod adapters;
 pub mod app;
 pub mod cli;

@@ -362,6 +362,9 @@ impl Store {
             .log_statements(tracing::log::LevelFilter::Trace);
         let mut conn = options.connect().await?;
         schema(&mut conn, migrate).await?;
+        // Each write is in a savepoint: the pages that it would put back are kept in memory, and not in a file. An index that a migration
+        // makes is sorted in one.
+        conn.execute("PRAGMA temp_store = MEMORY").await?;
         let read = SqlitePoolOptions::new()
             .max_connections(READ_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
