@@ -178,9 +178,8 @@ pub(super) async fn change_to(
                     if !names.is_empty() {
                         return Err(ChangeError::Shared { recipient: mail.recipient.clone(), names });
                     }
-                    if tx.end_link(mail, LinkState::Superseded, now).await? {
-                        superseded.push(mail.id()?);
-                    }
+                    tx.end_link(mail, LinkState::Superseded, now).await?;
+                    superseded.push(mail.id()?);
                 }
                 if let Some(replaced) = with.replaces {
                     // Or two links of one recipient would be open.

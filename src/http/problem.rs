@@ -175,9 +175,11 @@ impl From<StoreError> for Problem {
         }
         match error {
             StoreError::Repeated => Self::new(Code::IdempotencyInProgress).retry_after(1),
-            StoreError::Inconsistent { .. } | StoreError::Schema(_) | StoreError::Migration(_) | StoreError::Panicked(_) => {
-                Self::new(Code::Internal)
-            }
+            StoreError::Inconsistent { .. }
+            | StoreError::CannotEnd { .. }
+            | StoreError::Schema(_)
+            | StoreError::Migration(_)
+            | StoreError::Panicked(_) => Self::new(Code::Internal),
             StoreError::Database(_) | StoreError::Closed(_) => Self::new(Code::Unavailable).retry_after(5),
         }
     }

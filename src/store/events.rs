@@ -43,7 +43,7 @@ impl Tx<'_> {
     /// `ids` draws fresh ids. The events get the order's next places, in the order given. One that tells the order's end ends it.
     ///
     /// # Errors
-    /// [`StoreError::Inconsistent`] where an order is to end that has ended.
+    /// [`StoreError::CannotEnd`] where an order is to end that is not pending.
     pub async fn record_events(
         &mut self,
         order: OrderId,
@@ -62,6 +62,9 @@ impl Tx<'_> {
     }
 
     /// The first events of an order that this transaction inserted, and whose `last_seq` says already how many they are.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotEnd`] where one of them tells its end, which only [`Tx::record_events`] writes.
     pub async fn record_first_events(
         &mut self,
         row: &OrderRow,
@@ -69,7 +72,11 @@ impl Tx<'_> {
         endpoints: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
         ids: &mut (dyn FnMut() -> [u8; 10] + Send),
     ) -> Result<(), StoreError> {
-        let told = Told { order: row.id()?, order_ref: &row.order_ref, test: row.test == 1 };
+        let order = row.id()?;
+        if events.iter().any(|event| event.kind.ends().is_some()) {
+            return Err(StoreError::CannotEnd { order, why: "its first events are written with it" });
+        }
+        let told = Told { order, order_ref: &row.order_ref, test: row.test == 1 };
         self.insert_events(told, 1, events, endpoints, ids).await
     }
 

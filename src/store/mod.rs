@@ -75,6 +75,7 @@ pub use validations::{LiveRow, StandingApproval, ValidationRow};
 pub use views::ViewRow;
 pub use whole::{Asked, Whole};
 
+use crate::dcv::id::OrderId;
 use crate::telemetry;
 use postgres_batch::Batch;
 use postgres_writer::begin;
@@ -128,6 +129,14 @@ pub enum StoreError {
     /// The Idempotency-Key was used by another request meanwhile, whose answer is this one's.
     #[error("the Idempotency-Key was used meanwhile")]
     Repeated,
+    /// What would end an order cannot. Whoever called was wrong: it is done again by nobody.
+    #[error("order {order} cannot end: {why}")]
+    CannotEnd {
+        /// The order.
+        order: OrderId,
+        /// What is in the way.
+        why: &'static str,
+    },
     /// A write panicked; what it did is undone. It would again.
     #[error("{0}")]
     Panicked(String),
@@ -362,8 +371,8 @@ impl Store {
             .log_statements(tracing::log::LevelFilter::Trace);
         let mut conn = options.connect().await?;
         schema(&mut conn, migrate).await?;
-        // Each write is in a savepoint: the pages that it would put back are kept in memory, and not in a file. An index that a migration
-        // makes is sorted in one.
+        // Each write is in a savepoint: the pages that it would put back are kept in memory, and not in a file. Not for the migrations,
+        // which sort whole indexes: those belong in a file.
         conn.execute("PRAGMA temp_store = MEMORY").await?;
         let read = SqlitePoolOptions::new()
             .max_connections(READ_CONNECTIONS)

@@ -323,7 +323,7 @@ impl Tx<'_> {
     /// place, and whether the order is a test.
     ///
     /// # Errors
-    /// [`StoreError::Inconsistent`] where there is no such order, or it is to end and has ended.
+    /// [`StoreError::CannotEnd`] where it is to end and is not pending.
     pub(super) async fn take_seqs(
         &mut self,
         id: OrderId,
@@ -342,7 +342,10 @@ impl Tx<'_> {
             };
             query.fetch_optional(db).await?
         });
-        let (last, test) = taken.ok_or_else(|| StoreError::inconsistent("orders", "state", id.as_bytes()))?;
+        let (last, test) = taken.ok_or(match end {
+            Some(_) => StoreError::CannotEnd { order: id, why: "it is not pending" },
+            None => sqlx::Error::RowNotFound.into(),
+        })?;
         Ok((last - count + 1, test == 1))
     }
 }

@@ -126,7 +126,7 @@ macro_rules! select {
     };
 }
 
-/// A change to one, and the row as it is then. SQLite knows no other name for the table here.
+/// A change to one, and the row as it is then. SQLite's RETURNING knows no alias.
 macro_rules! returning {
     ($change:literal) => {
         concat!(

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
 use dcvd::store::{Migrate, Store};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
@@ -81,7 +82,7 @@ async fn main() -> anyhow::Result<()> {
     daemon.end().await
 }
 
-/// A handler that does nothing but read one row of ours, by its key, and tell how long it is.
+/// A handler that does nothing but read one row of ours, the first by its key, and tell how long it is.
 async fn one_row(dir: &Path) -> anyhow::Result<Router> {
     let options: SqliteConnectOptions = format!("sqlite://{}/bench.db", dir.display()).parse()?;
     // As the daemon reads.
@@ -89,7 +90,7 @@ async fn one_row(dir: &Path) -> anyhow::Result<Router> {
         SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_with(options.read_only(true)).await?;
     let read = || async move {
         let row: Result<SqliteRow, _> = sqlx::query("SELECT * FROM orders ORDER BY id LIMIT 1").fetch_one(&pool).await;
-        row.map_or(String::new(), |row| row.len().to_string())
+        row.map(|row| row.len().to_string()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
     };
     Ok(Router::new().route("/row", get(read)))
 }

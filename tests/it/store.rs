@@ -304,7 +304,7 @@ async fn the_event_of_an_orders_end_ends_it_once(app: TestApp) {
     assert_eq!(app.app.store.order(id).await.unwrap().unwrap().state, "pending");
     end(EventType::OrderCompleted).await.unwrap();
     let refused = end(EventType::OrderCancelled).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Inconsistent { table: "orders", column: "state", .. }), "{refused}");
+    assert!(matches!(refused, StoreError::CannotEnd { .. }), "{refused}");
     let ended = app.app.store.order(id).await.unwrap().unwrap();
     assert_eq!((ended.state.as_str(), ended.ended_at), ("completed", Some(START.unix_micros())));
     assert_eq!(app.app.store.events(id).await.unwrap().len(), before + 2, "nothing is told of an end that was not");
