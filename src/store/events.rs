@@ -74,7 +74,7 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let order = row.id()?;
         if events.iter().any(|event| event.kind.ends().is_some()) {
-            return Err(StoreError::CannotEnd { order, why: "its first events are written with it" });
+            return Err(StoreError::CannotEnd { order, why: "not by its first events" });
         }
         let told = Told { order, order_ref: &row.order_ref, test: row.test == 1 };
         self.insert_events(told, 1, events, endpoints, ids).await

@@ -203,17 +203,16 @@ impl Tx<'_> {
         Ok(in_tx!(self, |db| sqlx::query_as(PAIRS).bind(&order.as_bytes()[..]).fetch_all(db).await?))
     }
 
-    /// Ends a mail's link, as it was read under the order's lock; `false` when it had ended. The mail's bytes are blanked with it.
-    pub async fn end_link(&mut self, mail: &MailRow, to: LinkState, at: Timestamp) -> Result<bool, StoreError> {
+    /// Ends the link of a mail that this transaction read under the order's lock, where it is open. The mail's bytes are blanked with it.
+    pub async fn end_link(&mut self, mail: &MailRow, to: LinkState, at: Timestamp) -> Result<(), StoreError> {
         const SQL: &str =
             "UPDATE mails SET link = $2, remind_at = NULL, answered_at = CASE WHEN $2 = 'answered' THEN $3 ELSE answered_at END
             WHERE id = $1 AND link IN ('queued', 'sent')";
         if !mail.link()?.is_open() {
-            return Ok(false);
+            return Ok(());
         }
         later!(self, SQL, &mail.id, to.as_str(), at.unix_micros());
-        self.blank_mail(&mail.id, at).await?;
-        Ok(true)
+        self.blank_mail(&mail.id, at).await
     }
 
     /// Moves an open link's deadline, and its next reminder with it; `false` when it was not open.

@@ -126,7 +126,8 @@ macro_rules! select {
     };
 }
 
-/// A change to one, and the row as it is then. SQLite's RETURNING knows no alias.
+/// A change to one, and the row as it is then. SQLite's RETURNING knows no alias. sqlx reads the row and no further, where SQLite would
+/// tell that a foreign key was broken: the columns that are changed so are in none.
 macro_rules! returning {
     ($change:literal) => {
         concat!(

@@ -1,7 +1,8 @@
 //! What is asked over HTTP beside an empty handler, in turns on the same machine: `cargo bench --bench http`.
 //!
 //! The listing of constructed approvers, a valid approve page (beside a bare handler that reads one row of the same database, too), a
-//! forged link, and decisions on orders of their own, each committed durably. Client and servers share the machine, so that all rates are lower than a server's alone.
+//! forged link, and decisions on orders of their own, each committed durably. Client and servers share the machine, so that all rates are
+//! lower than a server's alone.
 
 mod client;
 mod served;

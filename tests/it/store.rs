@@ -300,6 +300,12 @@ async fn the_event_of_an_orders_end_ends_it_once(app: TestApp) {
             Box::pin(async move { tx.record_events(id, "A-1", &[event], &|_| Vec::new(), &mut ids).await })
         })
     };
+    let (row, mut ids) = (app.app.store.order(id).await.unwrap().unwrap(), app.app.id_source());
+    let first = Event::new(EventType::OrderCompleted, START, "system", json!({}));
+    let refused = write(&app.app.store, move |tx| {
+        Box::pin(async move { tx.record_first_events(&row, &[first], &|_| Vec::new(), &mut ids).await })
+    });
+    assert!(matches!(refused.await.unwrap_err(), StoreError::CannotEnd { .. }), "that would be told and not so");
     end(EventType::OrderNoted).await.unwrap();
     assert_eq!(app.app.store.order(id).await.unwrap().unwrap().state, "pending");
     end(EventType::OrderCompleted).await.unwrap();
