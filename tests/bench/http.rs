@@ -1,21 +1,26 @@
-//! What is asked over HTTP beside an empty handler, in turns on the same machine: `cargo bench --bench http`.
+//! What is asked over HTTP beside an empty handler, in turns on the same machine, on SQLite and PostgreSQL: `cargo bench --bench http`.
 //!
 //! The listing of constructed approvers, a valid approve page (beside a bare handler that reads one row of the same database, too), a
 //! forged link, and decisions on orders of their own, each committed durably. Client and servers share the machine, so that all rates are
-//! lower than a server's alone.
+//! lower than a server's alone. Needs Debian's `postgresql`.
 
 mod client;
+mod decided;
+#[expect(unreachable_pub, reason = "the tests' own module")]
+#[path = "../it/support/postgres.rs"]
+mod postgres;
+mod process;
 mod served;
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use dcvd::store::{Migrate, Store};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{Connection as _, Row as _};
+use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio::net::TcpListener;
 
 use served::{Served, TOKEN, show};
@@ -23,18 +28,47 @@ use served::{Served, TOKEN, show};
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(3);
 const DECISIONS: usize = 3000;
+/// Decisions that are not measured.
+const WARM: usize = 4 * client::CONNECTIONS;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // `cargo test --benches` only wants to know that it builds and runs.
     let real = std::env::args().any(|one| one == "--bench");
-    let (rounds, round, decisions) = if real { (ROUNDS, ROUND, DECISIONS) } else { (1, ROUND / 30, 20) };
-    let daemon = Served::start().await?;
+    let (rounds, round, decisions, warm) = if real { (ROUNDS, ROUND, DECISIONS, WARM) } else { (1, ROUND / 30, 20, 2) };
+    postgres::DURABLE.store(true, Ordering::SeqCst);
+    for (kind, database) in [("SQLite", None), ("PostgreSQL", Some(postgres::database().await))] {
+        println!("{kind}");
+        let daemon = Served::start(database).await?;
+        pages(&daemon, rounds, round).await?;
+        let decided = decide(&daemon, decisions, warm).await?;
+        let databases = match &daemon.database {
+            url if url.starts_with("postgres:") => [postgres::database().await, postgres::database().await],
+            _ => ["guarded", "all"].map(|name| format!("sqlite://{}/{name}.db", daemon.dir.path().display())),
+        };
+        let bare = decided::bare(databases, decisions).await?;
+        println!(
+            "POST a decision, 64 connections: {:.0}/s, p99 {:?}; the bare guarded UPDATE, each committed by itself, {:.0}/s; {:.2} (the target \
+             is 0.50); every row of a decision {:.0}/s, {:.2}",
+            decided.rate,
+            decided.p99,
+            bare.guarded,
+            decided.rate / bare.guarded,
+            bare.all,
+            decided.rate / bare.all
+        );
+        daemon.end().await?;
+    }
+    Ok(())
+}
+
+/// What is only read.
+async fn pages(daemon: &Served, rounds: usize, round: Duration) -> anyhow::Result<()> {
     let ours = daemon.address;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let empty = listener.local_addr()?;
-    let router = Router::new().route("/", get(|| async {})).merge(one_row(daemon.dir.path()).await?);
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let router = Router::new().route("/", get(|| async {})).merge(one_row(&daemon.database).await?);
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
 
     let token = daemon.place(0).await?;
     let forged = format!("{}AAAA", &token[..token.len() - 4]);
@@ -59,8 +93,15 @@ async fn main() -> anyhow::Result<()> {
             );
         }
     }
-    let mut posts = Vec::with_capacity(decisions);
-    for number in 1..=decisions {
+    serving.abort();
+    Ok(())
+}
+
+/// Decides on as many orders, each placed and its page fetched before.
+async fn decide(daemon: &Served, decisions: usize, warm: usize) -> anyhow::Result<client::Measured> {
+    let ours = daemon.address;
+    let mut posts = Vec::with_capacity(decisions + warm);
+    for number in 1..=decisions + warm {
         let token = daemon.place(number).await?;
         let page = client::ask(ours, &show(&token), 200).await?;
         let nonce = page.split("name=\"nonce\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
@@ -72,59 +113,34 @@ async fn main() -> anyhow::Result<()> {
                 .into_bytes(),
         );
     }
-    let decided = client::once(ours, posts, 303, client::CONNECTIONS).await?;
-    let bare = guarded_updates(daemon.dir.path(), decisions).await?;
-    println!(
-        "POST a decision, 64 connections: {:.0}/s, p99 {:?}; the bare guarded UPDATE, each committed by itself, {bare:.0}/s; {:.2} (the target is 0.50)",
-        decided.rate,
-        decided.p99,
-        decided.rate / bare
-    );
-    daemon.end().await
+    // Every connection to the database has been opened and has prepared what it is asked by then.
+    let first = posts.split_off(decisions);
+    client::once(ours, first, 303, client::CONNECTIONS).await?;
+    if daemon.database.starts_with("postgres:") {
+        // As it does by itself within a minute: it planned with what it knew when there was one order.
+        PgConnection::connect(&daemon.database).await?.execute("VACUUM ANALYZE").await?;
+    }
+    client::once(ours, posts, 303, client::CONNECTIONS).await
 }
 
 /// A handler that does nothing but read one row of ours, the first by its key, and tell how long it is.
-async fn one_row(dir: &Path) -> anyhow::Result<Router> {
-    let options: SqliteConnectOptions = format!("sqlite://{}/bench.db", dir.display()).parse()?;
+async fn one_row(database: &str) -> anyhow::Result<Router> {
+    macro_rules! handler {
+        ($pool:expr) => {{
+            let pool = $pool;
+            get(|| async move {
+                let row = sqlx::query("SELECT * FROM orders ORDER BY id LIMIT 1").fetch_one(&pool).await;
+                row.map(|row| row.len().to_string()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+            })
+        }};
+    }
     // As the daemon reads.
-    let pool =
-        SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_with(options.read_only(true)).await?;
-    let read = || async move {
-        let row: Result<SqliteRow, _> = sqlx::query("SELECT * FROM orders ORDER BY id LIMIT 1").fetch_one(&pool).await;
-        row.map(|row| row.len().to_string()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+    let handler = if database.starts_with("postgres:") {
+        handler!(PgPoolOptions::new().max_connections(16).test_before_acquire(false).connect(database).await?)
+    } else {
+        let options: SqliteConnectOptions = database.parse()?;
+        let pool = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false);
+        handler!(pool.connect_with(options.read_only(true)).await?)
     };
-    Ok(Router::new().route("/row", get(read)))
-}
-
-/// Decisions of a bare database a second: one guarded UPDATE in a durable transaction of its own, on rows as ours are.
-async fn guarded_updates(dir: &Path, count: usize) -> anyhow::Result<f64> {
-    let url = format!("sqlite://{}/bare.db", dir.display());
-    Store::open(&url, Migrate::Yes).await?.close().await;
-    let options: SqliteConnectOptions = url.parse()?;
-    // The order itself is not what is measured.
-    let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).foreign_keys(false);
-    let mut conn = SqliteConnection::connect_with(&options).await?;
-    let mut tx = conn.begin().await?;
-    for number in 0..count {
-        sqlx::query(
-            "INSERT INTO validations (id, order_id, position, name, state) VALUES ($1, $1, 0, 'www.example.jp', 'pending')",
-        )
-        .bind(number.to_be_bytes().repeat(2))
-        .execute(&mut *tx)
-        .await?;
-    }
-    tx.commit().await?;
-    let begin = Instant::now();
-    for number in 0..count {
-        let done = sqlx::query(
-            "UPDATE validations SET state = 'approved', answer = 'approve', ended_at = $2 WHERE id = $1 AND state = 'pending'",
-        )
-        .bind(number.to_be_bytes().repeat(2))
-        .bind(1_795_305_600_000_000_i64)
-        .execute(&mut conn)
-        .await?;
-        anyhow::ensure!(done.rows_affected() == 1, "it was pending");
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a count of rows is far below 2^52")]
-    Ok(count as f64 / begin.elapsed().as_secs_f64())
+    Ok(Router::new().route("/row", handler))
 }

@@ -26,15 +26,18 @@ pub(super) struct Served {
     pub(super) app: Arc<App>,
     pub(super) address: SocketAddr,
     pub(super) dir: TempDir,
+    /// The address of its database.
+    pub(super) database: String,
     stop: CancellationToken,
     serving: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Served {
-    /// Starts one that sheds nobody.
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    /// Starts one that sheds nobody, with this database or a file of SQLite's.
+    pub(super) async fn start(database: Option<String>) -> anyhow::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir()?;
+        let database = database.unwrap_or_else(|| format!("sqlite://{}/bench.db", dir.path().display()));
         let profiles = dir.path().join("profiles");
         std::fs::create_dir(&profiles)?;
         std::fs::write(profiles.join("standard.toml"), include_str!("../../config/profiles/standard.toml"))?;
@@ -42,7 +45,7 @@ impl Served {
         let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(TOKEN.as_bytes()));
         let path = dir.path().join("dcvd.toml");
         let text = format!(
-            "profile_dir = \"{0}/profiles\"\ndefault_profile = \"quick\"\n[database]\nurl = \"sqlite://{0}/bench.db\"\n\
+            "profile_dir = \"{}/profiles\"\ndefault_profile = \"quick\"\n[database]\nurl = \"{database}\"\n\
              [dns]\nnameservers = [\"127.0.0.1:9\"]\n[limits]\nwrong_links_per_minute = 4000000000\nclient_rate = \"4000000/1s\"\n\
              [[clients]]\nname = \"bench\"\ntoken_sha256 = \"{hash}\"\n",
             dir.path().display()
@@ -57,7 +60,7 @@ impl Served {
             let (stop, app) = (stop.clone(), Arc::clone(&app));
             async move { run_until(app, &config, vec![(listener, Routes::All)], false, stop).await }
         });
-        Ok(Self { app, address, dir, stop, serving })
+        Ok(Self { app, address, dir, database, stop, serving })
     }
 
     /// Places an order over HTTP and reads its link's token from the sealed mail, as only this program may.

@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
     // `cargo test --benches` only wants to know that it builds and runs.
     let real = std::env::args().any(|one| one == "--bench");
     let (requests, sign_ins) = if real { (REQUESTS, SIGN_INS) } else { (20, 2) };
-    let daemon = Served::start().await?;
+    let daemon = Served::start(None).await?;
     let token = daemon.place(0).await?;
     // One is the genuine one but for its end, the other but for its beginning.
     let near = format!("{}{}", &token[..token.len() - 4], other(&token[token.len() - 4..]));

@@ -1,6 +1,13 @@
 //! Webhooks delivered a second to a receiver on loopback, beside a bare HTTP client posting the same bodies to it, in one run:
-//! `cargo bench --bench webhooks`. Deliveries are leased, signed, posted and recorded durably; the bare client does none of that.
+//! `cargo bench --bench webhooks`. Deliveries are leased, signed, posted and recorded durably, on SQLite and PostgreSQL; the bare client
+//! does none of that. Needs Debian's `postgresql`.
 
+#[expect(unreachable_pub, reason = "the tests' own module")]
+#[path = "../it/support/postgres.rs"]
+mod postgres;
+mod process;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -41,14 +48,24 @@ async fn main() -> anyhow::Result<()> {
     );
     tokio::spawn(async move { axum::serve(listener, receiver).await });
 
-    let profiles = dir.path().join("profiles");
-    std::fs::create_dir(&profiles)?;
+    postgres::DURABLE.store(true, Ordering::SeqCst);
+    let sqlite = format!("sqlite://{}/bench.db", dir.path().display());
+    for (kind, database) in [("SQLite", sqlite), ("PostgreSQL", postgres::database().await)] {
+        println!("{kind}");
+        rounds(dir.path(), &database, &url, &taken, events).await?;
+    }
+    Ok(())
+}
+
+async fn rounds(dir: &Path, database: &str, url: &str, taken: &AtomicUsize, events: usize) -> anyhow::Result<()> {
+    let profiles = dir.join("profiles");
+    std::fs::create_dir_all(&profiles)?;
     std::fs::write(profiles.join("standard.toml"), include_str!("../../config/profiles/standard.toml"))?;
-    let path = dir.path().join("dcvd.toml");
+    let path = dir.join("dcvd.toml");
     let text = format!(
-        "profile_dir = \"{0}/profiles\"\n[database]\nurl = \"sqlite://{0}/bench.db\"\n[dns]\nnameservers = [\"127.0.0.1:9\"]\n\
+        "profile_dir = \"{}/profiles\"\n[database]\nurl = \"{database}\"\n[dns]\nnameservers = [\"127.0.0.1:9\"]\n\
          [[webhooks]]\nname = \"bench\"\nurl = \"{url}\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\nallow_private_address = true\n",
-        dir.path().display()
+        dir.display()
     );
     std::fs::write(&path, text)?;
     let app = Arc::new(wire(&Config::load(Some(&path), Vec::new())?).await?);
@@ -69,7 +86,7 @@ async fn main() -> anyhow::Result<()> {
         let ours = rate(events, begin);
         stop.cancel();
         working.await??;
-        let bare = bare(&url, events).await?;
+        let bare = bare(url, events).await?;
         println!("round {round}: dcvd {ours:.0}/s, a bare client {bare:.0}/s, {:.2} (the target is 0.50)", ours / bare);
     }
     Ok(())
