@@ -152,11 +152,16 @@ async fn claim(app: &App, kind: EffectKind, lease_time: Duration, limit: u32) ->
 
 /// Delivers one effect and keeps its lease alive as long as that takes.
 ///
-/// The renewal has a task of its own: on PostgreSQL it may wait for the row that the delivery's own transaction holds, so the
-/// delivery must go on meanwhile. A lease that was lost ends the delivery: its successor is at work, and its record is refused.
+/// The renewal has a task of its own, once it is due: on PostgreSQL it may wait for the row that the delivery's own transaction holds, so
+/// the delivery must go on meanwhile. A lease that was lost ends the delivery: its successor is at work, and its record is refused.
 async fn hold(app: Arc<App>, kind: EffectKind, effect: ClaimedEffect, lease: Lease, lease_time: Duration, turns: Arc<Semaphore>) {
-    let mut renewal = JoinSet::new();
-    renewal.spawn(renew(Arc::clone(&app), effect.id.clone(), lease, lease_time));
+    let id = effect.id.clone();
+    let renewal = async {
+        sleep(lease_time / 3).await;
+        let mut renewal = JoinSet::new();
+        renewal.spawn(renew(Arc::clone(&app), id, lease, lease_time));
+        renewal.join_next().await
+    };
     let delivery = async {
         let Ok(turn) = turns.acquire().await else {
             if let Err(error) = give_back(&app, effect, lease).await {
@@ -171,14 +176,13 @@ async fn hold(app: Arc<App>, kind: EffectKind, effect: ClaimedEffect, lease: Lea
     tokio::select! {
         biased;
         () = delivery => {}
-        _ = renewal.join_next() => tracing::warn!(kind = kind.as_str(), "a lease was lost; the attempt is left to its successor"),
+        _ = renewal => tracing::warn!(kind = kind.as_str(), "a lease was lost; the attempt is left to its successor"),
     }
 }
 
 /// Prolongs a lease until it is lost.
 async fn renew(app: Arc<App>, id: Vec<u8>, lease: Lease, lease_time: Duration) {
     loop {
-        sleep(lease_time / 3).await;
         let (id, until) = (id.clone(), app.now() + lease_time);
         let renewed: Result<bool, StoreError> =
             app.store.write("renew_lease", move |tx| Box::pin(async move { tx.renew_lease(&id, lease, until).await })).await;
@@ -187,6 +191,7 @@ async fn renew(app: Arc<App>, id: Vec<u8>, lease: Lease, lease_time: Duration) {
             Ok(false) => return,
             Err(error) => tracing::warn!(%error, "a lease could not be prolonged"),
         }
+        sleep(lease_time / 3).await;
     }
 }
 

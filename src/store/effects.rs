@@ -356,11 +356,12 @@ impl Tx<'_> {
     /// Blanks a mail's bytes, since its link has ended, and drops it from the outbox where it still waits. One that a worker
     /// holds is left to it, so that what the relay said is recorded.
     pub(super) async fn blank_mail(&mut self, mail: &[u8], at: Timestamp) -> Result<(), StoreError> {
-        const BLANK: &str = "UPDATE effects SET body = NULL WHERE subject_id = $1 AND kind = 'mail'";
-        const DROP: &str = "UPDATE effects SET state = 'dead', ended_at = $2, last_error = 'link-ended'
-            WHERE subject_id = $1 AND kind = 'mail' AND state = 'due' AND lease IS NULL";
-        later!(self, BLANK, mail);
-        later!(self, DROP, mail, at.unix_micros());
+        const SQL: &str = "UPDATE effects SET body = NULL,
+            state = CASE WHEN state = 'due' AND lease IS NULL THEN 'dead' ELSE state END,
+            ended_at = CASE WHEN state = 'due' AND lease IS NULL THEN $2 ELSE ended_at END,
+            last_error = CASE WHEN state = 'due' AND lease IS NULL THEN 'link-ended' ELSE last_error END
+            WHERE subject_id = $1 AND kind = 'mail'";
+        later!(self, SQL, mail, at.unix_micros());
         Ok(())
     }
 

@@ -259,7 +259,7 @@ macro_rules! in_tx {
                 $body
             }
             $crate::store::Conn::Postgres(conn) => {
-                let $db = conn.ready().await?;
+                let $db = &mut *conn;
                 $body
             }
         }

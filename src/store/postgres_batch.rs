@@ -1,10 +1,12 @@
-//! PostgreSQL's connection with statements that wait: those whose outcome nobody asks for are sent together, as one, before the next that
-//! somebody waits for. Each exchange with the server costs more than most statements do.
+//! PostgreSQL's connection with statements that wait: those whose outcome nobody asks for are sent with the next that somebody waits for,
+//! as one. Each exchange with the server costs more than most statements do.
 
 use std::fmt::Write as _;
 
-use sqlx::postgres::{PgArguments, PgConnection};
-use sqlx::{Arguments as _, AssertSqlSafe, Error, Executor as _};
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{Arguments as _, AssertSqlSafe, Describe, Either, Error, Execute, Executor, Postgres, SqlStr};
 
 use super::waiting::{Value, WAITING_MAX, Waiting, renumber};
 
@@ -24,19 +26,94 @@ impl<'c> Batch<'c> {
     pub(super) async fn later(&mut self, sql: &'static str, values: Vec<Value>) -> Result<(), Error> {
         self.waiting.push((sql, values));
         if self.waiting.len() == WAITING_MAX {
-            self.ready().await?;
+            self.flush().await?;
         }
         Ok(())
     }
 
-    /// The connection, with everything done that waited.
-    pub(super) async fn ready(&mut self) -> Result<&mut PgConnection, Error> {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        while !waiting.is_empty() {
-            let (sql, arguments) = joined(waiting.drain(..together(&waiting)))?;
-            self.conn.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await?;
+    /// Does what waits.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        while !self.waiting.is_empty() {
+            self.send(together(&self.waiting)).await?;
         }
-        Ok(self.conn)
+        Ok(())
+    }
+
+    /// Does the first of what waits, as one.
+    async fn send(&mut self, count: usize) -> Result<(), Error> {
+        let mut first = self.waiting.drain(..count);
+        let Some((main, values)) = first.next() else { return Ok(()) };
+        let mut arguments = PgArguments::default();
+        for value in values {
+            value.add_to(&mut arguments)?;
+        }
+        let sql = joined(main, first, &mut arguments)?;
+        self.conn.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await.map(drop)
+    }
+
+    /// Does what waits, and `query` with the last of it where they may be one; tells what `query` brings.
+    fn run<'e, 'q, E>(&'e mut self, mut query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>
+    where
+        'q: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        if self.waiting.is_empty() {
+            return self.conn.fetch_many(query);
+        }
+        let whole = async move {
+            let Some(mut arguments) = query.take_arguments().map_err(Error::Encode)? else {
+                self.flush().await?;
+                return Ok(self.conn.fetch_many(query));
+            };
+            let (persistent, own) = (query.persistent(), query.sql());
+            while !self.waiting.is_empty() && !goes_with(own.as_str(), &self.waiting) {
+                self.send(together(&self.waiting)).await?;
+            }
+            let sql = joined(own.as_str(), self.waiting.drain(..), &mut arguments)?;
+            let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(persistent);
+            Ok::<_, Error>(self.conn.fetch_many(query))
+        };
+        whole.try_flatten_stream().boxed()
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Batch<'_> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>
+    where
+        'c: 'e,
+        'q: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.run(query)
+    }
+
+    fn fetch_optional<'e, 'q, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+    where
+        'c: 'e,
+        'q: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        if self.waiting.is_empty() {
+            return self.conn.fetch_optional(query);
+        }
+        let mut rows = self.run(query).try_filter_map(|one| std::future::ready(Ok(one.right())));
+        async move { rows.try_next().await }.boxed()
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>
+    where
+        'c: 'e,
+    {
+        self.conn.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
+    where
+        'c: 'e,
+    {
+        self.conn.describe(sql)
     }
 }
 
@@ -44,19 +121,40 @@ impl<'c> Batch<'c> {
 /// writes. Rows for one table may come together. That a statement touches no table but those it names is for the schema to hold to: it has
 /// no triggers and no `ON DELETE CASCADE`.
 fn together(waiting: &[Waiting]) -> usize {
-    let mut written: Vec<&str> = Vec::new();
-    let mut inserted: Vec<&str> = Vec::new();
-    for (at, (sql, _)) in waiting.iter().enumerate() {
+    let mut written = Written::default();
+    let fit = waiting.iter().take_while(|(sql, _)| table(sql).is_some() && written.add(sql)).count();
+    // What is not known goes alone.
+    fit.max(1)
+}
+
+/// Whether `sql` may be one with all that waits, whose outcome somebody waits for.
+fn goes_with(sql: &str, waiting: &[Waiting]) -> bool {
+    let mut written = Written::default();
+    waiting.iter().all(|(sql, _)| table(sql).is_some() && written.add(sql))
+        && (table(sql).is_some() || sql.trim_start().starts_with("SELECT "))
+        && written.add(sql)
+}
+
+/// The tables that statements of one snapshot write.
+#[derive(Default)]
+struct Written<'s> {
+    tables: Vec<&'s str>,
+    /// Those that get nothing but plain rows.
+    inserted: Vec<&'s str>,
+}
+
+impl<'s> Written<'s> {
+    /// Adds a statement; `false` where it would have to see, or touches, what another one writes.
+    fn add(&mut self, sql: &'s str) -> bool {
         let (table, plain) = (table(sql), is_plain_insert(sql));
-        let words = || sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let meets = words().any(|word| written.contains(&word) || (inserted.contains(&word) && !(plain && table == Some(word))));
-        match table {
-            Some(table) if !meets => (if plain { &mut inserted } else { &mut written }).push(table),
-            // What is not known goes alone.
-            _ => return at.max(1),
+        let mut words = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let meets =
+            words.any(|word| self.tables.contains(&word) || (self.inserted.contains(&word) && !(plain && table == Some(word))));
+        if let Some(table) = table {
+            (if plain { &mut self.inserted } else { &mut self.tables }).push(table);
         }
+        !meets
     }
-    waiting.len()
 }
 
 /// The table that a statement writes.
@@ -69,26 +167,22 @@ fn is_plain_insert(sql: &str) -> bool {
     sql.trim_start().starts_with("INSERT INTO ") && !sql.contains("SELECT") && !sql.contains("ON CONFLICT")
 }
 
-/// Statements as one. PostgreSQL runs the main one first and then the parts of the `WITH` from the last to the first: written in that
-/// order, rows are locked and stored in the statements' own. The rows that foreign keys name are locked after all of them.
-fn joined(statements: impl DoubleEndedIterator<Item = Waiting>) -> Result<(String, PgArguments), Error> {
-    let (mut text, mut arguments) = (String::new(), PgArguments::default());
-    let mut backwards = statements.rev().enumerate().peekable();
-    while let Some((at, (sql, values))) = backwards.next() {
-        let is_part = backwards.peek().is_some();
-        if is_part {
-            let before = if at == 0 { "WITH" } else { "," };
-            let _ = write!(text, "{before} w{at} AS (");
-        }
+/// A statement and those that go with it as one; their values are put behind its own. PostgreSQL runs the main one first and then the
+/// parts of the `WITH` from the last to the first: so written, rows are locked and stored in the order of the statements, but for the
+/// one that somebody waits for, which comes first. The rows that foreign keys name are locked after all of them.
+fn joined(main: &str, others: impl DoubleEndedIterator<Item = Waiting>, arguments: &mut PgArguments) -> Result<String, Error> {
+    let mut text = String::new();
+    for (at, (sql, values)) in others.rev().enumerate() {
+        let before = if at == 0 { "WITH" } else { "," };
+        let _ = write!(text, "{before} w{at} AS (");
         renumber(sql, arguments.len(), &mut text);
-        if is_part {
-            text.push_str(")\n");
-        }
+        text.push_str(")\n");
         for value in values {
-            value.add_to(&mut arguments)?;
+            value.add_to(arguments)?;
         }
     }
-    Ok((text, arguments))
+    text.push_str(main);
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -131,19 +225,36 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_the_main_one_and_the_rest_are_its_parts_from_the_last_on() {
+    fn what_somebody_waits_for_goes_with_what_it_need_not_see() {
+        let goes = |sql: &str, statements: &[&'static str]| {
+            let waiting: Vec<Waiting> = statements.iter().map(|sql| (*sql, Vec::new())).collect();
+            goes_with(sql, &waiting)
+        };
+        assert!(goes("UPDATE orders SET last_seq = $1 RETURNING test", &[EVENT, ANSWERED, ONCE]));
+        assert!(goes("SELECT id FROM orders", &[EVENT, MAIL]) && goes("INSERT INTO events (id) VALUES ($1)", &[EVENT]));
+        assert!(!goes("SELECT id FROM mails", &[EVENT, MAIL]), "a row that was written");
+        assert!(!goes("UPDATE mails SET link = $1", &[ANSWERED]), "a row changed twice");
+        assert!(!goes("UPDATE orders SET state = $1", &[EVENT, OF_MAILS, ANSWERED, EFFECT, EFFECT]), "what does not go together");
+        assert!(!goes("WITH x AS (SELECT 1) SELECT 1", &[EVENT]) && !goes("LOCK TABLE orders", &[EVENT]), "what is not known");
+        assert!(!goes("SELECT 1", &["LOCK TABLE orders"]));
+    }
+
+    #[test]
+    fn the_rest_are_parts_of_the_main_one_from_the_last_on() {
         let waiting = vec![
             (EVENT, vec![Value::from(1_i64), Value::from(2_i64)]),
             (MAIL, vec![Value::from("m")]),
             (EVENT, vec![Value::from(2_i64), Value::from(None::<i64>)]),
         ];
-        let (sql, arguments) = joined(waiting.clone().into_iter()).unwrap();
+        let mut arguments = PgArguments::default();
+        arguments.add("of the main one").unwrap();
+        let sql = joined("UPDATE orders SET state = $1", waiting.into_iter(), &mut arguments).unwrap();
         assert_eq!(
             sql,
-            "WITH w0 AS (INSERT INTO events (id, seq) VALUES ($1, $2))\n, w1 AS (INSERT INTO mails (id) VALUES ($3))\n\
-             INSERT INTO events (id, seq) VALUES ($4, $5)"
+            "WITH w0 AS (INSERT INTO events (id, seq) VALUES ($2, $3))\n, w1 AS (INSERT INTO mails (id) VALUES ($4))\n\
+             , w2 AS (INSERT INTO events (id, seq) VALUES ($5, $6))\nUPDATE orders SET state = $1"
         );
-        assert_eq!(arguments.len(), 5);
-        assert_eq!(joined(waiting.into_iter().take(1).collect::<Vec<_>>().into_iter()).unwrap().0, EVENT);
+        assert_eq!(arguments.len(), 6);
+        assert_eq!(joined(EVENT, Vec::new().into_iter(), &mut arguments).unwrap(), EVENT);
     }
 }

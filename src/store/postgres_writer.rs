@@ -57,7 +57,7 @@ where
         tx.keep_unsealed().await?;
         let Tx { conn, counted, .. } = tx;
         if let Conn::Postgres(mut batch) = conn {
-            batch.ready().await.map_err(StoreError::from)?;
+            batch.flush().await.map_err(StoreError::from)?;
         }
         point("before", name);
         transaction.commit().await.map_err(|error| {

@@ -3,8 +3,9 @@
 //! Such an end touches no row of the order but the effect's own, so that the order's lock is not needed: nobody waits for it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use sqlx::QueryBuilder;
 use tokio::sync::oneshot;
 
@@ -36,8 +37,20 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    fn with<T>(&self, work: impl FnOnce(&mut Vec<Taken>) -> T) -> T {
-        work(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Adds one; whether it is the first, so that somebody must write.
+    fn add(&self, one: Taken) -> bool {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.push(one);
+        taken.len() == 1
+    }
+
+    /// Takes as many as are written at once; whether others are left.
+    fn take(&self) -> (Vec<Taken>, bool) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.len().min(AT_ONCE);
+        let rest = taken.split_off(count);
+        let left = !rest.is_empty();
+        (std::mem::replace(&mut *taken, rest), left)
     }
 }
 
@@ -56,26 +69,31 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (recorded, answer) = oneshot::channel();
         let one = Taken { id: effect.id.clone(), lease, attempt: effect.attempts, detail, at, recorded };
-        self.taken.with(|taken| taken.push(one));
-        let store = self.clone();
-        // A task of its own: whoever writes for all does not stop when one of them does.
-        tokio::spawn(async move { store.write_taken().await });
+        if self.taken.add(one) {
+            let store = self.clone();
+            // A task of its own: whoever writes for all does not stop when one of them does.
+            tokio::spawn(store.write_taken());
+        }
         match answer.await {
             Ok(answer) => answer.map_err(StoreError::Closed),
             Err(_) => Err(StoreError::Closed("post_webhook: it was not written".to_owned())),
         }
     }
 
-    /// Writes what waits by the time that it is our turn; often another has done so.
-    async fn write_taken(&self) {
-        let _turn = self.taken.turn.lock().await;
-        let batch = self.taken.with(|taken| {
-            let rest = taken.split_off(taken.len().min(AT_ONCE));
-            std::mem::replace(taken, rest)
-        });
-        if batch.is_empty() {
-            return;
-        }
+    /// Writes what waits by the time that it is our turn. What is too much for one transaction is another task's.
+    fn write_taken(self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let taken = Arc::clone(&self.taken);
+            let _turn = taken.turn.lock().await;
+            let (batch, left) = taken.take();
+            if left {
+                tokio::spawn(self.clone().write_taken());
+            }
+            self.write_batch(batch).await;
+        })
+    }
+
+    async fn write_batch(&self, batch: Vec<Taken>) {
         let mut by_lease: HashMap<[u8; 16], Vec<End>> = HashMap::new();
         let mut waiting = Vec::with_capacity(batch.len());
         for one in batch {

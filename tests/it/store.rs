@@ -27,6 +27,7 @@ on_both!(
     a_reference_is_taken_once_per_client,
     only_one_worker_gets_an_effect,
     a_late_worker_is_refused_by_the_fence,
+    many_webhooks_that_are_taken_at_once_are_each_told,
     a_dead_workers_lease_ends,
     a_mail_that_kills_its_worker_each_time_is_given_up_and_told,
     an_effect_waits_for_those_before_it_in_its_line,
@@ -211,6 +212,24 @@ async fn a_late_worker_is_refused_by_the_fence(app: TestApp) {
     assert_eq!(second[0].attempts, 2, "an attempt is counted before it is made");
     assert!(!finish(&app, first.remove(0), [1; 16], Outcome::Done).await, "the late worker's record is refused");
     assert!(finish(&app, second.remove(0), [2; 16], Outcome::Done).await);
+}
+
+async fn many_webhooks_that_are_taken_at_once_are_each_told(app: TestApp) {
+    app.place_plain("A-1").await;
+    let held = claim(&app, EffectKind::Webhook, [1; 16]).await.remove(0);
+    let (store, now) = (&app.app.store, app.app.now());
+    // More than one transaction takes; those that nobody holds are told apart.
+    let ends = (0..700_u16).map(|number| {
+        let mut effect = held.clone();
+        if number != 600 {
+            effect.id = [&number.to_be_bytes()[..], &[0; 14]].concat();
+        }
+        async move { store.finish_taken(&effect, [1; 16], "204".to_owned(), now).await.unwrap() }
+    });
+    let told: Vec<bool> = join_all(ends).await;
+    assert_eq!((told.len(), told.iter().position(|taken| *taken)), (700, Some(600)));
+    assert_eq!(told.iter().filter(|taken| **taken).count(), 1);
+    assert!(!store.finish_taken(&held, [1; 16], "204".to_owned(), now).await.unwrap(), "once");
 }
 
 async fn a_dead_workers_lease_ends(app: TestApp) {
