@@ -90,9 +90,9 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     Ok(())
 }
 
-/// How many effects a worker leases for each that it delivers at once. A lease is a durable write, shared by all that it takes; those
-/// that wait for their turn keep theirs alive.
-const LEASED_FOR_EACH: u32 = 4;
+/// How many effects a worker leases for each that it delivers at once, half of them at a time. A lease is a durable write, shared by all
+/// that it takes; those that wait for their turn keep theirs alive.
+const LEASED_FOR_EACH: u32 = 8;
 
 /// Leases and delivers effects of one kind, `concurrency` at once.
 async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: JobSettings, stop: CancellationToken) {
@@ -104,8 +104,8 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
             told(kind, ended);
         }
         let free = most.saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
-        // So many at a time that nobody idles meanwhile.
-        if free >= concurrency {
+        // The other half is at work or waits for its turn, so that nobody idles meanwhile.
+        if free.saturating_mul(2) >= most {
             match claim(&app, kind, settings.lease, free).await {
                 Ok((lease, effects)) => {
                     for effect in effects {
