@@ -19,6 +19,8 @@ const REQUESTS: usize = 60_000;
 /// Each takes a password's hash.
 const SIGN_INS: usize = 1_000;
 const LIMIT: f64 = 4.5;
+/// Where a link's Random Value begins, in characters: behind its version, its key's name and its time.
+const RANDOM_VALUE: usize = 12;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -27,15 +29,17 @@ async fn main() -> anyhow::Result<()> {
     let (requests, sign_ins) = if real { (REQUESTS, SIGN_INS) } else { (20, 2) };
     let daemon = Served::start(None).await?;
     let token = daemon.place(0).await?;
-    // One is the genuine one but for its end, the other but for its beginning.
-    let near = format!("{}{}", &token[..token.len() - 4], other(&token[token.len() - 4..]));
-    let far = format!("{}{}", other(&token[..4]), &token[4..]);
+    // One is the genuine one but for its signature's end, the other but for its Random Value's beginning; the third names a key that is
+    // not ours, which stands in every link and is no secret.
+    let wrong = |at: usize| format!("{}{}{}", &token[..at], other(&token[at..at + 4]), &token[at + 4..]);
+    let (near, far, foreign) = (wrong(token.len() - 4), wrong(RANDOM_VALUE), wrong(0));
     let api =
         |token: &str| format!("GET /v1/orders HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n").into_bytes();
     let (api_near, api_far) = (format!("{}x", &TOKEN[..TOKEN.len() - 1]), format!("x{}", &TOKEN[1..]));
     for (what, kinds, status) in [
-        ("a link, wrong at its end, beside itself", [show(&near), show(&near)], 404),
-        ("a link, wrong at its end or its beginning", [show(&near), show(&far)], 404),
+        ("a link, wrong at its signature's end, beside itself", [show(&near), show(&near)], 404),
+        ("a link, wrong at its signature's end or its Random Value's beginning", [show(&near), show(&far)], 404),
+        ("a link, wrong at its signature's end or of a key that is not ours", [show(&near), show(&foreign)], 404),
         ("an API token, wrong at its end or its beginning", [api(&api_near), api(&api_far)], 401),
     ] {
         let mut connection = client::Connection::to(daemon.address).await?;
