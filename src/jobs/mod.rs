@@ -90,9 +90,9 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     Ok(())
 }
 
-/// How many effects a worker leases for each that it delivers at once, half of them at a time. A lease is a durable write, shared by all
-/// that it takes; those that wait for their turn keep theirs alive.
-const LEASED_FOR_EACH: u32 = 8;
+/// How many effects a worker leases for each that it delivers at once, no fewer than half of them at a time. A lease is a durable write,
+/// shared by all that it takes; those that wait for their turn keep theirs alive, and from other daemons.
+const LEASED_FOR_EACH: u32 = 4;
 
 /// Leases and delivers effects of one kind, `concurrency` at once.
 async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: JobSettings, stop: CancellationToken) {

@@ -283,7 +283,8 @@ macro_rules! exec {
     };
 }
 
-/// Runs one statement in a transaction whose outcome nobody waits for, with others before the next one that somebody waits for.
+/// Runs one statement in a transaction whose outcome nobody waits for: with the next one that somebody waits for, or before it where that
+/// names the table.
 macro_rules! later {
     ($tx:expr, $sql:expr, $($value:expr),+ $(,)?) => {{
         let values = vec![$($crate::store::waiting::Value::from($value)),+];

@@ -22,7 +22,7 @@ impl<'c> Batch<'c> {
         Self { conn, waiting: Vec::new() }
     }
 
-    /// Does this before the next statement at the latest. Its parameters are written `$1`, `$2`, …
+    /// Does this with the next statement, or before it where that names the table. Its parameters are written `$1`, `$2`, …
     pub(super) async fn later(&mut self, sql: &'static str, values: Vec<Value>) -> Result<(), Error> {
         self.waiting.push((sql, values));
         if self.waiting.len() == WAITING_MAX {
@@ -99,7 +99,13 @@ impl<'c> Executor<'c> for &'c mut Batch<'_> {
             return self.conn.fetch_optional(query);
         }
         let mut rows = self.run(query).try_filter_map(|one| std::future::ready(Ok(one.right())));
-        async move { rows.try_next().await }.boxed()
+        // To its end, so that what goes wrong there is this statement's.
+        async move {
+            let first = rows.try_next().await?;
+            while rows.try_next().await?.is_some() {}
+            Ok(first)
+        }
+        .boxed()
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>
@@ -127,7 +133,7 @@ fn together(waiting: &[Waiting]) -> usize {
     fit.max(1)
 }
 
-/// Whether `sql` may be one with all that waits, whose outcome somebody waits for.
+/// Whether `sql`, whose outcome somebody waits for, may be one with all that waits.
 fn goes_with(sql: &str, waiting: &[Waiting]) -> bool {
     let mut written = Written::default();
     waiting.iter().all(|(sql, _)| table(sql).is_some() && written.add(sql))
@@ -138,9 +144,10 @@ fn goes_with(sql: &str, waiting: &[Waiting]) -> bool {
 /// The tables that statements of one snapshot write.
 #[derive(Default)]
 struct Written<'s> {
-    tables: Vec<&'s str>,
     /// Those that get nothing but plain rows.
     inserted: Vec<&'s str>,
+    /// The others.
+    changed: Vec<&'s str>,
 }
 
 impl<'s> Written<'s> {
@@ -149,9 +156,9 @@ impl<'s> Written<'s> {
         let (table, plain) = (table(sql), is_plain_insert(sql));
         let mut words = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let meets =
-            words.any(|word| self.tables.contains(&word) || (self.inserted.contains(&word) && !(plain && table == Some(word))));
+            words.any(|word| self.changed.contains(&word) || (self.inserted.contains(&word) && !(plain && table == Some(word))));
         if let Some(table) = table {
-            (if plain { &mut self.inserted } else { &mut self.tables }).push(table);
+            (if plain { &mut self.inserted } else { &mut self.changed }).push(table);
         }
         !meets
     }

@@ -37,7 +37,8 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Adds one; whether it is the first, so that somebody must write.
+    /// Adds one; whether it is the first, so that somebody must write. Whoever is told so takes all that wait when its turn comes, or names
+    /// another for the rest: nothing on the way there may fail.
     fn add(&self, one: Taken) -> bool {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.push(one);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sqlx::{Arguments, Database, Encode, Error, Type};
 
-/// So many statements wait at most; many rows are written in as many texts of one length, which are prepared once.
+/// So many statements wait at most: many rows are written by texts of one length, which are prepared once, and one for the rest.
 pub(super) const WAITING_MAX: usize = 32;
 
 /// A statement that waits; its parameters are written `$1`, `$2`, ….

@@ -26,13 +26,13 @@ const STORED: [&str; 4] = [
 ];
 
 /// The one that decides.
-const GUARDED: [&str; 1] =
-    ["UPDATE validations SET state = 'approved', answer = 'approve', ended_at = $2 WHERE id = $1 AND state = 'pending'"];
+const GUARDED: &str =
+    "UPDATE validations SET state = 'approved', answer = 'approve', ended_at = $2 WHERE id = $1 AND state = 'pending'";
 
 /// All that a decision writes: the answer, what it says of the name, a receipt with its place in the outbox, the link's end, the order's,
 /// the events and their places in the audit log. `$4` to `$7` are further ids.
 const ALL: [&str; 11] = [
-    GUARDED[0],
+    GUARDED,
     "INSERT INTO answers (id, mail_id, at, answer, signer, peer, user_agent, won) VALUES ($4, $1, $2, 'approve', 'bench', '127.0.0.1', '', 1)",
     "INSERT INTO notices (id, order_id, kind, recipient, locale, data, delivery, created_at)
     VALUES ($4, $1, 'receipt', 'admin@example.jp', 'ja', '{}', 'queued', $2)",
@@ -50,15 +50,23 @@ const ALL: [&str; 11] = [
 macro_rules! run {
     ($conn:expr, $statements:expr, $number:expr) => {{
         let id = |kind: u64| [$number as u64, kind].map(u64::to_be_bytes).concat();
-        for sql in $statements {
-            let query = sqlx::query(sql).bind(id(0)).bind(AT).bind(format!("B-{}", $number));
+        for sql in &$statements {
+            let query = sqlx::query(*sql).bind(id(0)).bind(AT).bind(format!("B-{}", $number));
             let done = query.bind(id(1)).bind(id(2)).bind(id(3)).bind(id(4)).execute(&mut *$conn).await?;
             anyhow::ensure!(done.rows_affected() == 1, "{sql}");
         }
     }};
 }
 
-/// What a bare database reaches a second.
+macro_rules! decide {
+    ($conn:expr, $number:expr) => {{
+        let id = [$number as u64, 0].map(u64::to_be_bytes).concat();
+        let done = sqlx::query(GUARDED).bind(id).bind(AT).execute(&mut $conn).await?;
+        anyhow::ensure!(done.rows_affected() == 1, "it was pending");
+    }};
+}
+
+/// What a client reaches a second that does nothing but ask the database, one statement after the other.
 pub(super) struct Bare {
     /// The guarded UPDATE, each committed by itself.
     pub(super) guarded: f64,
@@ -70,13 +78,13 @@ pub(super) struct Bare {
 pub(super) async fn bare(databases: [String; 2], count: usize) -> anyhow::Result<Bare> {
     let [guarded, all] = databases;
     Ok(if guarded.starts_with("postgres:") {
-        Bare { guarded: postgres(&guarded, &GUARDED, count).await?, all: postgres(&all, &ALL, count).await? }
+        Bare { guarded: postgres(&guarded, false, count).await?, all: postgres(&all, true, count).await? }
     } else {
-        Bare { guarded: sqlite(&guarded, &GUARDED, 1, count).await?, all: sqlite(&all, &ALL, CONNECTIONS, count).await? }
+        Bare { guarded: sqlite(&guarded, false, count).await?, all: sqlite(&all, true, count).await? }
     })
 }
 
-async fn sqlite(database: &str, statements: &[&'static str], batch: usize, count: usize) -> anyhow::Result<f64> {
+async fn sqlite(database: &str, all: bool, count: usize) -> anyhow::Result<f64> {
     Store::open(database, Migrate::Yes).await?.close().await;
     let options: SqliteConnectOptions = database.parse()?;
     // What rows refer to is not all there.
@@ -88,18 +96,21 @@ async fn sqlite(database: &str, statements: &[&'static str], batch: usize, count
     }
     tx.commit().await?;
     let begin = Instant::now();
-    for from in (0..count).step_by(batch) {
+    for from in (0..count).step_by(CONNECTIONS).filter(|_| all) {
         let mut tx = conn.begin().await?;
-        for number in from..count.min(from + batch) {
-            run!(tx, statements.iter().copied(), number);
+        for number in from..count.min(from + CONNECTIONS) {
+            run!(tx, ALL, number);
         }
         tx.commit().await?;
+    }
+    for number in (0..count).filter(|_| !all) {
+        decide!(conn, number);
     }
     Ok(rate(count, begin))
 }
 
 /// PostgreSQL's connections share their commits: as many as the daemon is asked over.
-async fn postgres(database: &str, statements: &'static [&'static str], count: usize) -> anyhow::Result<f64> {
+async fn postgres(database: &str, all: bool, count: usize) -> anyhow::Result<f64> {
     Store::open(database, Migrate::Yes).await?.close().await;
     let mut conn = PgConnection::connect(database).await?;
     // What rows refer to is not all there.
@@ -125,9 +136,13 @@ async fn postgres(database: &str, statements: &'static [&'static str], count: us
                 if number >= count {
                     return anyhow::Ok(());
                 }
-                let mut tx = conn.begin().await?;
-                run!(tx, statements.iter().copied(), number);
-                tx.commit().await?;
+                if all {
+                    let mut tx = conn.begin().await?;
+                    run!(tx, ALL, number);
+                    tx.commit().await?;
+                } else {
+                    decide!(conn, number);
+                }
             }
         });
     }

@@ -21,7 +21,7 @@ use dcvd::cli::wire::wire;
 use dcvd::config::Config;
 use dcvd::dcv::event::{Event, EventType};
 use dcvd::jobs::{self, JobSettings};
-use dcvd::store::StoreError;
+use dcvd::store::{EffectKind, StoreError};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,10 @@ async fn rounds(dir: &Path, database: &str, url: &str, taken: &AtomicUsize, even
         };
         let working = tokio::spawn(jobs::run(Arc::clone(&app), settings, stop.clone()));
         while taken.load(Ordering::SeqCst) < events {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // The last of them are recorded, too.
+        while app.store.effects_due(EffectKind::Webhook).await? > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let ours = rate(events, begin);
