@@ -1,7 +1,10 @@
 //! Which addresses a referral or a webhook may reach.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -49,24 +52,103 @@ pub(super) fn literal(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// Resolves as the system does and refuses a name with any address that is not public.
-pub(super) struct PublicOnly;
+/// Asks the system for a name's addresses, or a test for what it says instead.
+type Lookup = Box<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
+/// Finds a name's addresses and refuses a name with any that is not public. Whoever connects does so to what was found here and asks no
+/// second time, so that a name which says something else a moment later (DNS rebinding) leads nowhere else.
+pub(super) struct PublicOnly {
+    lookup: Lookup,
+    may: fn(IpAddr) -> bool,
+}
+
+/// Why a name leads nowhere.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAddress {
+    #[error(transparent)]
+    Unresolved(#[from] io::Error),
+    #[error("the address is not a public one")]
+    NotPublic,
+}
+
+impl Default for PublicOnly {
+    fn default() -> Self {
+        let lookup = |name: String, port| async move { Ok(tokio::net::lookup_host((name, port)).await?.collect()) }.boxed();
+        Self { lookup: Box::new(lookup), may: is_public }
+    }
+}
+
+impl PublicOnly {
+    /// The addresses of a name, all of them public.
+    pub(super) fn find(&self, name: &str, port: u16) -> impl Future<Output = Result<Vec<SocketAddr>, NoAddress>> + Send + use<> {
+        let (lookup, may) = ((self.lookup)(name.to_owned(), port), self.may);
+        async move {
+            let found = lookup.await?;
+            if found.iter().all(|found| may(found.ip())) { Ok(found) } else { Err(NoAddress::NotPublic) }
+        }
+    }
+}
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if found.iter().any(|found| !is_public(found.ip())) {
-                return Err("the address is not a public one".into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
+        let found = self.find(name.as_str(), 0);
+        Box::pin(async move { Ok(Box::new(found.await?.into_iter()) as Addrs) })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Counts who connects, and answers each.
+    async fn listen(at: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind(at).await.unwrap();
+        let (at, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&count);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(b"HTTP/1.1 204 \r\nconnection: close\r\n\r\n").await;
+            }
+        });
+        (at, count)
+    }
+
+    /// DNS rebinding, with 127.0.0.2 in the place of a public address: the name leads there when it is looked at, and to 127.0.0.3 at
+    /// every other question.
+    #[tokio::test]
+    async fn a_name_that_changes_leads_only_to_what_was_looked_at() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (public, reached) = listen("127.0.0.2:0".parse().unwrap()).await;
+        let (_, inner) = listen(SocketAddr::from(([127, 0, 0, 3], public.port()))).await;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let lookup = move |_: String, port: u16| {
+            let last = if counted.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { 2 } else { 3 };
+            async move { Ok(vec![SocketAddr::from(([127, 0, 0, last], port))]) }.boxed()
+        };
+        let only = PublicOnly { lookup: Box::new(lookup), may: |ip| ip == Ipv4Addr::new(127, 0, 0, 2) };
+        let client = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(only)).build().unwrap();
+        for round in 1..=5 {
+            let post = || client.post(format!("http://rebound.example:{}/", public.port())).send();
+            assert_eq!(post().await.unwrap().status(), 204);
+            let refused = format!("{:?}", post().await.unwrap_err());
+            assert!(refused.contains("NotPublic"), "{refused}");
+            assert_eq!(
+                (reached.load(Ordering::SeqCst), asked.load(Ordering::SeqCst)),
+                (round, 2 * round),
+                "asked once each time"
+            );
+        }
+        assert_eq!(inner.load(Ordering::SeqCst), 0, "nobody reaches what is not public");
+    }
 
     #[test]
     fn only_global_unicast_is_public() {

@@ -35,7 +35,7 @@ impl HttpRdap {
     pub fn new(bootstrap: &str, allow_http: bool, timeout: Duration, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
         let mut builder = reqwest::Client::builder().redirect(Policy::none()).no_proxy().timeout(timeout);
         if !allow_http {
-            builder = builder.https_only(true).dns_resolver(Arc::new(PublicOnly));
+            builder = builder.https_only(true).dns_resolver(Arc::new(PublicOnly::default()));
         }
         Ok(Self { client: builder.build()?, bootstrap: bootstrap.to_owned(), allow_http, clock })
     }

@@ -60,7 +60,7 @@ impl StandardWebhooks {
         };
         Ok(Self {
             endpoints: endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), endpoint)).collect(),
-            public_only: builder().dns_resolver(Arc::new(PublicOnly)).build()?,
+            public_only: builder().dns_resolver(Arc::new(PublicOnly::default())).build()?,
             anywhere: builder().build()?,
         })
     }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use whois_rust::{WhoIs, WhoIsError, WhoIsLookupOptions, WhoIsServerValue};
 
-use super::address;
+use super::address::{NoAddress, PublicOnly};
 use crate::dcv::contact::whois::{ANSWER_MAX_OCTETS, HopError, Question};
 use crate::dcv::evidence::Exchange;
 use crate::dcv::timestamp::Timestamp;
@@ -26,6 +26,7 @@ const SERVERS_KEPT: usize = 1000;
 pub struct PortFortyThree {
     library: WhoIs,
     connect_to: HashMap<String, SocketAddr>,
+    public_only: PublicOnly,
     timeout: Duration,
     limiter: DefaultKeyedRateLimiter<String>,
     refused: Mutex<HashMap<String, Refused>>,
@@ -65,6 +66,7 @@ impl PortFortyThree {
         Self {
             library: WhoIs::from_host("whois.invalid").expect("the library takes a table with one host"),
             connect_to: connect_to.into_iter().map(|(host, address)| (host.to_ascii_lowercase(), address)).collect(),
+            public_only: PublicOnly::default(),
             timeout,
             limiter: RateLimiter::keyed(quota),
             refused: Mutex::new(HashMap::new()),
@@ -78,14 +80,13 @@ impl PortFortyThree {
             return Ok(*address);
         }
         let unresolved = |words: String| HopError::Unresolved(words);
-        let found: Vec<SocketAddr> = tokio::time::timeout(self.timeout, tokio::net::lookup_host((server, PORT)))
+        let found = tokio::time::timeout(self.timeout, self.public_only.find(server, PORT))
             .await
             .map_err(|_| unresolved("no answer in time".to_owned()))?
-            .map_err(|error| unresolved(error.to_string()))?
-            .collect();
-        if found.iter().any(|found| !address::is_public(found.ip())) {
-            return Err(HopError::ForbiddenAddress);
-        }
+            .map_err(|error| match error {
+                NoAddress::NotPublic => HopError::ForbiddenAddress,
+                NoAddress::Unresolved(error) => unresolved(error.to_string()),
+            })?;
         found.first().copied().ok_or_else(|| unresolved("no address".to_owned()))
     }
 
