@@ -2,9 +2,44 @@
 //! back at, so that a thousand mails to one domain are looked at a thousand times and not a million.
 
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use super::App;
 use crate::dcv::timestamp::Timestamp;
+use crate::store::StoreError;
+
+/// A daemon is at work until it has not been heard of for so long.
+const SILENT: Duration = Duration::from_secs(45);
+
+/// Forgotten after a day.
+const LONG_SILENT: Duration = Duration::from_secs(86_400);
+
+/// Shares the pace with the other daemons on the database that send mail, and tells them of this one, whose name is its own: how many they are.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; the share stays as it is.
+pub async fn share(app: &App, daemon: &str) -> Result<u32, StoreError> {
+    let (name, now) = (daemon.to_owned(), app.now());
+    let count: Result<i64, StoreError> = app
+        .store
+        .write("sign_of_life", move |tx| {
+            Box::pin(async move { tx.sign_of_life(&name, now, now - SILENT, now - LONG_SILENT).await })
+        })
+        .await;
+    let daemons = u32::try_from(count?).unwrap_or(u32::MAX).max(1);
+    app.pace.lock().unwrap_or_else(PoisonError::into_inner).share(daemons);
+    Ok(daemons)
+}
+
+/// Leaves a daemon's share to the others.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; the others have it once this one has been silent for a while.
+pub async fn leave(app: &App, daemon: &str) -> Result<(), StoreError> {
+    let name = daemon.to_owned();
+    app.store.write("no_sign_of_life", move |tx| Box::pin(async move { tx.no_sign_of_life(&name).await })).await
+}
 
 /// How long a mail waits while as many as may be are under way to its domain.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
@@ -21,6 +56,8 @@ pub struct Pace {
     period: Duration,
     burst: u32,
     at_once: u32,
+    /// So many share it.
+    daemons: u32,
     domains: HashMap<String, Domain>,
     /// The instants that effects were told to come back at.
     booked: HashMap<Vec<u8>, Timestamp>,
@@ -53,11 +90,17 @@ impl Pace {
             period,
             burst: burst.max(1),
             at_once: at_once.max(1),
+            daemons: 1,
             domains: HashMap::new(),
             booked: HashMap::new(),
             forgot_at: Timestamp::default(),
             latest: Timestamp::default(),
         }
+    }
+
+    /// Keeps to what is left to each of so many daemons, so that they keep the pace together. One mail at once is each one's at least.
+    pub fn share(&mut self, daemons: u32) {
+        self.daemons = daemons.max(1);
     }
 
     /// Begins a mail to `domain`; [`Pace::end`] must follow.
@@ -74,20 +117,22 @@ impl Pace {
         }
         self.latest = self.latest.max(now);
         self.forget(now);
+        let period = self.period * self.daemons;
+        let (burst, at_once) = ((self.burst / self.daemons).max(1), (self.at_once / self.daemons).max(1));
         let one = self.domains.entry(domain.to_owned()).or_default();
         match self.booked.get(effect) {
             Some(at) if *at > now => return Err(*at),
             Some(_) => {}
             None => {
-                let from = one.full_until - self.period * (self.burst - 1);
-                one.full_until = one.full_until.max(now) + self.period;
+                let from = one.full_until - period * (burst - 1);
+                one.full_until = one.full_until.max(now) + period;
                 if from > now {
                     self.booked.insert(effect.to_vec(), from);
                     return Err(from);
                 }
             }
         }
-        if one.under_way >= self.at_once {
+        if one.under_way >= at_once {
             // Its turn has come and stays; each that waits gets an instant of its own.
             one.busy_until = one.busy_until.max(now + BUSY_WAIT) + BUSY_STEP;
             self.booked.insert(effect.to_vec(), one.busy_until);
@@ -137,6 +182,28 @@ mod tests {
         assert_eq!(pace.begin("example.jp", &[3], START + SECOND), Err(START + SECOND * 2), "it keeps its turn");
         assert_eq!(pace.begin("example.jp", &[2], START + SECOND), Ok(()));
         assert_eq!(pace.begin("example.jp", &[7], START + SECOND * 60), Ok(()), "after a rest there is no wait");
+    }
+
+    #[test]
+    fn those_who_share_it_keep_it_together() {
+        let mut two = [Pace::new(SECOND, 4, 4), Pace::new(SECOND, 4, 4)];
+        let mut gone = 0;
+        for one in &mut two {
+            one.share(2);
+            gone += (0..9_u8).filter(|n| one.begin("example.jp", &[*n], START).is_ok()).count();
+        }
+        assert_eq!(gone, 4, "the burst");
+        for one in &mut two {
+            one.end("example.jp");
+            assert_eq!(one.begin("example.jp", &[2], START + SECOND), Err(START + SECOND * 2));
+            assert_eq!(one.begin("example.jp", &[2], START + SECOND * 2), Ok(()), "the rate");
+            assert!(one.begin("example.jp", &[3], START + SECOND * 4).is_err(), "two under way");
+            one.share(1);
+            assert_eq!(one.begin("example.jp", &[10], START + SECOND * 40), Ok(()), "alone again");
+        }
+        two[0].share(9);
+        two[0].end("example.com");
+        assert_eq!(two[0].begin("example.com", &[11], START), Ok(()), "one at once is each one's");
     }
 
     #[test]

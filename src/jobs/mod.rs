@@ -5,6 +5,7 @@ mod ingest_mail;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
@@ -15,6 +16,7 @@ use crate::app::expire::expire_due;
 use crate::app::export::{export_part, forget_exports};
 use crate::app::fill_base_domains::fill_base_domains;
 use crate::app::look_again::look_again_due;
+use crate::app::pace;
 use crate::app::renew::renew_due;
 use crate::app::resend::remind_due;
 use crate::app::retain::{Removed, retain};
@@ -40,6 +42,9 @@ pub struct JobSettings {
 
 /// How often deadlines, reminders, the canary and the digest are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often daemons on one database tell each other that they are at work.
+const SHARE_EVERY: Duration = Duration::from_secs(15);
 
 /// How often views are written and timelines are counted, and the pause where there is more to count.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -78,6 +83,9 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     }
     let (listening, heard) = (Arc::clone(&app), stop.clone());
     workers.spawn(async move { listening.store.listen(heard).await });
+    if app.store.is_shared() {
+        workers.spawn(sharer(Arc::clone(&app), stop.clone()));
+    }
     workers.spawn(looker(Arc::clone(&app), stop.clone()));
     workers.spawn(renewer(Arc::clone(&app), stop.clone()));
     workers.spawn(counter(Arc::clone(&app), stop.clone()));
@@ -279,6 +287,29 @@ async fn counter(app: Arc<App>, stop: CancellationToken) {
     }
     if let Err(error) = write_views(&app).await {
         tracing::error!(%error, "views of links were lost");
+    }
+}
+
+/// Shares the pace of mail with the other daemons on the database, as many as there are.
+async fn sharer(app: Arc<App>, stop: CancellationToken) {
+    let name = HEXLOWER.encode(&app.random::<8>());
+    let mut known = 1;
+    loop {
+        match pace::share(&app, &name).await {
+            Ok(daemons) if daemons == known => {}
+            Ok(daemons) => {
+                tracing::info!(daemons, "the pace of mail to a domain is shared");
+                known = daemons;
+            }
+            Err(error) => tracing::error!(%error, "the other daemons cannot be counted; trying again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep(SHARE_EVERY) => {}
+        }
+    }
+    if let Err(error) = pace::leave(&app, &name).await {
+        tracing::warn!(%error, "this daemon's share of the pace is the others' in a while");
     }
 }
 

@@ -17,6 +17,7 @@ mod health;
 mod idempotency;
 mod lookups;
 mod mails;
+mod marks;
 mod masking;
 mod notices;
 mod operators;
@@ -468,6 +469,12 @@ impl Store {
             Pools::Sqlite { .. } => "sqlite",
             Pools::Postgres(..) => "postgres",
         }
+    }
+
+    /// Whether other daemons may be at work on the same database.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.pools, Pools::Postgres(..))
     }
 
     /// Finishes the writes under way and closes every connection.

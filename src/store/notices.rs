@@ -146,15 +146,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes what is due once in a while, for one daemon of several: `true` when it was last done before `before`.
-    pub async fn take_mark(&mut self, name: &str, before: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO marks (name, at) VALUES ($1, $3)
-            ON CONFLICT (name) DO UPDATE SET at = $3 WHERE marks.at < $2";
-        Ok(exec!(self, sqlx::query(SQL).bind(name).bind(before.unix_micros()).bind(now.unix_micros())) == 1)
-    }
-}
-
-impl Tx<'_> {
     /// Uses a code that shows an order's state once; `false` where it was used.
     pub async fn use_status_code(&mut self, id: &[u8], now: Timestamp) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE notices SET used_at = $2 WHERE id = $1 AND used_at IS NULL";
@@ -197,12 +188,5 @@ impl Store {
     pub async fn latest_notices(&self, kind: NoticeKind, limit: u32) -> Result<Vec<NoticeRow>, StoreError> {
         const SQL: &str = select!("WHERE order_id IS NULL AND kind = $1 ORDER BY created_at DESC LIMIT $2");
         Ok(on_pool!(self, |db| sqlx::query_as(SQL).bind(kind.as_str()).bind(i64::from(limit)).fetch_all(db).await?))
-    }
-
-    /// When something that is done once in a while was last done.
-    pub async fn mark(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
-        const SQL: &str = "SELECT at FROM marks WHERE name = $1";
-        let at: Option<i64> = on_pool!(self, |db| sqlx::query_scalar(SQL).bind(name).fetch_optional(db).await?);
-        Ok(at.map(Timestamp::from_unix_micros))
     }
 }

@@ -300,6 +300,8 @@ async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_froze
         std::fs::read_to_string(&frozen.log).unwrap().contains("the lease was lost").then_some(())
     })
     .await;
+    let knows = |log: &PathBuf| std::fs::read_to_string(log).unwrap().contains("the pace of mail to a domain is shared");
+    assert!(hosts.iter().all(|(daemon, ..)| knows(&daemon.log)), "each knows that it is not alone");
     drop((frozen, hosts));
     all_is_well(&setup, 24, "three hosts").await;
 }

@@ -471,6 +471,31 @@ async fn mail_to_one_domain_is_paced_and_all_of_it_goes() {
 }
 
 #[tokio::test]
+async fn daemons_on_one_database_keep_the_pace_together() {
+    use dcvd::app::pace::{Pace, leave, share};
+    let app = TestApp::postgres().await;
+    *app.app.pace.lock().unwrap() = Pace::new(Duration::from_secs(10), 2, 8);
+    assert_eq!(share(&app.app, "a").await.unwrap(), 1);
+    assert_eq!(share(&app.app, "b").await.unwrap(), 2);
+    for n in 0..4 {
+        app.place_plain(&format!("A-{n}")).await;
+    }
+    app.run_jobs().await;
+    let mut gone = vec![app.approval_mails().len()];
+    for _ in 0..2 {
+        app.clock.advance(Duration::from_secs(10));
+        app.run_jobs().await;
+        gone.push(app.approval_mails().len());
+    }
+    assert_eq!(gone, [1, 1, 2], "half of the burst and of the rate are the other's");
+    leave(&app.app, "b").await.unwrap();
+    assert_eq!(share(&app.app, "a").await.unwrap(), 1);
+    assert_eq!(share(&app.app, "c").await.unwrap(), 2);
+    app.clock.advance(Duration::from_secs(46));
+    assert_eq!(share(&app.app, "a").await.unwrap(), 1, "whoever died is not waited for");
+}
+
+#[tokio::test]
 async fn one_connection_carries_many_mails() {
     let app = TestApp::sqlite().await;
     for n in 0..10 {
