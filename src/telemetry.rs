@@ -1,6 +1,7 @@
 //! Logs, metrics and traces. Logs go to standard error: standard output is data. No token, Random Value, address or path with a token is ever logged.
 
 use std::sync::{LazyLock, OnceLock};
+use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -187,12 +188,23 @@ const HISTOGRAMS: [(&str, &str); 4] = [
 /// The histograms' bounds, in seconds.
 const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// How often [`gather`] had better be called.
+pub const GATHER_EVERY: Duration = Duration::from_secs(5);
+
+/// Sums up what histograms were told since the last time. Without it, or a reader of [`metrics`], each value told is kept in memory.
+pub fn gather() {
+    if let Some(handle) = HANDLE.get() {
+        handle.run_upkeep();
+    }
+}
+
 /// What was counted so far, as Prometheus reads it (text format 0.0.4). The first call starts the counting.
 ///
 /// # Panics
 /// Another recorder was installed in the process.
 pub fn metrics() -> String {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     let handle = HANDLE.get_or_init(|| {
         let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).expect("there are bounds");
         let handle = builder.install_recorder().expect("no other recorder is installed");

@@ -1,7 +1,7 @@
 //! `dcvd serve`: runs until SIGTERM, and begins anew with another configuration on SIGHUP without leaving an address.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::wire::{given, http_settings, job_settings, wire, wire_again};
+use super::wire::{given, http_settings, job_settings, mail_rate, wire, wire_again};
 use super::{ConfigFile, Half};
 use crate::app::App;
 use crate::config::{Config, LogFormat};
@@ -131,6 +131,8 @@ impl Generation {
                 None => (HttpState::new(Arc::clone(&app), settings), HttpState::new(Arc::clone(&app), own)),
             }
         });
+        // What is known of the domains, and of the daemons that share them, outlives a configuration.
+        app.pace.lock().unwrap_or_else(PoisonError::into_inner).set(mail_rate(&config));
         let (announcing, until) = (Arc::clone(&app), stop.clone());
         tokio::spawn(async move { announcing.store.announce(until).await });
         let jobs = work.then(|| tokio::spawn(jobs::run(Arc::clone(&app), job_settings(&config), stop.clone())));
@@ -166,6 +168,7 @@ async fn run_with(
     lifecycle::ready();
     let mut daily = tokio::time::interval(DAY);
     let mut forgetting = tokio::time::interval(FORGET_EVERY);
+    let mut gathering = tokio::time::interval(telemetry::GATHER_EVERY);
     let mut alive = tokio::time::interval(lifecycle::watchdog().unwrap_or(DAY));
     // What an earlier configuration began ends by itself.
     let (mut ending, mut workers): (JoinSet<()>, Vec<AbortHandle>) = (JoinSet::new(), Vec::new());
@@ -198,9 +201,14 @@ async fn run_with(
                 continue;
             }
             _ = forgetting.tick() => {
-                if let Some((main, _)) = &now.states {
+                if let Some((main, admin)) = &now.states {
                     main.forget_quiet_callers();
+                    admin.forget_quiet_callers();
                 }
+                continue;
+            }
+            _ = gathering.tick() => {
+                telemetry::gather();
                 continue;
             }
             _ = alive.tick() => {

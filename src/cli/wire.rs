@@ -25,7 +25,7 @@ use crate::adapters::rdap::HttpRdap;
 use crate::adapters::webhook::{Endpoint, StandardWebhooks};
 use crate::adapters::whois::PortFortyThree;
 use crate::app::canary::CanarySettings;
-use crate::app::pace::Pace;
+use crate::app::pace::{Pace, Rate};
 use crate::app::{App, Lists, Settings};
 use crate::config::{CanaryMode, Config, DnssecMode, OpenIdConnect, load_profiles};
 use crate::dcv::contact::refusal;
@@ -73,15 +73,18 @@ pub(super) async fn wire_again(config: &Config, before: &Config, running: &App) 
     app.gone_endpoints = Arc::clone(&running.gone_endpoints);
     app.mail_hosts = Arc::clone(&running.mail_hosts);
     app.whois_servers = Arc::clone(&running.whois_servers);
-    let pace = |config: &Config| (config.smtp.domain_rate.period, config.smtp.domain_burst, config.smtp.domain_concurrency);
-    if pace(config) == pace(before) {
-        app.pace = Arc::clone(&running.pace);
-    }
+    app.pace = Arc::clone(&running.pace);
     // Servers count our questions whatever we read again.
     if config.whois == before.whois {
         app.ports.whois = Arc::clone(&running.ports.whois);
     }
     Ok(app)
+}
+
+/// The pace of mail to each recipient domain.
+pub(super) fn mail_rate(config: &Config) -> Rate {
+    let smtp = &config.smtp;
+    Rate { period: smtp.domain_rate.period, burst: smtp.domain_burst.get(), at_once: smtp.domain_concurrency.get() }
 }
 
 async fn put_together(config: &Config, lookup_deadline: Duration, store: Option<&Store>) -> anyhow::Result<App> {
@@ -132,11 +135,7 @@ async fn put_together(config: &Config, lookup_deadline: Duration, store: Option<
         profiles,
         lists: ArcSwap::from_pointee(lists),
         renderer,
-        pace: Arc::new(Mutex::new(Pace::new(
-            config.smtp.domain_rate.period,
-            config.smtp.domain_burst.get(),
-            config.smtp.domain_concurrency.get(),
-        ))),
+        pace: Arc::new(Mutex::new(Pace::new(mail_rate(config)))),
         gone_endpoints: Arc::default(),
         views: Arc::default(),
         mail_hosts: Arc::default(),

@@ -5,7 +5,6 @@ mod ingest_mail;
 use std::sync::Arc;
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
@@ -43,8 +42,9 @@ pub struct JobSettings {
 /// How often deadlines, reminders, the canary and the digest are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often daemons on one database tell each other that they are at work.
-const SHARE_EVERY: Duration = Duration::from_secs(15);
+/// How often the daemons that work on the database are counted, and the pause where they could not be.
+const COUNT_DAEMONS_EVERY: Duration = Duration::from_secs(2);
+const COUNT_DAEMONS_AGAIN: Duration = Duration::from_millis(200);
 
 /// How often views are written and timelines are counted, and the pause where there is more to count.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -69,14 +69,19 @@ const NOTICES_AT_ONCE: u32 = 2;
 /// A worker stopped by itself, which none should: the daemon had better be started anew than look healthy.
 pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) -> Result<(), JoinError> {
     let mut workers = JoinSet::new();
-    workers.spawn(worker(Arc::clone(&app), EffectKind::Mail, settings.mail_concurrency, settings, stop.clone()));
-    workers.spawn(worker(
-        Arc::clone(&app),
-        EffectKind::Notice,
-        settings.mail_concurrency.min(NOTICES_AT_ONCE),
-        settings,
-        stop.clone(),
-    ));
+    // No mail goes before it is known how many share its pace.
+    let counted = CancellationToken::new();
+    for (kind, concurrency) in
+        [(EffectKind::Mail, settings.mail_concurrency), (EffectKind::Notice, settings.mail_concurrency.min(NOTICES_AT_ONCE))]
+    {
+        let mailing = worker(Arc::clone(&app), kind, concurrency, settings, stop.clone());
+        let (counted, stop) = (counted.clone(), stop.clone());
+        workers.spawn(async move {
+            if stop.run_until_cancelled(counted.cancelled()).await.is_some() {
+                mailing.await;
+            }
+        });
+    }
     workers.spawn(worker(Arc::clone(&app), EffectKind::Webhook, settings.webhook_concurrency, settings, stop.clone()));
     if let Some(mail_in) = app.ports.mail_in.clone() {
         workers.spawn(ingest_mail::run(Arc::clone(&app), mail_in, stop.clone()));
@@ -84,7 +89,9 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     let (listening, heard) = (Arc::clone(&app), stop.clone());
     workers.spawn(async move { listening.store.listen(heard).await });
     if app.store.is_shared() {
-        workers.spawn(sharer(Arc::clone(&app), stop.clone()));
+        workers.spawn(sharer(Arc::clone(&app), counted, stop.clone()));
+    } else {
+        counted.cancel();
     }
     workers.spawn(looker(Arc::clone(&app), stop.clone()));
     workers.spawn(renewer(Arc::clone(&app), stop.clone()));
@@ -291,25 +298,27 @@ async fn counter(app: Arc<App>, stop: CancellationToken) {
 }
 
 /// Shares the pace of mail with the other daemons on the database, as many as there are.
-async fn sharer(app: Arc<App>, stop: CancellationToken) {
-    let name = HEXLOWER.encode(&app.random::<8>());
-    let mut known = 1;
+async fn sharer(app: Arc<App>, counted: CancellationToken, stop: CancellationToken) {
+    let mut failing = false;
     loop {
-        match pace::share(&app, &name).await {
-            Ok(daemons) if daemons == known => {}
-            Ok(daemons) => {
-                tracing::info!(daemons, "the pace of mail to a domain is shared");
-                known = daemons;
+        let wait = match pace::share(&app).await {
+            Ok(true) => {
+                failing = false;
+                counted.cancel();
+                COUNT_DAEMONS_EVERY
             }
-            Err(error) => tracing::error!(%error, "the other daemons cannot be counted; trying again"),
-        }
+            Ok(false) => COUNT_DAEMONS_AGAIN,
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "the daemons on the database cannot be counted; trying again");
+                }
+                COUNT_DAEMONS_EVERY
+            }
+        };
         tokio::select! {
-            () = stop.cancelled() => break,
-            () = sleep(SHARE_EVERY) => {}
+            () = stop.cancelled() => return,
+            () = sleep(wait) => {}
         }
-    }
-    if let Err(error) = pace::leave(&app, &name).await {
-        tracing::warn!(%error, "this daemon's share of the pace is the others' in a while");
     }
 }
 

@@ -6,12 +6,12 @@ use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{EffectKind, Pools, Store};
+use super::{EffectKind, Pools, Store, StoreError};
 
 /// The channel that daemons on one database listen to.
 const CHANNEL: &str = "dcvd_due";
@@ -21,6 +21,12 @@ const GATHERED_FOR: Duration = Duration::from_millis(10);
 
 /// The pause before listening again where that failed.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// What the session of a daemon that listens is named; the daemon's own number follows.
+const LISTENER: &str = "dcvd listening ";
+
+/// PostgreSQL ends a listener's session half a minute after its host vanished, and not after hours.
+const NOTICED_SOON: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
 /// Every kind with its mark in what others are told.
 const KINDS: [(EffectKind, u8); 3] = [(EffectKind::Mail, 1), (EffectKind::Notice, 2), (EffectKind::Webhook, 4)];
@@ -112,9 +118,10 @@ impl Store {
     /// Wakes the workers for what other daemons on the same database say is due, until `stop`.
     pub async fn listen(&self, stop: CancellationToken) {
         let Pools::Postgres(pool, _) = &self.pools else { return };
+        let pool = listening(pool, format!("{LISTENER}{:016x}", self.wake.own));
         loop {
             let listening = async {
-                let mut listener = PgListener::connect_with(pool).await?;
+                let mut listener = PgListener::connect_with(&pool).await?;
                 listener.listen(CHANNEL).await?;
                 loop {
                     match listener.try_recv().await? {
@@ -125,17 +132,46 @@ impl Store {
                 }
             };
             let failed: Result<(), sqlx::Error> = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 failed = listening => failed,
             };
             tracing::debug!(error = ?failed, "other daemons cannot be listened to; polling");
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = sleep(LISTEN_AGAIN) => {}
             }
             self.wake.all();
         }
+        pool.close().await;
     }
+
+    /// How many daemons listen on the database, this one among them: each that works is one. A daemon that reads its configuration again
+    /// listens twice for a moment, and is one. `None`: this one does not listen yet, so that what can be seen may be wrong.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn listeners(&self) -> Result<Option<u32>, StoreError> {
+        const SQL: &str = "SELECT COUNT(DISTINCT application_name), COUNT(*) FILTER (WHERE application_name = $2)
+            FROM pg_stat_activity WHERE datname = current_database() AND starts_with(application_name, $1)";
+        let Pools::Postgres(pool, _) = &self.pools else { return Ok(Some(1)) };
+        let own = format!("{LISTENER}{:016x}", self.wake.own);
+        let (all, own): (i64, i64) = sqlx::query_as(SQL).bind(LISTENER).bind(own).fetch_one(pool).await?;
+        Ok((own > 0).then(|| u32::try_from(all).unwrap_or(u32::MAX)))
+    }
+}
+
+/// One connection of its own, which bears a name that others on the database can see.
+fn listening(pool: &PgPool, name: String) -> PgPool {
+    let options = PgPoolOptions::new().max_connections(1).after_connect(move |conn, _| {
+        let name = name.clone();
+        Box::pin(async move {
+            // Settings of this session, not of the start: what stands between may refuse those.
+            sqlx::raw_sql(NOTICED_SOON).execute(&mut *conn).await?;
+            sqlx::query("SELECT set_config('application_name', $1, false)").bind(name).execute(&mut *conn).await?;
+            Ok(())
+        })
+    });
+    options.connect_lazy_with(pool.connect_options().as_ref().clone())
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use std::process::{Command, Stdio};
 
+use dcvd::store::{Migrate, Store};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use tokio_util::sync::CancellationToken;
 
 use crate::process::Setup;
 use crate::support::postgres;
@@ -103,4 +105,45 @@ async fn a_postgres_that_only_reads_refuses_and_is_over_when_it_writes() {
         conn.execute(end).await.unwrap();
     };
     refused_then_taken(&setup, async || set("on").await, async || set("off").await).await;
+}
+
+#[tokio::test]
+async fn daemons_that_work_on_one_database_are_counted() {
+    let url = postgres::database().await;
+    let daemon = async || {
+        let (store, stop) = (Store::open(&url, Migrate::Yes).await.unwrap(), CancellationToken::new());
+        let (listening, heard) = (store.clone(), stop.clone());
+        (store, stop, tokio::spawn(async move { listening.listen(heard).await }))
+    };
+    let sees = async |store: &Store, expected: Option<u32>| {
+        wait("the daemons", async || (store.listeners().await.unwrap() == expected).then_some(())).await;
+    };
+    let idle = Store::open(&url, Migrate::Yes).await.unwrap();
+    assert_eq!(idle.listeners().await.unwrap(), None, "whoever is not seen itself does not count");
+    let (first, stop_first, ending) = daemon().await;
+    sees(&first, Some(1)).await;
+    assert_eq!(idle.listeners().await.unwrap(), None);
+    let (second, stop_second, _) = daemon().await;
+    sees(&second, Some(2)).await;
+    sees(&first, Some(2)).await;
+    // Under another configuration, before the workers of the earlier one have ended.
+    let (again, stop_again) = (first.clone(), CancellationToken::new());
+    let heard = stop_again.clone();
+    tokio::spawn(async move { again.listen(heard).await });
+    let named =
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dcvd listening %'";
+    let mut conn = PgConnection::connect(&url).await.unwrap();
+    wait("a third session", async || {
+        let sessions: i64 = sqlx::query_scalar(named).fetch_one(&mut conn).await.unwrap();
+        (sessions == 3).then_some(())
+    })
+    .await;
+    assert_eq!(second.listeners().await.unwrap(), Some(2));
+    stop_first.cancel();
+    ending.await.unwrap();
+    assert_eq!(second.listeners().await.unwrap(), Some(2));
+    stop_second.cancel();
+    sees(&first, Some(1)).await;
+    stop_again.cancel();
+    sees(&first, None).await;
 }

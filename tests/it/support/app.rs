@@ -13,7 +13,7 @@ use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
 use dcvd::adapters::rdap::HttpRdap;
 use dcvd::adapters::webhook::{Endpoint, StandardWebhooks};
 use dcvd::app::expire::expire_due;
-use dcvd::app::pace::Pace;
+use dcvd::app::pace::{Pace, Rate};
 use dcvd::app::renew::renew_due;
 use dcvd::app::resend::remind_due;
 use dcvd::app::tally::count_round;
@@ -214,7 +214,7 @@ impl TestApp {
             lists: ArcSwap::from_pointee(Lists { suffixes: SuffixList::BuiltIn, policy: Policy::default() }),
             keys: KeyRing::new(vec![LinkKey::new([7; 32])]).unwrap(),
             renderer: Renderer::new(None).unwrap(),
-            pace: Arc::new(Mutex::new(Pace::new(Duration::from_millis(1), 1000, 1000))),
+            pace: Arc::new(Mutex::new(Pace::new(Rate { period: Duration::from_millis(1), burst: 1000, at_once: 1000 }))),
             gone_endpoints: Arc::default(),
             views: Arc::default(),
             mail_hosts: Arc::default(),

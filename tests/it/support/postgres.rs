@@ -27,7 +27,8 @@ chmod 777 "$dir"
 as() { if [ "$(id -u)" = 0 ]; then runuser -u nobody -- "$@"; else "$@"; fi; }
 cd "$dir"
 trap 'as "$BIN/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1; rm -rf "$dir"' EXIT
-as "$BIN/initdb" -D "$dir/data" -A trust -U dcvd -E UTF8 --locale=C.UTF-8 >/dev/null
+# As many a database has it, and unlike octets: nothing may rest on how text is ordered.
+as "$BIN/initdb" -D "$dir/data" -A trust -U dcvd -E UTF8 --locale=C.UTF-8 --locale-provider=icu --icu-locale=ja >/dev/null
 as "$BIN/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "$DURABLE -p $PORT -k $dir -c listen_addresses=127.0.0.1 -c max_connections=200" start >/dev/null
 echo ready
 cat >/dev/null
