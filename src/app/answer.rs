@@ -1,5 +1,6 @@
 //! Applies a person's answer. Of two answers one wins: the guarded UPDATE picks it, and the loser sees a calm page.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use crate::dcv::coverage;
 use crate::dcv::decision::{self, Answer, Decision, REASON_MAX_CHARS, Refusal, SIGNER_MAX_CHARS, Scope};
 use crate::dcv::event::{Basis, Event, EventType, validation_ended};
 use crate::dcv::id::{EffectId, OrderId};
-use crate::dcv::method;
+use crate::dcv::method::{self, RuleStatus};
 use crate::dcv::notice::Answered;
 use crate::dcv::order::{LinkState, OrderState, ValidationState};
-use crate::dcv::profile::{Corroboration, DecisionPolicy, RejectButton, Versioned};
+use crate::dcv::profile::{Compliance, Corroboration, DecisionPolicy, RejectButton, Versioned};
 use crate::dcv::quorum::{self, Given, Tally};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{AnswerRow, ApprovalRow, MailRow, OrderRow, StoreError, Tx, ValidationRow, Whole};
@@ -63,9 +64,7 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 let missing = || StoreError::inconsistent("mails", "order_id", &mail_id);
                 let Whole { order, validations, mails, pairs } = tx.lock_whole(order_id).await?.ok_or_else(missing)?;
                 let mail = mails.iter().find(|one| one.id == mail_id).ok_or_else(missing)?;
-                let asks = |mail: &MailRow, one: &ValidationRow| {
-                    pairs.iter().any(|(asking, asked)| *asking == mail.id && *asked == one.id)
-                };
+                let asks = |mail: &MailRow, one: &ValidationRow| pairs.asks(&mail.id, &one.id);
                 let asked: Vec<&ValidationRow> = validations.iter().filter(|one| asks(mail, one)).collect();
                 let mut as_asked = asked_mail(mail, &asked)?;
                 // Whoever approved, and waits for others to, may still refuse: that approval counts no more.
@@ -120,8 +119,12 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 // Told by whose approval counts, which where several must approve need not be this one.
                 for by in &mails {
                     let names = names_by(&ruled, by);
+                    if names.is_empty() {
+                        continue;
+                    }
+                    let told: HashSet<&str> = names.iter().map(|told| told.name).collect();
                     let names_of = |asked: &MailRow| -> Vec<&str> {
-                        let of = |one: &&ValidationRow| asks(asked, one) && names.iter().any(|told| told.name == one.name);
+                        let of = |one: &&ValidationRow| asks(asked, one) && told.contains(one.name.as_str());
                         open.iter().copied().filter(of).map(|one| one.name.as_str()).collect()
                     };
                     let asked: Vec<(&MailRow, Vec<&str>)> = mails
@@ -130,10 +133,8 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                         .map(|one| (one, names_of(one)))
                         .filter(|(_, names)| !names.is_empty())
                         .collect();
-                    if !names.is_empty() {
-                        let notices = notify::of_answer(&order, receipts, answered, by, &names, &asked, now)?;
-                        notify::enqueue(tx, notices, now, &mut ids).await?;
-                    }
+                    let notices = notify::of_answer(&order, receipts, answered, by, &names, &asked, now)?;
+                    notify::enqueue(tx, notices, now, &mut ids).await?;
                 }
                 let mut unreachable = Vec::new();
                 let mut waiting = Vec::new();
@@ -193,9 +194,9 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 if profile.profile.mail.expiry_notice {
                     notify::enqueue(tx, notify::of_expiry(&order, &unreachable, true, now)?, now, &mut ids).await?;
                 }
-                let has_ended = |one: &ValidationRow| {
-                    one.state != "pending" || (open.iter().any(|now_ended| now_ended.id == one.id) && !waiting.contains(&one.id))
-                };
+                let waiting: HashSet<&Vec<u8>> = waiting.iter().collect();
+                let now_ended: HashSet<&Vec<u8>> = open.iter().map(|one| &one.id).filter(|id| !waiting.contains(id)).collect();
+                let has_ended = |one: &ValidationRow| one.state != "pending" || now_ended.contains(&one.id);
                 // A mail whose names have all been decided, by whichever answer, has nothing left to ask; nor has one that was answered.
                 for other in &mails {
                     if other.id == mail.id || validations.iter().filter(|one| asks(other, one)).all(has_ended) {
@@ -252,6 +253,9 @@ fn rule<'m>(
     let mut given = Vec::new();
     for row in approvals.iter().filter(|row| row.validation_id == one.id) {
         let Some(mail) = mails.iter().find(|mail| mail.id == row.mail_id) else { continue };
+        if is_forbidden(profile, mail, now)? {
+            continue;
+        }
         let scope = row.scope.as_deref().and_then(Scope::from_text);
         // Where there was no choice it is the one that the page offered.
         let offered = || decision::offered_scopes(&profile.profile.page, mail.adn_is_base == 1).first().copied();
@@ -322,7 +326,13 @@ fn may_answer(
     Ok(people(open.into_iter()).iter().filter(|one| !one.eq_ignore_ascii_case(&answered.recipient)).count())
 }
 
-/// Makes an approval count that waited for a refusal, and tells it.
+/// Whether an approval by this mail may count no more: its method had its last day since it was given.
+fn is_forbidden(profile: &Versioned, mail: &MailRow, now: Timestamp) -> Result<bool, StoreError> {
+    let must_not = method::rule(mail.source()?.method(), now).status == RuleStatus::MustNot;
+    Ok(must_not && profile.profile.compliance == Compliance::Enforce)
+}
+
+/// Makes an approval count that waited for a refusal, and tells it. One that may not count any more by then ends without: nobody approved.
 pub(super) async fn end_veto(
     tx: &mut Tx<'_>,
     profile: &Versioned,
@@ -333,8 +343,14 @@ pub(super) async fn end_veto(
     let by = mails.iter().find(|mail| waited.mail_id.as_ref() == Some(&mail.id));
     let missing = || StoreError::inconsistent("validations", "mail_id", &waited.id);
     let by = by.ok_or_else(missing)?;
+    if is_forbidden(profile, by, now)? {
+        let row = tx.end_validation(&waited.id, ValidationState::Pending, ValidationState::Expired, now).await?;
+        let data = json!({"name": waited.name, "state": ValidationState::Expired});
+        return Ok(row.map(|row| (row, Event::new(EventType::ValidationExpired, now, "system", data))));
+    }
     let Some(row) = tx.end_veto(&waited.id, now).await? else { return Ok(None) };
-    let decision = held_decision(waited);
+    let held = held_decision(waited);
+    let decision = Decision { reusable_until: held.reusable_until.filter(|until| *until > now), ..held };
     let mut event = decided_event(profile, by, waited, &[EndedName::new(&waited.name, &decision)], &decision, now)?;
     if profile.profile.decision.quorum > 1 {
         let approvals = tx.approvals(OrderId::from_bytes(by.order_id.as_slice().try_into().map_err(|_| missing())?)).await?;

@@ -22,7 +22,7 @@ use crate::dcv::return_path;
 use crate::dcv::timestamp::Timestamp;
 use crate::ports::Letter;
 use crate::render::{ApprovalMail, ApprovalParts, Labels, NameView};
-use crate::store::{EffectKind, MailRow, NewEffect, OrderRow, StoreError, Tx, ValidationRow};
+use crate::store::{EffectKind, MailRow, MailValidations, NewEffect, OrderRow, StoreError, Tx, ValidationRow};
 
 /// What is asked of whom, under which rules.
 #[derive(Debug, Clone)]
@@ -168,7 +168,7 @@ fn held_against(
 /// The mails of a question, with the bytes of each and which names it asks for.
 pub(super) struct Written {
     pub(super) mails: Vec<MailRow>,
-    pub(super) pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) pairs: MailValidations,
     pub(super) letters: Vec<Vec<u8>>,
 }
 
@@ -181,17 +181,17 @@ pub(super) fn write(
     validations: &[ValidationRow],
     now: Timestamp,
 ) -> Result<Written, AskError> {
-    let mut written = Written { mails: Vec::new(), pairs: Vec::new(), letters: Vec::new() };
+    let (mut mails, mut pairs, mut letters) = (Vec::new(), Vec::new(), Vec::new());
     for planned in &assignment.mails {
         let asked: Vec<&ValidationRow> = planned.names.iter().filter_map(|at| validations.get(*at)).collect();
         let (mut mail, letter) = draft_mail(app, question, order, planned, &asked, others(assignment, planned), now)?;
         let letter = app.ports.mail_out.compose(&letter).map_err(|error| AskError::Mail(error.to_string()))?;
         mail.content_hash = Sha256::digest(&letter).to_vec();
-        written.pairs.extend(asked.iter().map(|validation| (mail.id.clone(), validation.id.clone())));
-        written.mails.push(mail);
-        written.letters.push(letter);
+        pairs.extend(asked.iter().map(|validation| (mail.id.clone(), validation.id.clone())));
+        mails.push(mail);
+        letters.push(letter);
     }
-    Ok(written)
+    Ok(Written { mails, pairs: pairs.into_iter().collect(), letters })
 }
 
 /// Stores mails and puts them into the outbox.
@@ -203,8 +203,7 @@ pub(super) async fn commit(
     ids: &mut (dyn FnMut() -> [u8; 10] + Send),
 ) -> Result<(), StoreError> {
     for (mail, letter) in written.mails.iter().zip(&written.letters) {
-        let asked: Vec<_> =
-            written.pairs.iter().filter(|(id, _)| *id == mail.id).map(|(_, validation)| validation.clone()).collect();
+        let asked: Vec<_> = written.pairs.of(&mail.id).cloned().collect();
         tx.insert_mail(mail, &asked).await?;
         let effect = NewEffect {
             id: EffectId::new(now, ids()),

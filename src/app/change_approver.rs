@@ -164,9 +164,7 @@ pub(super) async fn change_to(
                     may_mail(&mails, new, rules, now).map_err(ChangeError::TooSoon)?;
                 }
                 let pairs = tx.mail_validations(order_id).await?;
-                let asks = |mail: &MailRow, validation: &[u8]| {
-                    pairs.iter().any(|(asking, asked)| *asking == mail.id && asked[..] == *validation)
-                };
+                let asks = |mail: &MailRow, validation: &[u8]| pairs.asks(&mail.id, validation);
                 let mut superseded = Vec::new();
                 let goes = |mail: &&MailRow| with.replaces.is_none_or(|one| mail.id[..] == one.as_bytes()[..]);
                 for mail in mails.iter().filter(|mail| changed.iter().any(|id| asks(mail, id))).filter(goes) {

@@ -124,8 +124,8 @@ pub async fn ask_instead(app: &App, id: OrderId, instead: &Instead, cause: &Caus
     let record = show_order(app, id, None).await?.ok_or(ChooseError::Missing)?;
     let profile = app.profile_of(&record.order).await?;
     let lists = app.lists();
-    let (wanted, emails) = match instead {
-        Instead::Others(emails) => (Vec::new(), emails.clone()),
+    let (wanted, emails, adn) = match instead {
+        Instead::Others(emails) => (Vec::new(), emails.clone(), None),
         Instead::Same(mail) => {
             let mail = record.mails.iter().find(|one| one.id[..] == mail.as_bytes()[..]).ok_or(ChooseError::Missing)?;
             let open = |one: &&&ValidationRow| one.state == ValidationState::Pending.as_str();
@@ -135,12 +135,13 @@ pub async fn ask_instead(app: &App, id: OrderId, instead: &Instead, cause: &Caus
             if names.is_empty() {
                 return Err(ChooseError::Nothing);
             }
-            (names, vec![email])
+            // As they were asked: at another ADN an answer would prove something else.
+            (names, vec![email], Some(mail.adn.clone()))
         }
     };
     let names: Vec<CertificateName> =
         open_names(&record, &wanted)?.iter().filter_map(|name| CertificateName::parse(name, &lists.suffixes).ok()).collect();
-    let these: Vec<Wanted> = emails.into_iter().map(|email| Wanted { email, adn: None, names: None }).collect();
+    let these: Vec<Wanted> = emails.into_iter().map(|email| Wanted { email, adn: adn.clone(), names: None }).collect();
     let choice = match instead {
         // Nobody is chosen anew.
         Instead::Same(_) => Choice::These(these),

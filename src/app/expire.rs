@@ -8,7 +8,7 @@ use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::OrderId;
 use crate::dcv::order::{LinkState, ValidationState};
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{MailRow, StoreError, ValidationRow, Whole};
+use crate::store::{MailRow, MailValidations, StoreError, ValidationRow, Whole};
 
 /// Orders looked at in one round.
 const ROUND_MAX: u32 = 100;
@@ -57,7 +57,7 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                 let (mut counted, mut ended) = (Vec::new(), Vec::new());
                 for one in validations.iter().filter(|one| one.veto_ends_at.is_some()) {
                     let waits = one.veto_ends_at.is_some_and(|ends| ends > now.unix_micros())
-                        && pairs.iter().any(|(mail, asked)| *asked == one.id && open.contains(&mail));
+                        && open.iter().any(|mail| pairs.asks(mail, &one.id));
                     if !waits {
                         if let Some((row, event)) = end_veto(tx, &profile, &mails, one, now).await? {
                             ended.push(row);
@@ -67,7 +67,7 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                     }
                 }
                 for mail in mails.iter().filter(|mail| open.contains(&&mail.id)) {
-                    let asked = |one: &&ValidationRow| pairs.iter().any(|(by, asked)| *by == mail.id && *asked == one.id);
+                    let asked = |one: &&ValidationRow| pairs.asks(&mail.id, &one.id);
                     let mut asked = validations.iter().filter(asked).peekable();
                     if asked.peek().is_some() && asked.all(|one| one.state != "pending" || counted.contains(&&one.id)) {
                         tx.end_link(mail, LinkState::Answered, now).await?;
@@ -100,10 +100,10 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
 }
 
 /// Whether a name has nobody left who could answer for it.
-fn over(one: &ValidationRow, open: &[&Vec<u8>], pairs: &[(Vec<u8>, Vec<u8>)], now: Timestamp) -> Result<bool, StoreError> {
+fn over(one: &ValidationRow, open: &[&Vec<u8>], pairs: &MailValidations, now: Timestamp) -> Result<bool, StoreError> {
     Ok(match one.state()? {
         ValidationState::AwaitingApprover => one.selection_ends_at.is_some_and(|ends| ends <= now.unix_micros()),
-        ValidationState::Pending => !pairs.iter().any(|(mail, asked)| *asked == one.id && open.contains(&mail)),
+        ValidationState::Pending => !open.iter().any(|mail| pairs.asks(mail, &one.id)),
         _ => false,
     })
 }

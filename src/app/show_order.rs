@@ -19,7 +19,8 @@ use crate::dcv::name::CertificateName;
 use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::store::{
-    CertificateRow, EventRow, MailRow, OrderFilter, OrderHas, OrderIs, OrderRow, Search, StoreError, ValidationRow,
+    CertificateRow, EventRow, MailRow, MailValidations, OrderFilter, OrderHas, OrderIs, OrderRow, Search, StoreError,
+    ValidationRow,
 };
 
 /// An order with its names and mails, as stored.
@@ -32,7 +33,7 @@ pub struct OrderRecord {
     /// Its mails, oldest first.
     pub mails: Vec<MailRow>,
     /// Which mail asks for which name.
-    pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub pairs: MailValidations,
     /// What was issued on it, as far as it was read: listings do without.
     pub certificates: Vec<CertificateRow>,
 }
@@ -175,8 +176,7 @@ impl OrderRecord {
     /// The names a mail asks for.
     #[must_use]
     pub fn asked_by(&self, mail: &[u8]) -> Vec<&ValidationRow> {
-        let asked = |one: &&ValidationRow| self.pairs.iter().any(|(asking, validation)| asking == mail && *validation == one.id);
-        self.validations.iter().filter(asked).collect()
+        self.validations.iter().filter(|one| self.pairs.asks(mail, &one.id)).collect()
     }
 
     fn mail_view(&self, mail: &MailRow) -> Result<MailView, StoreError> {
@@ -255,7 +255,8 @@ pub async fn show_order(app: &App, id: OrderId, client: Option<&str>) -> Result<
 pub(super) async fn read(app: &App, order: OrderRow) -> Result<OrderRecord, StoreError> {
     let parts = app.store.parts(std::slice::from_ref(&order)).await?;
     let certificates = app.store.certificates(order.id()?).await?;
-    Ok(OrderRecord { order, validations: parts.validations, mails: parts.mails, pairs: parts.pairs, certificates })
+    let pairs = parts.pairs.into_iter().collect();
+    Ok(OrderRecord { order, validations: parts.validations, mails: parts.mails, pairs, certificates })
 }
 
 /// Lists orders, newest first.
@@ -271,7 +272,7 @@ pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRec
             order,
             validations: Vec::new(),
             mails: Vec::new(),
-            pairs: Vec::new(),
+            pairs: MailValidations::default(),
             certificates: Vec::new(),
         })
         .collect();
@@ -288,10 +289,14 @@ pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRec
             records[*at].validations.push(validation);
         }
     }
+    let mut pairs: HashMap<usize, Vec<_>> = HashMap::new();
     for pair in parts.pairs {
         if let Some(at) = mail_place.get(&pair.0) {
-            records[*at].pairs.push(pair);
+            pairs.entry(*at).or_default().push(pair);
         }
+    }
+    for (at, pairs) in pairs {
+        records[at].pairs = pairs.into_iter().collect();
     }
     Ok(records)
 }

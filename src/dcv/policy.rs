@@ -124,9 +124,10 @@ impl Policy {
             return Vec::new();
         }
         let scopes = &profile.page.scope_options;
-        let reach = if scopes.contains(&Scope::Base) {
+        let reach = if scopes.contains(&Scope::Base) || scopes.contains(&Scope::Subtree) {
+            // Of the widest ADN that somebody may be asked at; WHOIS and RDAP know the Base Domain Name.
             Some(name.fqdn().base_domain())
-        } else if name.is_wildcard() || scopes.contains(&Scope::Subtree) {
+        } else if name.is_wildcard() {
             Some(name.fqdn().clone())
         } else {
             None
@@ -174,6 +175,35 @@ mod tests {
             (vec![("EXAMPLE.jp", "x"), ("example.jp", "y")], "twice"),
         ] {
             assert!(list(&entries).unwrap_err().to_string().contains(problem), "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_held_for_whatever_its_approval_could_reach() {
+        let profile = |scopes: &str| -> Profile {
+            let text = include_str!("../../config/profiles/standard.toml");
+            let mut table: toml::Table = text.parse().unwrap();
+            table.insert("id".to_owned(), "test".into());
+            let mut profile: Profile = table.try_into().unwrap();
+            profile.page.scope_options = scopes.split(' ').map(|one| Scope::from_text(one).unwrap()).collect();
+            profile
+        };
+        let hold = list(&[("pay.example.co.jp", "a brand")]).unwrap();
+        let policy = Policy { hold, ..Policy::default() };
+        let held = |name: &str, scopes: &str| {
+            policy.holds(&CertificateName::parse(name, &SuffixList::BuiltIn).unwrap(), &profile(scopes)).len()
+        };
+        for (name, scopes, expected) in [
+            ("www.example.co.jp", "fqdn", 0),
+            ("www.example.co.jp", "order", 0),
+            ("www.example.co.jp", "fqdn subtree", 1),
+            ("www.example.co.jp", "base", 1),
+            ("*.example.co.jp", "order", 1),
+            ("*.www.example.co.jp", "order", 0),
+            ("a.pay.example.co.jp", "fqdn", 1),
+            ("www.example.com", "subtree", 0),
+        ] {
+            assert_eq!(held(name, scopes), expected, "{name} {scopes}");
         }
     }
 }

@@ -152,8 +152,31 @@ pub(super) const OF_ORDERS: &str = select!("WHERE order_id IN (");
 pub(super) const PAIRS_OF_ORDERS: &str =
     "SELECT mv.mail_id, mv.validation_id FROM mail_validations mv JOIN mails m ON m.id = mv.mail_id WHERE m.order_id IN (";
 
-/// Which mail asks for which name.
-pub type MailValidation = (Vec<u8>, Vec<u8>);
+/// Which mail asks for which name: found in a few steps, since an order of many mails and names has tens of thousands of such pairs.
+#[derive(Debug, Clone, Default)]
+pub struct MailValidations(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl MailValidations {
+    /// Whether a mail asks for a name.
+    #[must_use]
+    pub fn asks(&self, mail: &[u8], validation: &[u8]) -> bool {
+        self.0.binary_search_by(|(asking, asked)| (&asking[..], &asked[..]).cmp(&(mail, validation))).is_ok()
+    }
+
+    /// The names that a mail asks for.
+    pub fn of<'p>(&'p self, mail: &'p [u8]) -> impl Iterator<Item = &'p Vec<u8>> {
+        let first = self.0.partition_point(|(asking, _)| &asking[..] < mail);
+        self.0.iter().skip(first).take_while(move |(asking, _)| asking == mail).map(|(_, asked)| asked)
+    }
+}
+
+impl FromIterator<(Vec<u8>, Vec<u8>)> for MailValidations {
+    fn from_iter<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(pairs: I) -> Self {
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        pairs.sort_unstable();
+        Self(pairs)
+    }
+}
 
 impl Tx<'_> {
     /// Inserts a mail with the names it asks for.
@@ -199,8 +222,9 @@ impl Tx<'_> {
     }
 
     /// Reads which mail of an order asks for which name.
-    pub async fn mail_validations(&mut self, order: OrderId) -> Result<Vec<MailValidation>, StoreError> {
-        Ok(in_tx!(self, |db| sqlx::query_as(PAIRS).bind(&order.as_bytes()[..]).fetch_all(db).await?))
+    pub async fn mail_validations(&mut self, order: OrderId) -> Result<MailValidations, StoreError> {
+        let pairs: Vec<_> = in_tx!(self, |db| sqlx::query_as(PAIRS).bind(&order.as_bytes()[..]).fetch_all(db).await?);
+        Ok(pairs.into_iter().collect())
     }
 
     /// Ends the link of a mail that this transaction read under the order's lock, where it is open. The mail's bytes are blanked with it.

@@ -62,7 +62,7 @@ pub use events::EventRow;
 pub use exports::ExportRow;
 pub use health::QueueRow;
 pub use idempotency::{RepeatRow, Repeatable};
-pub use mails::{MailRow, MailValidation};
+pub use mails::{MailRow, MailValidations};
 pub use notices::NoticeRow;
 pub use operators::{AccessRow, OperatorRow, SessionRow};
 pub use orders::{OrderFilter, OrderHas, OrderIs, OrderRow, Search};
@@ -313,7 +313,7 @@ pub struct Parts {
     /// Their mails, oldest first.
     pub mails: Vec<MailRow>,
     /// Which mail asks for which name.
-    pub pairs: Vec<MailValidation>,
+    pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Whether the schema may be changed when opening.

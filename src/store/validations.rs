@@ -340,7 +340,8 @@ impl Tx<'_> {
     /// Makes an approval count that waited for a refusal: the name as it is now; `None` where none waits.
     pub async fn end_veto(&mut self, id: &[u8], at: Timestamp) -> Result<Option<ValidationRow>, StoreError> {
         const SQL: &str = returning!(
-            "UPDATE validations SET state = 'approved', ended_at = $2, veto_ends_at = NULL
+            "UPDATE validations SET state = 'approved', ended_at = $2, veto_ends_at = NULL,
+            reusable_until = CASE WHEN reusable_until > $2 THEN reusable_until END
             WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL"
         );
         Ok(in_tx!(self, |db| sqlx::query_as(SQL).bind(id).bind(at.unix_micros()).fetch_optional(db).await?))

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Either, Executor as _, FromRow as _};
 
-use super::{Conn, MailRow, MailValidation, OrderRow, Pools, Store, StoreError, Tx, ValidationRow, mails, orders, validations};
+use super::{Conn, MailRow, MailValidations, OrderRow, Pools, Store, StoreError, Tx, ValidationRow, mails, orders, validations};
 use crate::dcv::id::OrderId;
 
 /// An order, its names in their order, its mails with the oldest first, and which mail asks for which name.
@@ -19,7 +19,7 @@ pub struct Whole {
     /// Its mails.
     pub mails: Vec<MailRow>,
     /// Which mail asks for which name.
-    pub pairs: Vec<MailValidation>,
+    pub pairs: MailValidations,
 }
 
 /// A mail with its order and the names it asks for.
@@ -55,9 +55,10 @@ impl Tx<'_> {
                 (Either::Right(row), 0) => order = Some(OrderRow::from_row(&row)?),
                 (Either::Right(row), 1) => validations.push(ValidationRow::from_row(&row)?),
                 (Either::Right(row), 2) => mails.push(MailRow::from_row(&row)?),
-                (Either::Right(row), _) => pairs.push(MailValidation::from_row(&row)?),
+                (Either::Right(row), _) => pairs.push(<(Vec<u8>, Vec<u8>)>::from_row(&row)?),
             }
         }
+        let pairs = pairs.into_iter().collect();
         Ok(order.map(|order| Whole { order, validations, mails, pairs }))
     }
 }

@@ -621,6 +621,24 @@ async fn a_refusal_vetoes_a_waiting_approval_and_a_second_approval_ends_the_wait
 }
 
 #[tokio::test]
+async fn an_approval_that_waits_past_its_methods_last_day_counts_no_more() {
+    for (compliance, state) in [("enforce", "expired"), ("record", "approved")] {
+        let app = TestApp::with_profiles(&[("veto", &format!("{VETO}compliance = \"{compliance}\"\n"))]).await;
+        let last_day = dcvd::dcv::timestamp::Timestamp::parse_rfc3339("2028-03-14T12:00:00Z").unwrap();
+        app.clock.advance(last_day.since(crate::support::fakes::START));
+        let (order, [first, _]) = two_are_asked(&app).await;
+        assert_eq!(app.approve(&first).await.0, 303);
+        assert_eq!(state_of(&app, &order).await, "pending");
+        app.clock.advance(Duration::from_secs(86_400));
+        assert_eq!(state_of(&app, &order).await, state, "{compliance}");
+        assert_eq!(app.hooks.taken(&format!("validation.{state}")).len(), 1);
+        let shown = app.order(&order).await["validations"][0].clone();
+        assert!(shown["reusable_until"].is_null(), "{shown}");
+        assert_eq!(shown["method"].is_null(), state == "expired", "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn an_approval_that_waits_ends_with_whoever_is_replaced() {
     let app = TestApp::with_profiles(&[("veto", VETO)]).await;
     let (order, [first, _]) = two_are_asked(&app).await;

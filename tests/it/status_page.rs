@@ -368,6 +368,24 @@ async fn a_new_link_to_one_leaves_the_others_theirs(app: TestApp) {
     assert_eq!(app.order(&order).await["validations"][0]["state"], "rejected");
 }
 
+#[tokio::test]
+async fn a_new_link_asks_what_the_first_one_asked() {
+    let app = TestApp::sqlite().await;
+    for name in ["example.co.jp", "www.example.co.jp"] {
+        app.dns.txt_is(name, &["owner@elsewhere.example"]);
+    }
+    let chosen = json!([{"email": "owner@elsewhere.example", "adn": "www.example.co.jp"}]);
+    let order = app.place(&json!({"order_ref": "A-1", "names": ["www.example.co.jp"], "approvers": chosen})).await;
+    app.run_jobs().await;
+    app.clock.advance(Duration::from_secs(3600));
+    let first = app.order(&order).await["mails"][0].clone();
+    let path = format!("/admin/orders/{}/mails/{}/reissue", id(&order), first["id"].as_str().unwrap());
+    assert_eq!(press(&app, &path, &[("reason", "紛失")]).await.0, 303);
+    let second = app.order(&order).await["mails"][1].clone();
+    assert_eq!((&first["adn"], &second["adn"]), (&json!("www.example.co.jp"), &json!("www.example.co.jp")));
+    assert_eq!(first["source"], second["source"]);
+}
+
 /// A file of rows, made to its end.
 async fn an_amended_order_comes_in_the_first_ones_place(app: TestApp) {
     let first = app

@@ -241,7 +241,9 @@ async fn confirm_approver(app: &App, mail: &MailRow, to: &EmailAddress) -> Resul
     let mail_id = mail.id()?;
     let listed = matches!(confirmed, Confirmed::Listed);
     let ttl_ends = asked.first().and_then(|lookup| lookup.valid_until);
-    let valid_until = if source.is_dns() { ttl_ends } else { Some(now + profile.profile.addresses.candidate_ttl) };
+    // A look-up that was made earlier is believed no longer than one that was made now would be from then on.
+    let oldest = asked.iter().map(|lookup| lookup.at).min().unwrap_or(now).min(now);
+    let valid_until = if source.is_dns() { ttl_ends } else { Some(oldest + profile.profile.addresses.candidate_ttl) };
     app.store
         .write("confirm_approver", move |tx| {
             Box::pin(async move {

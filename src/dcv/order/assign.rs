@@ -210,6 +210,7 @@ pub fn assign(
                 };
                 let counts = |approver: &&Approver| approver.usable && (*choice == Choice::All || has_role(approver));
                 for approver in listing.approvers.iter().filter(counts) {
+                    // Each mailbox for itself: another's differs in a letter's case alone, and may be somebody else's.
                     if let Some(best) = best(listing, &approver.email, None).filter(|_| !settled.contains(&at)) {
                         add(&mut assignment, best, at);
                     }
@@ -237,8 +238,20 @@ pub fn assign(
         // Where the service chooses by role and nobody has one, it is the operators' affair.
         if allowed.is_empty() || matches!(choice, Choice::AllOfRole | Choice::Partly(_) | Choice::Later | Choice::Entered(_)) {
             assignment.awaiting.push(at);
-        } else if errors.iter().all(|error| matches!(error, ChoiceError::NoApprover { .. })) {
-            errors.push(ChoiceError::NoApprover { name: at, allowed });
+        } else if errors.iter().all(|error| matches!(error, ChoiceError::NoApprover { .. } | ChoiceError::Unavailable { .. })) {
+            let failed = listing.sources.iter().find(|source| source.status == SourceStatus::Failed);
+            // Somebody who was chosen for every name may stand in a source that did not answer for this one.
+            let for_all = match choice {
+                Choice::These(wanted) => wanted.iter().position(|one| one.names.is_none()),
+                _ => None,
+            };
+            let error = match (failed, for_all) {
+                (Some(failed), Some(wanted)) => ChoiceError::Unavailable { wanted, source: failed.source },
+                _ => ChoiceError::NoApprover { name: at, allowed },
+            };
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
         }
     }
     if quorum > 1 {
@@ -313,7 +326,8 @@ fn follow(
 }
 
 fn why_not(listing: &Listing, wanted: usize, name: Option<usize>, asked: &Wanted) -> ChoiceError {
-    let listed = listing.approvers.iter().find(|approver| approver.email.is_chosen_by(&asked.email));
+    let at = |approver: &&Approver| asked.adn.as_deref().is_none_or(|adn| approver.adn.as_str() == adn);
+    let listed = listing.approvers.iter().filter(at).find(|approver| approver.email.is_chosen_by(&asked.email));
     let failed = listing.sources.iter().find(|source| source.status == SourceStatus::Failed);
     if let (None, Some(source)) = (listed, failed) {
         return ChoiceError::Unavailable { wanted, source: source.source };
@@ -347,8 +361,8 @@ fn hint(listing: &Listing, asked: &EmailAddress) -> Option<String> {
     })
 }
 
-/// The best standing that an address has for a name: the method the table likes most, then the widest ADN, so that one mail
-/// serves as many names as it can.
+/// The best standing that an address has for a name: the very mailbox before one that differs in case alone, the method the table likes
+/// most, then the widest ADN, so that one mail serves as many names as it can.
 fn best<'l>(listing: &'l Listing, email: &EmailAddress, adn: Option<&str>) -> Option<&'l Approver> {
     listing
         .approvers
@@ -356,7 +370,7 @@ fn best<'l>(listing: &'l Listing, email: &EmailAddress, adn: Option<&str>) -> Op
         .filter(|approver| {
             approver.usable && approver.email.is_chosen_by(email) && adn.is_none_or(|adn| approver.adn.as_str() == adn)
         })
-        .min_by_key(|approver| (approver.rule.status, approver.adn.as_str().len()))
+        .min_by_key(|approver| (approver.email != *email, approver.rule.status, approver.adn.as_str().len()))
 }
 
 fn add(assignment: &mut Assignment, approver: &Approver, name: usize) {
@@ -546,6 +560,53 @@ mod tests {
         assert_eq!(assign(&nobody, &Choice::All, &BTreeSet::new(), 1).unwrap().awaiting, [0]);
         assert_eq!(assign(&nobody, &Choice::Unsaid, &BTreeSet::new(), 1).unwrap().awaiting, [0]);
         assert!(assign(&listings, &Choice::Unsaid, &BTreeSet::new(), 1).is_err());
+    }
+
+    #[test]
+    fn a_name_whose_source_failed_is_told_so_though_the_approver_serves_others() {
+        let listings = [
+            listing("example.jp", vec![approver("ceo@corp.example", "example.jp", Source::DnsTxt)], SourceStatus::Ok),
+            listing("example.com", vec![approver("admin@example.com", "example.com", Source::Constructed)], SourceStatus::Failed),
+        ];
+        let unsure = assign(&listings, &these(&["ceo@corp.example"]), &BTreeSet::new(), 1);
+        assert_eq!(unsure, Err(vec![ChoiceError::Unavailable { wanted: 0, source: Source::DnsTxt }]));
+        let of_the_first = Wanted { names: Some(vec![0]), ..wanted_of(&these(&["ceo@corp.example"])) };
+        let told = assign(&listings, &Choice::These(vec![of_the_first]), &BTreeSet::new(), 1);
+        assert!(matches!(told.unwrap_err()[..], [ChoiceError::NoApprover { name: 1, .. }]));
+    }
+
+    fn wanted_of(choice: &Choice) -> Wanted {
+        let Choice::These(wanted) = choice else { panic!("somebody is wanted") };
+        wanted[0].clone()
+    }
+
+    #[test]
+    fn an_address_listed_at_another_adn_alone_says_nothing_of_a_source_that_failed() {
+        let listings =
+            [listing("www.example.jp", vec![approver("ceo@corp.example", "example.jp", Source::DnsTxt)], SourceStatus::Failed)];
+        let wanted = Wanted { adn: Some("www.example.jp".to_owned()), ..wanted_of(&these(&["ceo@corp.example"])) };
+        let unsure = assign(&listings, &Choice::These(vec![wanted]), &BTreeSet::new(), 1);
+        assert_eq!(unsure, Err(vec![ChoiceError::Unavailable { wanted: 0, source: Source::DnsTxt }]));
+    }
+
+    #[test]
+    fn the_very_mailbox_goes_before_one_that_differs_in_case() {
+        let better = Approver {
+            rule: method::rule(Source::Constructed.method(), NOW),
+            ..approver("Ceo@corp.example", "jp.example.jp", Source::Constructed)
+        };
+        let other = Approver { usable: true, ..approver("ceo@corp.example", "example.jp", Source::DnsTxt) };
+        for listed in [vec![better.clone(), other.clone()], vec![other, better]] {
+            let listings = [listing("www.example.jp", listed, SourceStatus::Ok)];
+            let asked = |choice: &Choice| -> BTreeSet<String> {
+                let assigned = assign(&listings, choice, &BTreeSet::new(), 1).unwrap();
+                assigned.mails.iter().map(|mail| mail.approver.email.to_string()).collect()
+            };
+            for one in ["Ceo@corp.example", "ceo@corp.example"] {
+                assert_eq!(asked(&these(&[one])), BTreeSet::from([one.to_owned()]));
+            }
+            assert_eq!(asked(&Choice::All).len(), 2, "each is asked for itself");
+        }
     }
 
     #[test]
