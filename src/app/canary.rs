@@ -34,7 +34,7 @@ pub async fn send_if_due(app: &App) -> Result<bool, StoreError> {
     let Some(settings) = app.settings.canary else { return Ok(false) };
     let now = app.now();
     // A look before the write: it is due once an hour and looked at every second.
-    if app.store.mark(MARK).await?.is_some_and(|last| now.since(last) < settings.every) {
+    if app.store.mark(MARK, app.now()).await?.is_some_and(|last| now.since(last) < settings.every) {
         return Ok(false);
     }
     if let Canary::Missed { since } = state(app).await? {

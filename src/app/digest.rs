@@ -31,7 +31,7 @@ fn due_at(now: Timestamp, time_of_day: Duration) -> Timestamp {
 /// [`StoreError`] when the database fails.
 pub async fn send_if_due(app: &App) -> Result<bool, StoreError> {
     let Some(time_of_day) = app.settings.digest.filter(|_| !app.settings.operators.is_empty()) else { return Ok(false) };
-    let (now, mark) = (app.now(), app.store.mark(MARK).await?);
+    let (now, mark) = (app.now(), app.store.mark(MARK, app.now()).await?);
     let due = due_at(now, time_of_day);
     if mark.is_some_and(|last| last >= due) {
         return Ok(false);

@@ -97,7 +97,7 @@ async fn enqueue(
         subject: *mail.id()?.as_bytes(),
         endpoint: mail.reference.clone(),
         seq,
-        recipient: (order.test == 0).then(|| mail.recipient.clone()),
+        recipient: (order.test == 0).then(|| mail.recipient.to_lowercase()),
         body: Some(body),
         at: now,
         held: order.is_held(),

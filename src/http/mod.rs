@@ -157,6 +157,9 @@ impl HttpState {
     }
 }
 
+/// How long the database may take to tell how it fares.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl HttpState {
     /// How the daemon fares, looked at once in a while whoever asks; `None` where the database does not answer. In a task of its own, so that
     /// whoever asks and goes away has it looked at no more often.
@@ -170,8 +173,9 @@ impl HttpState {
                 return found.clone();
             }
             let writes = can_write(&state.app).await;
-            let found = readiness(&state.app, writes).await;
-            let found = found.inspect_err(|error| tracing::warn!(%error, "not ready")).ok();
+            let found = tokio::time::timeout(READINESS_TIMEOUT, readiness(&state.app, writes)).await;
+            let found = found.inspect_err(|_| tracing::warn!("not ready: the database does not answer in time")).ok();
+            let found = found.and_then(|found| found.inspect_err(|error| tracing::warn!(%error, "not ready")).ok());
             *probe = Some((Instant::now(), found.clone()));
             found
         };

@@ -25,6 +25,10 @@ fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// Nobody is told to wait longer (a server that refuses is left alone for an hour): a turn further ahead is one of a clock that was
+/// set back since, and is none.
+const AHEAD: Duration = Duration::from_secs(2 * 3600);
+
 impl Tx<'_> {
     /// Takes the next turn: from when on it is; `None`, and none is taken, where that would be after `until`.
     pub async fn take_turn(
@@ -35,13 +39,14 @@ impl Tx<'_> {
         until: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
         const SQL: &str = "INSERT INTO turns (name, full_until) VALUES ($1, $2 + $3) ON CONFLICT (name) DO UPDATE
-            SET full_until = CASE WHEN turns.full_until > $2 THEN turns.full_until ELSE $2 END + $3
-            WHERE turns.full_until <= $4 RETURNING full_until";
+            SET full_until = CASE WHEN turns.full_until > $2 AND turns.full_until <= $5 THEN turns.full_until ELSE $2 END + $3
+            WHERE turns.full_until <= $4 OR turns.full_until > $5 RETURNING full_until";
         let full_until: Option<i64> = in_tx!(self, |db| sqlx::query_scalar(SQL)
             .bind(name)
             .bind(now.unix_micros())
             .bind(micros(rate.period))
             .bind((until + rate.slack()).unix_micros())
+            .bind((now + rate.slack() + AHEAD).unix_micros())
             .fetch_optional(db)
             .await?);
         Ok(full_until.map(|full| Timestamp::from_unix_micros(full.saturating_sub(micros(rate.period + rate.slack())))))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::support::app::{READER_TOKEN, SLOW_TOKEN, TEST_TOKEN, TestApp};
 use crate::support::{on_both, on_both_with};
@@ -482,6 +483,33 @@ async fn listings_are_filtered_and_stay_stable_while_orders_come(app: TestApp) {
     assert_eq!(refs(&app.get("/v1/orders?profile=other").await.1).len(), 0);
     let (status, refused) = app.get("/v1/orders?created_from=yesterday&no_such=1").await;
     assert_eq!((status, codes(&refused)), (422, vec![("/no_such", "unknown-field"), ("/created_from", "bad-value")]));
+}
+
+#[tokio::test]
+async fn a_listing_that_no_index_leads_to_goes_on_where_it_ended() {
+    let app = TestApp::sqlite().await;
+    let first = app.place_plain("A-0").await;
+    assert_eq!(app.post(&path(&first, "/cancel"), &json!({"reason": "x"})).await.0, 200);
+    app.clock.advance(Duration::from_secs(3600));
+    app.place_plain("A-1").await;
+    let mut conn = sqlx::SqliteConnection::connect(&app.url).await.unwrap();
+    for sql in [
+        "CREATE TEMP TABLE more AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
+         SELECT o.*, i FROM orders o, n WHERE o.order_ref = 'A-1'",
+        "UPDATE more SET id = unhex(substr(hex(id), 1, 12) || printf('%020x', i)), order_ref = 'B-' || i",
+        "ALTER TABLE more DROP COLUMN i",
+        "INSERT INTO orders SELECT * FROM more",
+    ] {
+        sqlx::query(sql).execute(&mut conn).await.unwrap();
+    }
+    for sought in ["state=cancelled", "state=cancelled&profile=standard"] {
+        let (_, page) = app.get(&format!("/v1/orders?{sought}")).await;
+        let cursor = page["next_cursor"].as_str().expect("there may be older ones").to_owned();
+        assert_eq!(page["orders"], json!([]));
+        let (_, page) = app.get(&format!("/v1/orders?{sought}&cursor={cursor}")).await;
+        assert_eq!((&page["orders"][0]["order_ref"], &page["next_cursor"]), (&json!("A-0"), &Value::Null));
+    }
+    assert_eq!(app.get("/v1/orders?state=pending").await.1["orders"].as_array().unwrap().len(), 50);
 }
 
 async fn with_token(app: &TestApp, token: &str, method: Method, path: &str, body: &Value) -> reqwest::Response {

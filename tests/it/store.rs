@@ -8,6 +8,7 @@ use std::time::Duration;
 use dcvd::dcv::event::{Event, EventType};
 use dcvd::dcv::id::{EffectId, OrderId};
 use dcvd::dcv::order::ValidationState;
+use dcvd::dcv::timestamp::Timestamp;
 use dcvd::store::{AccessRow, ClaimedEffect, EffectKind, Migrate, Outcome, Said, SharedRate, Store, StoreError, Tx};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -37,6 +38,7 @@ on_both!(
     the_bytes_of_a_mail_are_gone_when_its_link_ends,
     a_profile_that_is_gone_is_read_back_by_its_hash,
     daemons_share_a_rate,
+    what_is_done_once_in_a_while_is_done_though_the_clock_was_set_back,
 );
 
 async fn daemons_share_a_rate(app: TestApp) {
@@ -58,6 +60,27 @@ async fn daemons_share_a_rate(app: TestApp) {
     write(&other, move |tx| Box::pin(async move { tx.no_turn_until("b", rate, START + SECOND * 60).await })).await.unwrap();
     assert_eq!(take(&app.app.store, "b", 59).await, None, "who refused one is left alone by all");
     assert_eq!(take(&app.app.store, "b", 60).await, Some(START + SECOND * 60));
+    // By a clock that is set right since.
+    write(&other, move |tx| Box::pin(async move { tx.no_turn_until("c", rate, START + SECOND * 9000).await })).await.unwrap();
+    assert_eq!(
+        take(&app.app.store, "c", 0).await.map(|from| from.max(START)),
+        Some(START),
+        "nobody waits for an hour that was not"
+    );
+}
+
+async fn what_is_done_once_in_a_while_is_done_though_the_clock_was_set_back(app: TestApp) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let take = async |now: Timestamp| {
+        write(&app.app.store, move |tx| Box::pin(async move { tx.take_mark("test", now - HOUR, now).await })).await.unwrap()
+    };
+    assert!(take(START).await);
+    assert!(!take(START + HOUR).await, "not yet");
+    assert!(take(START + HOUR * 24).await);
+    assert_eq!(app.app.store.mark("test", START + HOUR).await.unwrap(), None, "it lies in a future that was not");
+    assert!(take(START + HOUR).await);
+    assert!(!take(START + HOUR - Duration::from_secs(59)).await, "another daemon's clock may be a little behind");
+    assert_eq!(app.app.store.mark("test", START + HOUR).await.unwrap(), Some(START + HOUR));
 }
 
 async fn write<T: Send + 'static>(

@@ -72,16 +72,18 @@ async fn attempt(app: &App, effect: &ClaimedEffect, mail: &MailRow) -> Result<At
         let event = Event::new(EventType::MailFailed, app.now(), "system", told);
         Attempt { news: Some((Delivery::Failed, event)), ..Attempt::quiet(Outcome::Dead, detail) }
     };
-    let (Some(body), Ok(to)) = (&effect.body, EmailAddress::parse(&mail.recipient)) else {
-        return Ok(Attempt::quiet(Outcome::Dead, "link-ended".to_owned()));
-    };
     // It may have waited for its turn while its order was cancelled or answered.
-    if !mail.link()?.is_open() {
+    if effect.body.is_none() || mail.link().is_ok_and(|link| !link.is_open()) {
         return Ok(Attempt::quiet(Outcome::Dead, "link-ended".to_owned()));
     }
+    // Before anything that may fail each time.
     if effect.tried > ATTEMPTS_MAX {
         return Ok(failed("gave-up", NEVER_ENDED.to_owned()));
     }
+    mail.link()?;
+    let (Some(body), Ok(to)) = (&effect.body, EmailAddress::parse(&mail.recipient)) else {
+        return Ok(Attempt::quiet(Outcome::Dead, "link-ended".to_owned()));
+    };
     // A relay took it and its word was lost: the report came first. Once is enough.
     if effect.tried > 1 && mail.delivery == Delivery::Delivered.as_str() {
         let reply = "a report says that it was delivered";

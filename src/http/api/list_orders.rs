@@ -23,6 +23,9 @@ use crate::store::OrderFilter;
 const LIMIT_DEFAULT: u32 = 50;
 const LIMIT_MAX: u32 = 200;
 
+/// Orders looked through for one page, by what no index leads to.
+const LOOKED_AT: u32 = 5_000;
+
 #[derive(Serialize)]
 struct Page {
     orders: Vec<OrderView>,
@@ -34,7 +37,7 @@ struct Page {
     path = "/v1/orders",
     operation_id = "listOrders",
     tag = "Orders",
-    description = "Lists orders, newest first. Pages stay stable while orders come.",
+    description = "Lists orders, newest first. Pages stay stable while orders come. A page may hold fewer than `limit`, or none, and still have a `next_cursor`: by `state` or `profile` so many orders are looked through for each page. The list ends where `next_cursor` is null.",
     params(("state" = Option<String>, Query, description = "pending, completed or cancelled"), ("name" = Option<String>, Query), ("order_ref" = Option<String>, Query), ("profile" = Option<String>, Query), ("created_from" = Option<String>, Query, description = "RFC 3339, inclusive"), ("created_to" = Option<String>, Query, description = "RFC 3339, exclusive"), ("expires_from" = Option<String>, Query, description = "RFC 3339, inclusive"), ("expires_to" = Option<String>, Query, description = "RFC 3339, exclusive"), ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"), ("limit" = Option<u32>, Query, minimum = 1, maximum = 200)),
     responses((status = 200, description = "A page", body = schema::OrderPage)),
 )]
@@ -48,11 +51,16 @@ pub(in crate::http) async fn get(
     // One more than asked for tells whether there is a next page.
     let limit = filter.limit as usize;
     filter.limit += 1;
+    // What no index leads to is looked for among so many; the next page goes on from there.
+    let is_sought = filter.profile.is_some() || filter.state.is_some_and(|state| state != OrderState::Pending);
+    filter.within = is_sought.then_some(LOOKED_AT);
     let mut records = list_orders(&state.app, &filter).await?;
     let more = records.len() > limit;
+    let edge = if more { None } else { state.app.store.orders_looked_at(&filter).await? };
     records.truncate(limit);
     let orders = records.iter().map(crate::app::show_order::OrderRecord::view).collect::<Result<Vec<_>, _>>()?;
-    let next_cursor = orders.last().filter(|_| more).map(|last| last.id.to_string());
+    let next = orders.last().filter(|_| more).map(|last| last.id);
+    let next_cursor = next.or_else(|| edge.map(|(id, _)| id)).map(|id| id.to_string());
     Ok(json_answer(Page { orders, next_cursor }))
 }
 
