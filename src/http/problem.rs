@@ -62,6 +62,8 @@ codes! {
     CertificateDiffers = "certificate-differs", 409, "Another certificate was reported under this serial number";
     /// A request under the same key is under way.
     IdempotencyInProgress = "idempotency-in-progress", 409, "A request under this Idempotency-Key is under way";
+    /// The key was used with another request.
+    IdempotencyKeyReused = "idempotency-key-reused", 409, "The Idempotency-Key was used for another request";
     /// A name was decided or has ended, or the order has, or it has no such name.
     NameEnded = "name-ended", 409, "Nothing is open there any more";
     /// Nobody answered in time, and the profile wants a new application.
@@ -74,8 +76,6 @@ codes! {
     BodyTooLarge = "body-too-large", 413, "The body is too large";
     /// The body is not said to be JSON.
     WrongContentType = "wrong-content-type", 415, "The body must be application/json";
-    /// The key was used with another request.
-    IdempotencyKeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request";
     /// A field is wrong; the document's own code is that of the first error.
     Invalid = "invalid-request", 422, "The request cannot be accepted";
     /// The mail was sent a moment ago, or as often as its profile allows.
@@ -180,6 +180,12 @@ impl From<StoreError> for Problem {
             | StoreError::Schema(_)
             | StoreError::Migration(_)
             | StoreError::Panicked(_) => Self::new(Code::Internal),
+            // It would fail again.
+            StoreError::Database(sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+                if !error.is_passing() =>
+            {
+                Self::new(Code::Internal)
+            }
             StoreError::Database(_) | StoreError::Closed(_) => Self::new(Code::Unavailable).retry_after(5),
         }
     }

@@ -157,6 +157,7 @@ impl StoreError {
                 is_cut(error)
                     || matches!(error, Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed)
                     || has_code(error, &PASSING)
+                    || is_passing_on_sqlite(error)
             }
             _ => false,
         }
@@ -167,9 +168,12 @@ impl StoreError {
     }
 }
 
-/// PostgreSQL's codes of what is over soon: another transaction was in the way (class 40), the server is short of something (53), or
-/// only reads, as one does that is not the first any more.
-const PASSING: [&str; 3] = ["40", "53", "25006"];
+/// PostgreSQL's codes of what is over soon: another transaction was in the way (class 40), the server is short of something (53), its
+/// disk fails (58), or it only reads, as one does that is not the first any more; a lock or a question took too long.
+const PASSING: [&str; 6] = ["40", "53", "58", "25006", "55P03", "57014"];
+
+/// SQLite's primary codes of the same: busy, locked, read-only, input or output failed, full, cannot be opened.
+const PASSING_SQLITE: [i32; 6] = [5, 6, 8, 10, 13, 14];
 
 /// PostgreSQL's codes of a connection that is lost (class 08), or ended by an operator or a crash.
 const CUT: [&str; 2] = ["08", "57P0"];
@@ -178,6 +182,14 @@ fn has_code(error: &sqlx::Error, beginnings: &[&str]) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     // SQLite's are numbers and none of these.
     code.is_some_and(|code| code.len() == 5 && beginnings.iter().any(|beginning| code.starts_with(beginning)))
+}
+
+fn is_passing_on_sqlite(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // The extended code holds the primary one in its lowest octet, and has four digits at most.
+    code.filter(|code| code.len() < 5)
+        .and_then(|code| code.parse::<i32>().ok())
+        .is_some_and(|code| PASSING_SQLITE.contains(&(code & 0xff)))
 }
 
 /// Whether the connection is gone.

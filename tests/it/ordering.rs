@@ -131,7 +131,7 @@ async fn a_repeat_returns_the_first_answer_and_changes_nothing(app: TestApp) {
     assert_eq!(keyed(&app, "/v1/orders", "\"key-1\"", &body).await.2, first.2, "a structured field's string is the same key");
     let other = json!({"order_ref": "A-2", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"]});
     let refused = keyed(&app, "/v1/orders", "key-1", &other).await;
-    assert!(refused.0 == 422 && refused.2.contains("idempotency-key-reused"), "{}", refused.2);
+    assert!(refused.0 == 409 && refused.2.contains("idempotency-key-reused"), "{}", refused.2);
     // What was refused is not remembered: corrected, it may be sent again.
     assert_eq!(keyed(&app, "/v1/orders", "key-2", &json!({"order_ref": "A-3"})).await.0, 422);
     let corrected = json!({"order_ref": "A-3", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"]});
