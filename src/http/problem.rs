@@ -175,18 +175,8 @@ impl From<StoreError> for Problem {
         }
         match error {
             StoreError::Repeated => Self::new(Code::IdempotencyInProgress).retry_after(1),
-            StoreError::Inconsistent { .. }
-            | StoreError::CannotEnd { .. }
-            | StoreError::Schema(_)
-            | StoreError::Migration(_)
-            | StoreError::Panicked(_) => Self::new(Code::Internal),
-            // It would fail again.
-            StoreError::Database(sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
-                if !error.is_passing() =>
-            {
-                Self::new(Code::Internal)
-            }
-            StoreError::Database(_) | StoreError::Closed(_) => Self::new(Code::Unavailable).retry_after(5),
+            error if error.would_recur() => Self::new(Code::Internal),
+            _ => Self::new(Code::Unavailable).retry_after(5),
         }
     }
 }

@@ -163,6 +163,18 @@ impl StoreError {
         }
     }
 
+    /// Whether it would end the same however often it is tried: the question was wrong, or a row, or the schema. What is neither passing
+    /// nor known to recur may be tried again.
+    #[must_use]
+    pub fn would_recur(&self) -> bool {
+        use sqlx::Error;
+        match self {
+            Self::Database(Error::Database(_) | Error::ColumnDecode { .. } | Error::Decode(_)) => !self.is_passing(),
+            Self::Database(_) | Self::Closed(_) | Self::Repeated => false,
+            Self::Inconsistent { .. } | Self::CannotEnd { .. } | Self::Schema(_) | Self::Migration(_) | Self::Panicked(_) => true,
+        }
+    }
+
     pub(crate) fn inconsistent(table: &'static str, column: &'static str, id: &[u8]) -> Self {
         Self::Inconsistent { table, column, id: data_encoding::HEXLOWER.encode(id) }
     }
