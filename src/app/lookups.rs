@@ -47,10 +47,10 @@ pub async fn gather(app: &App, names: &[&Fqdn], profile: &Profile, freshness: Fr
     let mut wanted = BTreeSet::new();
     for name in names {
         if profile.addresses.sources.contains(&Source::DnsTxt) {
-            wanted.extend(offered_adns(name, profile).into_iter().map(|adn| (Source::DnsTxt, adn)));
+            wanted.extend(offered_adns(name, &profile.addresses).into_iter().map(|adn| (Source::DnsTxt, adn)));
         }
         if profile.addresses.sources.contains(&Source::DnsCaa) {
-            wanted.extend(offered_adns(name, profile).into_iter().map(|adn| (Source::DnsCaa, adn)));
+            wanted.extend(offered_adns(name, &profile.addresses).into_iter().map(|adn| (Source::DnsCaa, adn)));
         }
         let (base, sources) = (Adn::base_of(name), &profile.addresses.sources);
         if sources.contains(&Source::Rdap) {

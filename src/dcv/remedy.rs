@@ -27,7 +27,8 @@ pub struct Remedy {
 #[must_use]
 pub fn remedies(name: &Fqdn, addresses: &Addresses, reports: &[SourceReport]) -> Vec<Remedy> {
     use super::contact::Source;
-    let base = Adn::base_of(name);
+    // The widest that is asked: a record there serves most names.
+    let base = super::contact::offered_adns(name, addresses).pop().unwrap_or_else(|| Adn::base_of(name));
     let mut ways = Vec::new();
     if addresses.sources.contains(&Source::DnsTxt) {
         ways.push(Remedy {
@@ -100,6 +101,21 @@ mod tests {
 
     fn whois(status: SourceStatus, reason: &str) -> SourceReport {
         SourceReport { source: Source::Whois, status, server: None, dnssec: None, reasons: vec![reason.to_owned()] }
+    }
+
+    #[test]
+    fn a_record_is_published_where_it_is_asked_for() {
+        let published = |adn: &str| {
+            let text = format!(
+                "sources = [\"dns_caa\"]\nlocal_parts = []\nadn = \"{adn}\"\ncandidate_ttl = \"24h\"\n[whois_roles]\njp-organizational = []\n\
+                 jp-geographic = []\njp-prefecture = []\njp-general = []\ngtld = []\ncctld = []\n"
+            );
+            let addresses: Addresses = toml::from_str(&text).unwrap();
+            let name = Fqdn::parse("www.example.co.jp", &SuffixList::BuiltIn).unwrap();
+            remedies(&name, &addresses, &[]).remove(0).record.unwrap()
+        };
+        assert_eq!(published("ancestors"), "example.co.jp. IN CAA 0 contactemail \"<address>\"");
+        assert_eq!(published("fqdn"), "www.example.co.jp. IN CAA 0 contactemail \"<address>\"");
     }
 
     #[test]

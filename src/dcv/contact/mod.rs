@@ -27,7 +27,7 @@ use super::id::LookupId;
 use super::method::{self, Method, Rule, RuleStatus};
 use super::name::{Adn, DomainClass, Fqdn};
 use super::policy::Policy;
-use super::profile::{Compliance, Corroboration, PrivacyProxy, Profile};
+use super::profile::{Addresses, Compliance, Corroboration, PrivacyProxy, Profile};
 use super::timestamp::Timestamp;
 
 /// Where approver addresses come from.
@@ -252,16 +252,15 @@ pub struct Listing {
 
 /// The ADNs of `name` that a profile offers addresses at, nearest first.
 #[must_use]
-pub fn offered_adns(name: &Fqdn, profile: &Profile) -> Vec<Adn> {
+pub fn offered_adns(name: &Fqdn, addresses: &Addresses) -> Vec<Adn> {
     use super::profile::AdnChoice;
     let mut all = name.authorization_domains();
-    let strips =
-        |adn: &Adn| adn.as_str().split('.').next().is_some_and(|label| profile.addresses.strip.iter().any(|one| one == label));
+    let strips = |adn: &Adn| adn.as_str().split('.').next().is_some_and(|label| addresses.strip.iter().any(|one| one == label));
     while all.len() > 1 && all.first().is_some_and(strips) {
         all.remove(0);
     }
     let last = all.len() - 1;
-    match profile.addresses.adn {
+    match addresses.adn {
         AdnChoice::Ancestors => all,
         AdnChoice::Fqdn => all.into_iter().take(1).collect(),
         AdnChoice::Registrable => all.into_iter().skip(last).collect(),
@@ -279,7 +278,7 @@ pub fn offered_adns(name: &Fqdn, profile: &Profile) -> Vec<Adn> {
 /// Look-ups for other ADNs than the name's own count for nothing.
 #[must_use]
 pub fn list(name: &Fqdn, profile: &Profile, policy: &Policy, lookups: &[Lookup], now: Timestamp) -> Listing {
-    let adns = offered_adns(name, profile);
+    let adns = offered_adns(name, &profile.addresses);
     let base = Adn::base_of(name);
     let mut ours: Vec<Cow<'_, Lookup>> = lookups
         .iter()

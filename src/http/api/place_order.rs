@@ -257,6 +257,10 @@ fn wanted_object(lists: &Lists, fields: &mut Fields<'_>, names: &[CertificateNam
     });
     let wanted_names = fields.list("names").map(|list| {
         let mut places = Vec::new();
+        if list.is_empty() {
+            let detail = "must name one of the order's names at least, or be left out to mean all that the address may approve";
+            fields.errors.push(FieldError::new(fields.at("names"), "bad-value", detail));
+        }
         for (at, value) in list.iter().enumerate() {
             let named = value.as_str().and_then(|text| CertificateName::parse(text, &lists.suffixes).ok());
             if let Some(place) = named.and_then(|name| names.iter().position(|known| *known == name)) {
