@@ -180,11 +180,7 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                         events.push(Event::new(EventType::ApprovalWaits, now, "approver", data));
                         continue;
                     }
-                    let row = tx
-                        .decide_validation(&one.id, by.id()?, answer.as_str(), by.source()?.method(), decision, now)
-                        .await?
-                        .ok_or_else(|| StoreError::inconsistent("validations", "state", &one.id))?;
-                    ended.push(row);
+                    ended.push(tx.decide_validation(one, by, answer.as_str(), decision, now).await?);
                     let mut event = decided_event(&profile, by, one, &names_by(&ruled, by), decision, now)?;
                     if people.len() > 1 {
                         event.data.insert("approvers".to_owned(), json!(people));
@@ -216,7 +212,7 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 } else {
                     events.extend(completion(&order, &as_they_are(validations, ended), now)?);
                 }
-                tx.record_events(order_id, &order.order_ref, &events, &routes, &mut ids).await?;
+                tx.record_next_events(&order, &events, &routes, &mut ids).await?;
                 Ok::<_, StoreError>(Ok(decision))
             })
         })

@@ -61,6 +61,26 @@ impl Tx<'_> {
         self.insert_events(told, first, events, endpoints, ids).await
     }
 
+    /// As [`Tx::record_events`], for an order that this transaction read under its lock and has recorded nothing of since.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotEnd`] as there; [`StoreError`] where something was recorded since, now or with a later statement.
+    pub async fn record_next_events(
+        &mut self,
+        row: &OrderRow,
+        events: &[Event],
+        endpoints: &(dyn Fn(&Event) -> Vec<String> + Send + Sync),
+        ids: &mut (dyn FnMut() -> [u8; 10] + Send),
+    ) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let end = events.iter().find_map(|event| Some((event.kind.ends()?, event.at)));
+        self.move_seqs(row, i64::try_from(events.len()).unwrap_or(i64::MAX), end).await?;
+        let told = Told { order: row.id()?, order_ref: &row.order_ref, test: row.test == 1 };
+        self.insert_events(told, row.last_seq + 1, events, endpoints, ids).await
+    }
+
     /// The first events of an order that this transaction inserted, and whose `last_seq` says already how many they are.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ pub use idempotency::{RepeatRow, Repeatable};
 pub use mails::{MailRow, MailValidations};
 pub use notices::NoticeRow;
 pub use operators::{AccessRow, OperatorRow, SessionRow};
-pub use orders::{OrderFilter, OrderHas, OrderIs, OrderRow, Search};
+pub use orders::{OrderFilter, OrderHas, OrderIs, OrderRow, Search, SearchEdge};
 pub use renewals::RenewalRow;
 pub use retention::{OldOrderRow, RetirementRow};
 pub use returned_mails::ReturnedRow;
@@ -181,8 +181,9 @@ impl StoreError {
 }
 
 /// PostgreSQL's codes of what is over soon: another transaction was in the way (class 40), the server is short of something (53), its
-/// disk fails (58), or it only reads, as one does that is not the first any more; a lock or a question took too long.
-const PASSING: [&str; 6] = ["40", "53", "58", "25006", "55P03", "57014"];
+/// disk fails (58), or it only reads, as one does that is not the first any more; a lock took too long. Not a question that did (57014): it
+/// would again.
+const PASSING: [&str; 5] = ["40", "53", "58", "25006", "55P03"];
 
 /// SQLite's primary codes of the same: busy, locked, read-only, input or output failed, full, cannot be opened.
 const PASSING_SQLITE: [i32; 6] = [5, 6, 8, 10, 13, 14];
@@ -320,7 +321,19 @@ macro_rules! later {
     }};
 }
 
-use {exec, in_tx, later, on_pool};
+/// Runs a statement in a transaction that must change one row, as that was read under the order's lock; the transaction fails where it does
+/// not. SQLite is asked with the next statement that somebody waits for.
+macro_rules! change_one {
+    ($tx:expr, $sql:expr, $($value:expr),+ $(,)?) => {{
+        let values = vec![$($crate::store::waiting::Value::from($value)),+];
+        match &mut $tx.conn {
+            $crate::store::Conn::Sqlite(conn) => conn.later_one($sql, values).await?,
+            $crate::store::Conn::Postgres(conn) => conn.one($sql, values).await?,
+        }
+    }};
+}
+
+use {change_one, exec, in_tx, later, on_pool};
 
 impl Tx<'_> {
     /// Whether this is PostgreSQL, for the few statements that differ.

@@ -2,7 +2,7 @@
 
 use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 
-use super::{Store, StoreError, Tx, exec, id_bytes, in_tx, on_pool};
+use super::{Store, StoreError, Tx, begin, change_one, exec, id_bytes, in_tx, on_pool};
 use crate::dcv::contact::{Role, Source};
 use crate::dcv::id::OrderId;
 use crate::dcv::method::Method;
@@ -233,6 +233,15 @@ pub struct OrderFilter {
     pub within: Option<u32>,
 }
 
+/// The oldest order that a listing `within` a number looked at, where that gave fewer than were asked for: there may be older ones.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchEdge {
+    /// The order.
+    pub id: OrderId,
+    /// When it was placed.
+    pub created_at: Timestamp,
+}
+
 /// Every column of an order, and what follows `FROM orders`.
 macro_rules! select {
     ($rest:literal) => {
@@ -348,6 +357,28 @@ impl Tx<'_> {
         })?;
         Ok((last - count + 1, test == 1))
     }
+
+    /// As [`Tx::take_seqs`], of an order as this transaction read it under its lock.
+    pub(super) async fn move_seqs(
+        &mut self,
+        row: &OrderRow,
+        count: i64,
+        end: Option<(OrderState, Timestamp)>,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE orders SET last_seq = last_seq + $2 WHERE id = $1 AND last_seq = $3";
+        const ENDING: &str = "UPDATE orders SET last_seq = last_seq + $2, state = $4, ended_at = $5
+            WHERE id = $1 AND last_seq = $3 AND state = 'pending'";
+        match end {
+            Some(_) if row.state != OrderState::Pending.as_str() => {
+                return Err(StoreError::CannotEnd { order: row.id()?, why: "it is not pending" });
+            }
+            Some((state, at)) => {
+                change_one!(self, ENDING, &row.id, count, row.last_seq, state.as_str(), at.unix_micros());
+            }
+            None => change_one!(self, SQL, &row.id, count, row.last_seq),
+        }
+        Ok(())
+    }
 }
 
 impl Store {
@@ -370,40 +401,42 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Lists orders, newest first.
-    pub async fn orders(&self, filter: &OrderFilter) -> Result<Vec<OrderRow>, StoreError> {
-        Ok(on_pool!(self, |db| {
-            // Only the conditions in use are in the text, so that each listing has an index to walk.
+    /// Lists orders, newest first, and tells where the search for them stopped, both of one moment.
+    pub async fn orders(&self, filter: &OrderFilter) -> Result<(Vec<OrderRow>, Option<SearchEdge>), StoreError> {
+        // Only the conditions in use are in the text, so that each listing has an index to walk.
+        let Some(within) = filter.within else {
+            let rows = on_pool!(self, |db| {
+                let mut query = QueryBuilder::new(LIST);
+                indexed(&mut query, filter);
+                sought(&mut query, filter);
+                query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
+                query.build_query_as().fetch_all(db).await?
+            });
+            return Ok((rows, None));
+        };
+        let (rows, edge) = on_pool!(self, |db| {
+            let mut tx = begin(db, self.snapshot()).await?;
             let mut query = QueryBuilder::new(LIST);
-            match filter.within {
-                None => {
-                    indexed(&mut query, filter);
-                    sought(&mut query, filter);
-                }
-                Some(within) => {
-                    query.push(" AND id IN (SELECT id FROM (SELECT id FROM orders WHERE 1 = 1");
-                    indexed(&mut query, filter);
-                    query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(within)).push(") AS newest)");
-                    sought(&mut query, filter);
-                }
-            }
-            query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
-            query.build_query_as().fetch_all(db).await?
-        }))
-    }
-
-    /// The oldest order that a listing `within` a number looked at, and when it was created; `None` where it looked at all.
-    pub async fn orders_looked_at(&self, filter: &OrderFilter) -> Result<Option<(OrderId, Timestamp)>, StoreError> {
-        let Some(within) = filter.within else { return Ok(None) };
-        let found: Option<(Vec<u8>, i64)> = on_pool!(self, |db| {
-            let mut query = QueryBuilder::new("SELECT id, created_at FROM orders WHERE 1 = 1");
+            query.push(" AND id IN (SELECT id FROM (SELECT id FROM orders WHERE 1 = 1");
             indexed(&mut query, filter);
-            query.push(" ORDER BY id DESC LIMIT 1 OFFSET ").push_bind(i64::from(within) - 1);
-            query.build_query_as().fetch_optional(db).await?
+            query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(within)).push(") AS newest)");
+            sought(&mut query, filter);
+            query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(filter.limit));
+            let rows: Vec<OrderRow> = query.build_query_as().fetch_all(&mut *tx).await?;
+            let mut edge: Option<(Vec<u8>, i64)> = None;
+            if rows.len() < filter.limit as usize {
+                let mut query = QueryBuilder::new("SELECT id, created_at FROM orders WHERE 1 = 1");
+                indexed(&mut query, filter);
+                query.push(" ORDER BY id DESC LIMIT 1 OFFSET ").push_bind(i64::from(within) - 1);
+                edge = query.build_query_as().fetch_optional(&mut *tx).await?;
+            }
+            (rows, edge)
         });
-        found
-            .map(|(id, at)| Ok((id_bytes(&id, "orders", "id").map(OrderId::from_bytes)?, Timestamp::from_unix_micros(at))))
-            .transpose()
+        let edge = edge.map(|(id, at)| {
+            let id = id_bytes(&id, "orders", "id").map(OrderId::from_bytes)?;
+            Ok::<_, StoreError>(SearchEdge { id, created_at: Timestamp::from_unix_micros(at) })
+        });
+        Ok((rows, edge.transpose()?))
     }
 
     /// Whether anything is called exactly so.

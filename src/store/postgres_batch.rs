@@ -8,7 +8,7 @@ use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Arguments as _, AssertSqlSafe, Describe, Either, Error, Execute, Executor, Postgres, SqlStr};
 
-use super::waiting::{Value, WAITING_MAX, Waiting, renumber};
+use super::waiting::{NotOne, Value, WAITING_MAX, Waiting, renumber};
 
 /// A connection, and what waits to be done on it.
 #[derive(Debug)]
@@ -29,6 +29,16 @@ impl<'c> Batch<'c> {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Does this, with what waits or after it. It must change one row.
+    pub(super) async fn one(&mut self, sql: &'static str, values: Vec<Value>) -> Result<(), Error> {
+        let mut arguments = PgArguments::default();
+        for value in values {
+            value.add_to(&mut arguments)?;
+        }
+        let done = self.execute(sqlx::query_with(sql, arguments)).await?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(Error::Decode(Box::new(NotOne))) }
     }
 
     /// Does what waits.

@@ -8,27 +8,45 @@ use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteQueryResult, SqliteRow, SqliteStatement, SqliteTypeInfo};
 use sqlx::{Arguments as _, AssertSqlSafe, Describe, Either, Error, Execute, Executor, SqlStr, Sqlite};
 
-use super::waiting::{Value, WAITING_MAX, Waiting, renumber};
+use super::waiting::{NotOne, Value, WAITING_MAX, Waiting, renumber};
 
 /// A connection, and what waits to be done on it.
 #[derive(Debug)]
 pub(super) struct Pipeline<'c> {
     conn: &'c mut SqliteConnection,
     waiting: Vec<Waiting>,
+    /// Which of what waits must change one row, by their places.
+    changes: Vec<usize>,
+    asked: bool,
 }
 
 impl<'c> Pipeline<'c> {
-    pub(super) const fn new(conn: &'c mut SqliteConnection) -> Self {
-        Self { conn, waiting: Vec::new() }
+    /// `first` are done before anything else.
+    pub(super) fn new(conn: &'c mut SqliteConnection, first: impl IntoIterator<Item = &'static str>) -> Self {
+        let waiting = first.into_iter().map(|sql| (sql, Vec::new())).collect();
+        Self { conn, waiting, changes: Vec::new(), asked: false }
     }
 
     /// Does this before the next statement at the latest. Its parameters are written `$1`, `$2`, …
     pub(super) async fn later(&mut self, sql: &'static str, values: Vec<Value>) -> Result<(), Error> {
         self.waiting.push((sql, values));
-        if self.waiting.len() == WAITING_MAX {
-            self.execute(sqlx::query("SELECT 1")).await?;
-        }
-        Ok(())
+        if self.waiting.len() == WAITING_MAX { self.flush().await } else { Ok(()) }
+    }
+
+    /// As [`Pipeline::later`], for a statement that must change one row: whatever it is done with fails where it does not.
+    pub(super) async fn later_one(&mut self, sql: &'static str, values: Vec<Value>) -> Result<(), Error> {
+        self.changes.push(self.waiting.len());
+        self.later(sql, values).await
+    }
+
+    /// Whether SQLite was asked anything.
+    pub(super) const fn has_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// Does what waits.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        if self.waiting.is_empty() { Ok(()) } else { self.execute(sqlx::query("SELECT 1")).await.map(drop) }
     }
 
     /// What waits and then `sql`, as one text. Its own parameters keep their numbers, those of what waited follow them.
@@ -51,10 +69,12 @@ impl<'c> Pipeline<'c> {
         'q: 'e,
         E: 'q + Execute<'q, Sqlite>,
     {
-        let mut before = self.waiting.len();
+        self.asked = true;
+        let before = self.waiting.len();
         if before == 0 {
             return self.conn.fetch_many(query);
         }
+        let changes = std::mem::take(&mut self.changes);
         let joined = query.take_arguments().map_err(Error::Encode).and_then(|arguments| {
             let mut arguments = arguments.unwrap_or_default();
             Ok((self.joined(&query.sql(), &mut arguments)?, arguments))
@@ -65,12 +85,19 @@ impl<'c> Pipeline<'c> {
         };
         let all = self.conn.fetch_many(sqlx::query_with(AssertSqlSafe(sql), arguments));
         // Each statement ends with how many rows it changed.
+        let mut ended = 0;
         let own = all.try_filter_map(move |one| {
-            let of_query = before == 0;
-            if one.is_left() {
-                before = before.saturating_sub(1);
-            }
-            future::ready(Ok(of_query.then_some(one)))
+            let at = ended;
+            let told = match &one {
+                _ if at == before => Ok(Some(one)),
+                Either::Left(done) if changes.contains(&at) && done.rows_affected() != 1 => Err(Error::Decode(Box::new(NotOne))),
+                Either::Left(_) => {
+                    ended += 1;
+                    Ok(None)
+                }
+                Either::Right(_) => Ok(None),
+            };
+            future::ready(told)
         });
         own.boxed()
     }
@@ -95,6 +122,7 @@ impl<'c> Executor<'c> for &'c mut Pipeline<'_> {
         E: 'q + Execute<'q, Sqlite>,
     {
         if self.waiting.is_empty() {
+            self.asked = true;
             return self.conn.fetch_optional(query);
         }
         let mut rows = self.run(query).try_filter_map(|one| future::ready(Ok(one.right())));
@@ -133,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn what_waits_is_done_first_and_only_the_querys_own_is_told() {
         let mut conn = table().await;
-        let mut pipeline = Pipeline::new(&mut conn);
+        let mut pipeline = Pipeline::new(&mut conn, []);
         for (id, word) in [(1, Some("one")), (2, None), (3, Some("three"))] {
             pipeline.later(INSERT, vec![Value::from(id), Value::from(word)]).await.unwrap();
         }
@@ -152,9 +180,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_must_change_a_row_fails_what_it_goes_with() {
+        let mut conn = table().await;
+        let mut pipeline = Pipeline::new(&mut conn, ["SAVEPOINT job"]);
+        pipeline.later(INSERT, vec![1.into(), "one".into()]).await.unwrap();
+        pipeline.later_one("UPDATE t SET word = $2 WHERE id = $1", vec![1.into(), "uno".into()]).await.unwrap();
+        pipeline.flush().await.unwrap();
+        for (id, ends) in [(1, true), (2, false)] {
+            pipeline.later("UPDATE t SET word = 'x' WHERE id < $1", vec![0.into()]).await.unwrap();
+            pipeline.later_one("UPDATE t SET word = $2 WHERE id = $1", vec![id.into(), "two".into()]).await.unwrap();
+            let done = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM t").fetch_one(&mut pipeline).await;
+            assert_eq!(done.is_ok(), ends, "{done:?}");
+            assert!(pipeline.waiting.is_empty() && pipeline.changes.is_empty());
+        }
+        pipeline.execute("ROLLBACK TO job").await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM t").fetch_one(&mut pipeline).await.unwrap();
+        assert_eq!(count, 0, "all of it can be undone");
+    }
+
+    #[tokio::test]
     async fn many_go_in_texts_of_one_length() {
         let mut conn = table().await;
-        let mut pipeline = Pipeline::new(&mut conn);
+        let mut pipeline = Pipeline::new(&mut conn, []);
         for id in 0..100 {
             pipeline.later(INSERT, vec![id.into(), "x".into()]).await.unwrap();
             assert!(pipeline.waiting.len() < WAITING_MAX);
@@ -166,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn what_goes_wrong_with_what_waited_is_told_by_the_next() {
         let mut conn = table().await;
-        let mut pipeline = Pipeline::new(&mut conn);
+        let mut pipeline = Pipeline::new(&mut conn, []);
         for _ in 0..2 {
             pipeline.later(INSERT, vec![1.into(), "one".into()]).await.unwrap();
         }

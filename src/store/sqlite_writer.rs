@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument as _, Span};
 
 use super::sqlite_pipeline::Pipeline;
-use super::{Conn, StoreError, Tx, Wake, exec, in_tx, tell};
+use super::{Conn, StoreError, Tx, Wake, tell};
 use crate::lifecycle::point;
 
 /// Closures in one commit, at most; beyond this latency grows faster than throughput.
@@ -113,12 +113,27 @@ fn words(panic: &Box<dyn Any + Send>) -> &str {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no words")
 }
 
-/// Does what a closure left to be done, ends its savepoint and begins the next one's.
-async fn keep_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+/// Does what a closure left to be done.
+async fn end(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.keep_unsealed().await?;
-    exec!(tx, sqlx::query("RELEASE job; SAVEPOINT job"));
+    if let Conn::Sqlite(pipeline) = &mut tx.conn {
+        pipeline.flush().await?;
+    }
     Ok(())
 }
+
+/// How a closure's savepoint begins, and is undone. Two names by turns: a savepoint ends with the first statement of the next closure,
+/// and where that cannot be, the next one's is not there to be undone, so that neither passes for written.
+struct Savepoint {
+    begin: &'static str,
+    undo: &'static str,
+    release: &'static str,
+}
+
+const SAVEPOINTS: [Savepoint; 2] = [
+    Savepoint { begin: "SAVEPOINT this", undo: "ROLLBACK TO this", release: "RELEASE this" },
+    Savepoint { begin: "SAVEPOINT next", undo: "ROLLBACK TO next", release: "RELEASE next" },
+];
 
 /// The thread: takes what is queued, commits it together, answers, repeats.
 fn work(mut conn: SqliteConnection, mut queue: mpsc::Receiver<Told>, wake: &Wake) {
@@ -190,17 +205,28 @@ async fn commit(
     wake: &Wake,
 ) -> Result<(), sqlx::Error> {
     let (mut counted, mut names) = (Vec::new(), Vec::new());
-    conn.execute(sqlx::query("BEGIN IMMEDIATE; SAVEPOINT job")).await?;
+    conn.execute(sqlx::query("BEGIN IMMEDIATE")).await?;
+    // Which savepoint is there, of a closure that has ended.
+    let mut ended: Option<usize> = None;
     for (name, work) in jobs {
         names.push(name);
         point("begin", name);
-        let mut tx = Tx { conn: Conn::Sqlite(Pipeline::new(conn)), unsealed: Vec::new(), request: None, counted: Vec::new() };
+        let at = ended.map_or(0, |ended| 1 - ended);
+        let savepoint = &SAVEPOINTS[at];
+        let first = ended.map(|ended| SAVEPOINTS[ended].release).into_iter().chain([savepoint.begin]);
+        let pipeline = Pipeline::new(conn, first);
+        let mut tx = Tx { conn: Conn::Sqlite(pipeline), unsealed: Vec::new(), request: None, counted: Vec::new() };
         let (keep, acknowledge) = work(&mut tx).await;
-        let kept = if keep { keep_all(&mut tx).await } else { Ok(()) };
+        let kept = if keep { end(&mut tx).await } else { Ok(()) };
         let told = std::mem::take(&mut tx.counted);
+        let asked = matches!(&tx.conn, Conn::Sqlite(pipeline) if pipeline.has_asked());
         drop(tx);
-        // The savepoint is the next one's then. There is none where SQLite undid everything by itself, as it does when the disk is full.
-        let undone = if keep && kept.is_ok() { Ok(()) } else { conn.execute(sqlx::query("ROLLBACK TO job")).await.map(drop) };
+        // There is no savepoint where SQLite undid everything by itself, as it does when the disk is full.
+        let undone =
+            if !asked || (keep && kept.is_ok()) { Ok(()) } else { conn.execute(sqlx::query(savepoint.undo)).await.map(drop) };
+        if asked {
+            ended = Some(at);
+        }
         match kept {
             Ok(()) => {
                 if keep {
@@ -233,6 +259,7 @@ async fn commit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{exec, in_tx};
 
     async fn keep(writer: &Writer, bytes: i64) -> Result<u64, StoreError> {
         let insert = "INSERT INTO t VALUES (zeroblob($1))";
@@ -246,9 +273,22 @@ mod tests {
         let writer = Writer::start(conn, Arc::default()).unwrap();
         let error = keep(&writer, 1_000_000).await.unwrap_err();
         assert!(matches!(&error, StoreError::Database(error) if error.to_string().contains("full")), "{error}");
+        assert!(error.is_passing() && !error.would_recur(), "{error}");
         assert_eq!(keep(&writer, 10).await.unwrap(), 1);
         writer.close().await;
         let error = keep(&writer, 10).await.unwrap_err();
         assert!(error.to_string().contains("has stopped"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_only_reads_is_told_as_over_soon_and_the_writer_lives() {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        conn.execute("CREATE TABLE t (bytes BLOB); PRAGMA query_only = ON").await.unwrap();
+        let writer = Writer::start(conn, Arc::default()).unwrap();
+        for _ in 0..2 {
+            let error = keep(&writer, 10).await.unwrap_err();
+            assert!(error.is_passing() && !error.would_recur(), "{error}");
+        }
+        writer.close().await;
     }
 }

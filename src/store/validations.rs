@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Store, StoreError, Tx, exec, in_tx, later, on_pool};
+use super::{MailRow, Store, StoreError, Tx, change_one, exec, in_tx, later, on_pool};
 use crate::dcv::contact::entry::Entry;
 use crate::dcv::decision::Decision;
 use crate::dcv::id::{MailId, OrderId};
@@ -281,34 +281,51 @@ impl Tx<'_> {
         }))
     }
 
-    /// Applies a decision to a name that is still pending: the name as it is now; `None` when it was not.
+    /// Applies a decision to a name that this transaction read, pending, under the order's lock; the name as it is then.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is not pending any more, now or with a later statement.
     pub async fn decide_validation(
         &mut self,
-        id: &[u8],
-        mail: MailId,
+        one: &ValidationRow,
+        mail: &MailRow,
         answer: &str,
-        method: Method,
         decision: &Decision,
         at: Timestamp,
-    ) -> Result<Option<ValidationRow>, StoreError> {
-        const SQL: &str = returning!(
+    ) -> Result<ValidationRow, StoreError> {
+        const SQL: &str =
             "UPDATE validations SET state = $2, mail_id = $3, answer = $4, method = $5, scope = $6, signer = $7, reason = $8,
-            ended_at = $9, reusable_until = $10, veto_ends_at = NULL, adn = (SELECT adn FROM mails WHERE id = $3)
-            WHERE id = $1 AND state = 'pending'"
+            ended_at = $9, reusable_until = $10, veto_ends_at = NULL, adn = $11 WHERE id = $1 AND state = 'pending'";
+        let decided = ValidationRow {
+            state: decision.state.as_str().to_owned(),
+            mail_id: Some(mail.id.clone()),
+            answer: Some(answer.to_owned()),
+            method: Some(mail.source()?.method().section().to_owned()),
+            scope: decision.scope.map(|scope| scope.as_str().to_owned()),
+            signer: decision.signer.clone(),
+            reason: decision.reason.clone(),
+            ended_at: Some(at.unix_micros()),
+            reusable_until: decision.reusable_until.map(Timestamp::unix_micros),
+            veto_ends_at: None,
+            adn: Some(mail.adn.clone()),
+            ..one.clone()
+        };
+        change_one!(
+            self,
+            SQL,
+            &decided.id,
+            &decided.state,
+            &decided.mail_id,
+            &decided.answer,
+            &decided.method,
+            &decided.scope,
+            &decided.signer,
+            &decided.reason,
+            decided.ended_at,
+            decided.reusable_until,
+            &decided.adn
         );
-        Ok(in_tx!(self, |db| sqlx::query_as(SQL)
-            .bind(id)
-            .bind(decision.state.as_str())
-            .bind(&mail.as_bytes()[..])
-            .bind(answer)
-            .bind(method.section())
-            .bind(decision.scope.map(super::super::dcv::decision::Scope::as_str))
-            .bind(&decision.signer)
-            .bind(&decision.reason)
-            .bind(at.unix_micros())
-            .bind(decision.reusable_until.map(Timestamp::unix_micros))
-            .fetch_optional(db)
-            .await?))
+        Ok(decided)
     }
 
     /// Writes an approval down that waits for a refusal by somebody else; `false` where the name is not open or one waits already.

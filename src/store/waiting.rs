@@ -10,6 +10,11 @@ pub(super) const WAITING_MAX: usize = 32;
 /// A statement that waits; its parameters are written `$1`, `$2`, ….
 pub(super) type Waiting = (&'static str, Vec<Value>);
 
+/// A statement that changed another number of rows than the one that it was to change.
+#[derive(Debug, thiserror::Error)]
+#[error("a row is not as it was read")]
+pub(super) struct NotOne;
+
 /// A value of a statement that waits. PostgreSQL wants to know of which type it is where it is not there, too.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
