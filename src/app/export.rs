@@ -343,11 +343,11 @@ async fn gather(app: &App, row: &ExportRow, made: &MadeOf) -> Result<Part, Store
             let operator = row.operator.strip_prefix("operator:").unwrap_or_default();
             let wanted = filter_by(app, &given, operator, row.masked == 0).await?;
             let filter = OrderFilter { before, limit: PART, within: Some(LOOKED_AT), ..wanted };
-            let records = list_orders(app, &filter).await?;
+            let (records, edge) = list_orders(app, &filter).await?;
             let full = records.len() == PART as usize;
             let next = match records.last() {
                 Some(last) if full => Some(last.order.id.clone()),
-                _ => app.store.orders_looked_at(&filter).await?.map(|(id, _)| id.as_bytes().to_vec()),
+                _ => edge.map(|edge| edge.id.as_bytes().to_vec()),
             };
             let mut rows = Vec::new();
             for record in &records {

@@ -170,7 +170,7 @@ async fn own_renewal(app: &App, ending: &Ending<'_>, rules: &RenewalRules) -> Re
     };
     let names: Vec<String> = ending.names.iter().map(|(_, name)| name.to_string()).collect();
     let (told, mut found) = (order.facts()?, Own::Nothing);
-    for record in list_orders(app, &filter).await? {
+    for record in list_orders(app, &filter).await?.0 {
         let facts = record.order.facts()?;
         let is_own = record.order.id != order.id
             && record.order.profile_id == order.profile_id

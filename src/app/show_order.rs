@@ -19,7 +19,7 @@ use crate::dcv::name::CertificateName;
 use crate::dcv::order::{OrderKind, OrderState};
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
 use crate::store::{
-    CertificateRow, EventRow, MailRow, MailValidations, OrderFilter, OrderHas, OrderIs, OrderRow, Search, StoreError,
+    CertificateRow, EventRow, MailRow, MailValidations, OrderFilter, OrderHas, OrderIs, OrderRow, Search, SearchEdge, StoreError,
     ValidationRow,
 };
 
@@ -259,12 +259,12 @@ pub(super) async fn read(app: &App, order: OrderRow) -> Result<OrderRecord, Stor
     Ok(OrderRecord { order, validations: parts.validations, mails: parts.mails, pairs, certificates })
 }
 
-/// Lists orders, newest first.
+/// Lists orders, newest first, and tells where the search for them stopped.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
-pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRecord>, StoreError> {
-    let orders = app.store.orders(filter).await?;
+pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<(Vec<OrderRecord>, Option<SearchEdge>), StoreError> {
+    let (orders, edge) = app.store.orders(filter).await?;
     let parts = app.store.parts(&orders).await?;
     let mut records: Vec<OrderRecord> = orders
         .into_iter()
@@ -298,7 +298,7 @@ pub async fn list_orders(app: &App, filter: &OrderFilter) -> Result<Vec<OrderRec
     for (at, pairs) in pairs {
         records[at].pairs = pairs.into_iter().collect();
     }
-    Ok(records)
+    Ok((records, edge))
 }
 
 /// What an operator means by what they typed: an order, an address, a name or reference, or else part of what was told.

@@ -193,14 +193,13 @@ pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<
     let before = frame.given("before").and_then(|text| OrderId::parse(&text).ok());
     let wanted = filter_by(&state.app, &|name| frame.given(name), &frame.signed.name, frame.may(Need::SeePersonal)).await?;
     let filter = OrderFilter { before, limit: LIMIT + 1, within: Some(LOOKED_AT), ..wanted };
-    let mut records = list_orders(&state.app, &filter).await?;
+    // Where the page is not full there may be older ones that were not looked at.
+    let (mut records, edge) = list_orders(&state.app, &filter).await?;
     let more = records.len() > LIMIT as usize;
     records.truncate(LIMIT as usize);
     let orders = records.iter().map(|record| OrderLine::new(record, &frame)).collect::<Result<Vec<_>, _>>()?;
-    // Where the page is not full there may be older ones that were not looked at.
-    let edge = if more { None } else { state.app.store.orders_looked_at(&filter).await? };
     let next = orders.last().filter(|_| more).map(|last| last.id.clone());
-    let next = next.or_else(|| edge.map(|(id, _)| id.to_string())).map(|id| frame.with("before", &id));
+    let next = next.or_else(|| edge.map(|edge| edge.id.to_string())).map(|id| frame.with("before", &id));
     let given = |name: &str| frame.given(name).unwrap_or_default();
     let page = ListPage {
         states: OrderState::ALL.iter().map(|state| state.as_str()).collect(),
@@ -230,7 +229,7 @@ pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<
         },
         orders,
         next,
-        until: edge.map(|(_, at)| jst(at)).unwrap_or_default(),
+        until: edge.map(|edge| jst(edge.created_at)).unwrap_or_default(),
         frame,
     };
     html(&state, "admin/list.html", &page)

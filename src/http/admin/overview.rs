@@ -69,7 +69,7 @@ const RULE_DAYS: [(&str, i64, &str, &str); 3] = [
 pub(super) async fn get(State(state): State<HttpState>, frame: Frame) -> Result<Response, Problem> {
     let app = &state.app;
     let list = async |filter: OrderFilter| -> Result<Vec<OrderLine>, Problem> {
-        let records = list_orders(app, &filter).await?;
+        let (records, _) = list_orders(app, &filter).await?;
         Ok(records.iter().map(|record| OrderLine::new(record, &frame)).collect::<Result<_, _>>()?)
     };
     let trouble = list(OrderFilter { is: Some(OrderIs::InTrouble), limit: SHOWN, ..OrderFilter::default() }).await?;

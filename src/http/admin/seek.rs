@@ -112,7 +112,7 @@ pub(super) async fn domains(State(state): State<HttpState>, frame: Frame) -> Res
 async fn domain_of(state: &HttpState, name: &CertificateName, frame: &Frame) -> Result<Domain, Problem> {
     let (base, store, now) = (name.fqdn().base_domain(), &state.app.store, state.app.now());
     let filter = OrderFilter { search: Some(Search::Exactly(base.to_string())), limit: SHOWN, ..OrderFilter::default() };
-    let orders = list_orders(&state.app, &filter).await?;
+    let (orders, _) = list_orders(&state.app, &filter).await?;
     let standing = store.standing_approvals(base.as_str(), now, SHOWN).await?;
     let domains: Vec<String> = name.fqdn().authorization_domains().iter().map(ToString::to_string).collect();
     let mut months = vec![month_of(now)];

@@ -54,13 +54,12 @@ pub(in crate::http) async fn get(
     // What no index leads to is looked for among so many; the next page goes on from there.
     let is_sought = filter.profile.is_some() || filter.state.is_some_and(|state| state != OrderState::Pending);
     filter.within = is_sought.then_some(LOOKED_AT);
-    let mut records = list_orders(&state.app, &filter).await?;
+    let (mut records, edge) = list_orders(&state.app, &filter).await?;
     let more = records.len() > limit;
-    let edge = if more { None } else { state.app.store.orders_looked_at(&filter).await? };
     records.truncate(limit);
     let orders = records.iter().map(crate::app::show_order::OrderRecord::view).collect::<Result<Vec<_>, _>>()?;
     let next = orders.last().filter(|_| more).map(|last| last.id);
-    let next_cursor = next.or_else(|| edge.map(|(id, _)| id)).map(|id| id.to_string());
+    let next_cursor = next.or_else(|| edge.map(|edge| edge.id)).map(|id| id.to_string());
     Ok(json_answer(Page { orders, next_cursor }))
 }
 
