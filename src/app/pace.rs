@@ -22,6 +22,11 @@ pub async fn share(app: &App) -> Result<bool, StoreError> {
     Ok(true)
 }
 
+/// Whether it was counted before how many daemons share the pace, as under the configuration before.
+pub fn is_counted(app: &App) -> bool {
+    app.pace.lock().unwrap_or_else(PoisonError::into_inner).is_counted()
+}
+
 /// How long a mail waits while as many as may be are under way to its domain.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
@@ -96,9 +101,24 @@ impl Pace {
         }
     }
 
-    /// Keeps to another rate from now on.
+    /// Keeps to another rate from now on. Turns by the rate before mean nothing then: nobody waits for them.
     pub fn set(&mut self, rate: Rate) {
+        if rate == self.rate {
+            return;
+        }
         self.rate = rate;
+        self.booked.clear();
+        let full = self.latest + rate.period * rate.burst;
+        for one in self.domains.values_mut() {
+            one.full_until = one.full_until.min(full);
+            (one.line_until, one.busy_until) = (Timestamp::default(), Timestamp::default());
+        }
+    }
+
+    /// Whether it was ever counted how many share it.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        !self.seen.is_empty()
     }
 
     /// How many share it.
@@ -279,6 +299,20 @@ mod tests {
                 assert!(looks < 600 * (daemons + 2), "{told}");
             }
         }
+    }
+
+    #[test]
+    fn turns_by_a_rate_of_before_are_forgotten() {
+        let hourly = rate(SECOND * 3600, 2, 100);
+        let mut pace = Pace::new(hourly);
+        let begun: Vec<_> = (0..4_u8).map(|n| pace.begin("example.jp", &[n], START).is_ok()).collect();
+        assert_eq!(begun, [true, true, false, false]);
+        pace.set(hourly);
+        assert!(pace.begin("example.jp", &[2], START).is_err(), "nothing changed");
+        pace.set(rate(SECOND, 2, 100));
+        assert_eq!(pace.begin("example.jp", &[2], START), Err(START + SECOND), "the burst was used up");
+        assert_eq!(pace.begin("example.jp", &[2], START + SECOND), Ok(()));
+        assert_eq!(pace.begin("example.jp", &[3], START + SECOND * 2), Ok(()), "and no hour is waited for");
     }
 
     #[test]

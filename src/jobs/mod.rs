@@ -1,13 +1,14 @@
 //! Workers: lease what is due, let [`app`](crate::app) do it, keep the lease alive meanwhile. Decides nothing.
 
 mod ingest_mail;
+mod lot;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::deliver::{Lease, deliver, give_back};
@@ -25,6 +26,7 @@ use crate::app::tally::count_round;
 use crate::app::view::write_views;
 use crate::app::{App, canary, digest};
 use crate::store::{ClaimedEffect, EffectKind, StoreError};
+use lot::Lot;
 
 /// How the workers run.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the daemons that work on the database are counted, and the pause where they could not be.
 const COUNT_DAEMONS_EVERY: Duration = Duration::from_secs(2);
 const COUNT_DAEMONS_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long mail waits for the first count: better too quick for a relay than never.
+const UNCOUNTED_AT_MOST: Duration = Duration::from_secs(30);
 
 /// How often views are written and timelines are counted, and the pause where there is more to count.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -88,10 +93,11 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     }
     let (listening, heard) = (Arc::clone(&app), stop.clone());
     workers.spawn(async move { listening.store.listen(heard).await });
+    if !app.store.is_shared() || pace::is_counted(&app) {
+        counted.cancel();
+    }
     if app.store.is_shared() {
         workers.spawn(sharer(Arc::clone(&app), counted, stop.clone()));
-    } else {
-        counted.cancel();
     }
     workers.spawn(looker(Arc::clone(&app), stop.clone()));
     workers.spawn(renewer(Arc::clone(&app), stop.clone()));
@@ -105,24 +111,27 @@ pub async fn run(app: Arc<App>, settings: JobSettings, stop: CancellationToken) 
     Ok(())
 }
 
-/// How many effects a worker leases for each that it delivers at once, no fewer than half of them at a time. A lease is a durable write,
-/// shared by all that it takes; those that wait for their turn keep theirs alive, and from other daemons.
-const LEASED_FOR_EACH: u32 = 4;
-
 /// Leases and delivers effects of one kind, `concurrency` at once.
 async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: JobSettings, stop: CancellationToken) {
     let turns = Arc::new(Semaphore::new(concurrency as usize));
-    let most = concurrency.saturating_mul(LEASED_FOR_EACH);
+    let mut lot = Lot::new(concurrency);
+    // When there was no room left, since as many were due.
+    let mut full_since: Option<Instant> = None;
     let mut running = JoinSet::new();
     loop {
         while let Some(ended) = running.try_join_next() {
             told(kind, ended);
         }
-        let free = most.saturating_sub(u32::try_from(running.len()).unwrap_or(u32::MAX));
-        // The other half is at work or waits for its turn, so that nobody idles meanwhile.
-        if free.saturating_mul(2) >= most {
-            match claim(&app, kind, settings.lease, free).await {
+        if lot.room(running.len()) > 0
+            && let Some(since) = full_since.take()
+        {
+            lot.took(since.elapsed());
+        }
+        let room = lot.room(running.len());
+        if room > 0 {
+            match claim(&app, kind, settings.lease, room).await {
                 Ok((lease, effects)) => {
+                    full_since = (effects.len() == room as usize).then(Instant::now);
                     for effect in effects {
                         let turn = Arc::clone(&turns);
                         running.spawn(hold(Arc::clone(&app), kind, effect, lease, settings.lease, turn));
@@ -299,8 +308,12 @@ async fn counter(app: Arc<App>, stop: CancellationToken) {
 
 /// Shares the pace of mail with the other daemons on the database, as many as there are.
 async fn sharer(app: Arc<App>, counted: CancellationToken, stop: CancellationToken) {
-    let mut failing = false;
+    let (mut failing, begun) = (false, Instant::now());
     loop {
+        if !counted.is_cancelled() && begun.elapsed() > UNCOUNTED_AT_MOST {
+            tracing::warn!("the daemons on the database cannot be counted; mail goes at the whole pace meanwhile");
+            counted.cancel();
+        }
         let wait = match pace::share(&app).await {
             Ok(true) => {
                 failing = false;

@@ -1,9 +1,10 @@
 //! Tells workers that something became due: those of this process at once, those of other daemons by PostgreSQL's NOTIFY. Polling is the
-//! safety net: what is lost here costs the time of a poll, and nothing else.
+//! safety net: what is lost here costs the time of a poll. A daemon that cannot listen is not counted by the others, which then take more than
+//! their share of the pace of mail.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
@@ -25,8 +26,10 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// What the session of a daemon that listens is named; the daemon's own number follows.
 const LISTENER: &str = "dcvd listening ";
 
-/// PostgreSQL ends a listener's session half a minute after its host vanished, and not after hours.
-const NOTICED_SOON: &str = "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+/// PostgreSQL ends a listener's session half a minute after its host vanished, and not after hours: whether it said something to it meanwhile,
+/// which waits to be acknowledged, or not.
+const NOTICED_SOON: &str =
+    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 30000";
 
 /// Every kind with its mark in what others are told.
 const KINDS: [(EffectKind, u8); 3] = [(EffectKind::Mail, 1), (EffectKind::Notice, 2), (EffectKind::Webhook, 4)];
@@ -119,10 +122,16 @@ impl Store {
     pub async fn listen(&self, stop: CancellationToken) {
         let Pools::Postgres(pool, _) = &self.pools else { return };
         let pool = listening(pool, format!("{LISTENER}{:016x}", self.wake.own));
+        let failing = AtomicBool::new(false);
         loop {
             let listening = async {
                 let mut listener = PgListener::connect_with(&pool).await?;
                 listener.listen(CHANNEL).await?;
+                if failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!("other daemons are listened to again");
+                }
+                // What was said before is not known.
+                self.wake.all();
                 loop {
                     match listener.try_recv().await? {
                         Some(said) => self.wake.heard(said.payload()),
@@ -135,12 +144,13 @@ impl Store {
                 () = stop.cancelled() => break,
                 failed = listening => failed,
             };
-            tracing::debug!(error = ?failed, "other daemons cannot be listened to; polling");
+            if !failing.swap(true, Ordering::Relaxed) {
+                tracing::warn!(error = ?failed, "other daemons on the database cannot be listened to; polling, and trying again");
+            }
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = sleep(LISTEN_AGAIN) => {}
             }
-            self.wake.all();
         }
         pool.close().await;
     }
