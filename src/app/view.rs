@@ -46,7 +46,11 @@ impl Views {
             view.times += 1;
             // Whoever came once as a person is one.
             view.scanner &= i64::from(scanner);
-        } else if !full && views.len() < VIEWS_OF_MAIL_MAX as usize {
+            return;
+        }
+        // A person's first view stands out: statistics tell of it.
+        let first = !scanner && views.values().all(|view| view.scanner == 1);
+        if !full && (first || views.len() < VIEWS_OF_MAIL_MAX as usize) {
             let row = ViewRow {
                 mail_id: mail.as_bytes().to_vec(),
                 peer: key.0.clone(),

@@ -21,10 +21,11 @@ impl Tx<'_> {
 }
 
 impl Store {
-    /// When something that is done once in a while was last done, as far as that is known at `now`.
+    /// When something that is done once in a while was last done; long ago, where a clock that was set back since says so.
     pub async fn mark(&self, name: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         const SQL: &str = "SELECT at FROM marks WHERE name = $1";
         let at: Option<i64> = on_pool!(self, |db| sqlx::query_scalar(SQL).bind(name).fetch_optional(db).await?);
-        Ok(at.map(Timestamp::from_unix_micros).filter(|at| *at <= now + AHEAD))
+        let known = |at: Timestamp| if at <= now + AHEAD { at } else { Timestamp::default() };
+        Ok(at.map(Timestamp::from_unix_micros).map(known))
     }
 }

@@ -46,7 +46,7 @@ impl Tx<'_> {
             .bind(now.unix_micros())
             .bind(micros(rate.period))
             .bind((until + rate.slack()).unix_micros())
-            .bind((now + rate.slack() + AHEAD).unix_micros())
+            .bind((now + rate.slack() + rate.period + AHEAD).unix_micros())
             .fetch_optional(db)
             .await?);
         Ok(full_until.map(|full| Timestamp::from_unix_micros(full.saturating_sub(micros(rate.period + rate.slack())))))
