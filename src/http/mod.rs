@@ -96,6 +96,8 @@ pub struct Shared {
     /// The configuration's part.
     pub settings: HttpSettings,
     clients: api::Registry,
+    /// Places of ordering systems' requests.
+    under_way: Semaphore,
     /// The page for a wrong link, in Japanese and in English.
     unknown_link: [OnceLock<Bytes>; 2],
     limits: Arc<Limits>,
@@ -150,6 +152,7 @@ impl HttpState {
         Self(Arc::new(Shared {
             app,
             clients: api::Registry::new(&settings.clients, settings.client_rate),
+            under_way: Semaphore::new(settings.requests_at_once.get().into()),
             settings,
             unknown_link: Default::default(),
             limits,
@@ -280,7 +283,6 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         .route("/readyz", get(ops::readyz))
         .route("/static/{file}", get(static_files::serve));
     if routes != Routes::Admin {
-        let under_way = Arc::new(Semaphore::new(state.settings.requests_at_once.get().into()));
         let api = Router::new()
             .route("/v1/approvers", get(api::approvers::get))
             .route("/v1/orders", get(api::list_orders::get).post(api::place_order::post))
@@ -299,7 +301,6 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
             .route("/v1/allowlist", get(api::allowlist::get))
             .route("/v1/allowlist/{domain}", put(api::allowlist::put).delete(api::allowlist::delete))
             .route("/v1/webhooks/replay", post(api::replay::post))
-            .route_layer(from_fn_with_state(under_way, shed))
             .route_layer(from_fn_with_state(state.clone(), api::authenticate));
         let docs = Router::new()
             .route("/openapi.json", get(docs::openapi))
@@ -392,7 +393,7 @@ async fn answer(Around { request_timeout, pages }: Around, request: Request, nex
     let mut response = match tokio::time::timeout(request_timeout, handled).await {
         Ok(Ok(response)) => problem::dress(response),
         Ok(Err(panic)) => panicked(&*panic),
-        Err(_) => Problem::new(Code::Unavailable).into_response(),
+        Err(_) => Problem::new(Code::Unavailable).retry_after(SLOW_FOR_SECS).into_response(),
     };
     if let (Some(state), Some(asked)) = (&pages, asked)
         && problem::is_problem(&response)
@@ -406,17 +407,8 @@ async fn answer(Around { request_timeout, pages }: Around, request: Request, nex
     response
 }
 
-/// Answers an ordering system's request where there is a place for it. Owners' pages and whoever watches over the daemon need none, so that no
-/// stranger can take the places of others.
-async fn shed(State(under_way): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    match under_way.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => Problem::new(Code::Unavailable).retry_after(SHED_FOR_SECS).into_response(),
-    }
-}
-
-/// When whoever was one too many may come back, in seconds.
-const SHED_FOR_SECS: u64 = 2;
+/// When whoever was answered too slowly may come back, in seconds.
+const SLOW_FOR_SECS: u64 = 5;
 
 /// Over TLS alone for a year, said only over TLS.
 const HSTS: &str = "max-age=31536000";

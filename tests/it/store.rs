@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use dcvd::dcv::decision::{Decision, Scope};
 use dcvd::dcv::event::{Event, EventType};
 use dcvd::dcv::id::{EffectId, OrderId};
 use dcvd::dcv::order::ValidationState;
@@ -34,6 +35,7 @@ on_both!(
     an_effect_waits_for_those_before_it_in_its_line,
     a_given_up_effect_can_be_replayed,
     a_transition_is_guarded_by_the_state_it_leaves,
+    a_decision_and_what_it_tells_are_written_as_they_were_read_or_not_at_all,
     the_event_of_an_orders_end_ends_it_once,
     the_bytes_of_a_mail_are_gone_when_its_link_ends,
     a_profile_that_is_gone_is_read_back_by_its_hash,
@@ -77,7 +79,8 @@ async fn what_is_done_once_in_a_while_is_done_though_the_clock_was_set_back(app:
     assert!(take(START).await);
     assert!(!take(START + HOUR).await, "not yet");
     assert!(take(START + HOUR * 24).await);
-    assert_eq!(app.app.store.mark("test", START + HOUR).await.unwrap(), None, "it lies in a future that was not");
+    let ahead = app.app.store.mark("test", START + HOUR).await.unwrap();
+    assert_eq!(ahead, Some(Timestamp::default()), "it lies in a future that was not: it was done, and is due");
     assert!(take(START + HOUR).await);
     assert!(!take(START + HOUR - Duration::from_secs(59)).await, "another daemon's clock may be a little behind");
     assert_eq!(app.app.store.mark("test", START + HOUR).await.unwrap(), Some(START + HOUR));
@@ -331,6 +334,49 @@ async fn a_transition_is_guarded_by_the_state_it_leaves(app: TestApp) {
     assert_eq!(format!("{ended:?}"), format!("{stored:?}"), "it tells what it left");
     assert_eq!(ended.state().unwrap(), ValidationState::Expired);
     assert!(end(ValidationState::Pending, ValidationState::Approved).await.unwrap().is_none(), "nothing leaves a final state");
+}
+
+async fn a_decision_and_what_it_tells_are_written_as_they_were_read_or_not_at_all(app: TestApp) {
+    let id = order_id(&app.place_plain("A-1").await);
+    let decide = |ends: bool| {
+        let mut ids = app.app.id_source();
+        write(&app.app.store, move |tx| {
+            Box::pin(async move {
+                let whole = tx.lock_whole(id).await?.unwrap();
+                let decision = Decision {
+                    state: ValidationState::Approved,
+                    reported: false,
+                    scope: Some(Scope::Fqdn),
+                    signer: Some("山田".to_owned()),
+                    reason: None,
+                    reusable_until: Some(START + Duration::from_secs(60)),
+                };
+                let row = tx.decide_validation(&whole.validations[0], &whole.mails[0], "approve", &decision, START).await?;
+                let kind = if ends { EventType::OrderCompleted } else { EventType::OrderNoted };
+                let event = Event::new(kind, START, "approver", json!({}));
+                tx.record_next_events(&whole.order, &[event], &|_| Vec::new(), &mut ids).await?;
+                Ok((row, whole))
+            })
+        })
+    };
+    let before = app.app.store.events(id).await.unwrap().len();
+    let (told, whole) = decide(false).await.unwrap();
+    let written = app.app.store.validations(id).await.unwrap().remove(0);
+    assert_eq!(format!("{told:?}"), format!("{written:?}"));
+    assert_eq!(app.app.store.order(id).await.unwrap().unwrap().last_seq, whole.order.last_seq + 1);
+    // Not pending any more: nothing of the second one is kept.
+    let error = decide(true).await.err().unwrap();
+    assert!(error.would_recur() && error.to_string().contains("not as it was read"), "{error}");
+    // Something was told since.
+    let (mut ids, row) = (app.app.id_source(), whole.order.clone());
+    let told_since = write(&app.app.store, move |tx| {
+        let event = Event::new(EventType::OrderCompleted, START, "system", json!({}));
+        Box::pin(async move { tx.record_next_events(&row, &[event], &|_| Vec::new(), &mut ids).await })
+    });
+    let error = told_since.await.err().unwrap();
+    assert!(error.would_recur() && error.to_string().contains("not as it was read"), "{error}");
+    let order = app.app.store.order(id).await.unwrap().unwrap();
+    assert_eq!((order.state.as_str(), app.app.store.events(id).await.unwrap().len()), ("pending", before + 1));
 }
 
 async fn the_event_of_an_orders_end_ends_it_once(app: TestApp) {

@@ -41,7 +41,10 @@ use crate::dcv::order::ValidationState;
 use crate::dcv::profile::OnExpiry;
 use crate::store::ValidationRow;
 
-/// Lets only known ordering systems through, to what each may do and as fast as it may. The token is compared by its hash.
+/// When whoever was one too many may come back, in seconds.
+const SHED_FOR_SECS: u64 = 2;
+
+/// Lets only known ordering systems through, to what each may do, as fast as it may and so many at once. The token is compared by its hash.
 pub(super) async fn authenticate(State(state): State<HttpState>, mut request: HttpRequest, next: Next) -> Response {
     let token = request
         .headers()
@@ -58,7 +61,10 @@ pub(super) async fn authenticate(State(state): State<HttpState>, mut request: Ht
     let needed = needed(request.method(), request.uri().path());
     let mut response = if let Some(secs) = wait {
         Problem::new(Code::TooManyRequests).retry_after(secs).into_response()
-    } else if client.rights.allows(needed) {
+    } else if !client.rights.allows(needed) {
+        let detail = format!("this token does not have the scope {}", needed.as_str());
+        Problem::new(Code::InsufficientScope).detail(detail).into_response()
+    } else if let Ok(_place) = state.under_way.try_acquire() {
         // Within this layer: a layer of its own would be paid for by every request.
         if idempotency::is_keyed(&request) {
             request.extensions_mut().insert(client.clone());
@@ -68,8 +74,9 @@ pub(super) async fn authenticate(State(state): State<HttpState>, mut request: Ht
             next.run(request).await
         }
     } else {
-        let detail = format!("this token does not have the scope {}", needed.as_str());
-        Problem::new(Code::InsufficientScope).detail(detail).into_response()
+        // Before its body or its key is looked at. Owners' pages and whoever watches over the daemon need no place, so that no stranger can
+        // take those of ordering systems.
+        Problem::new(Code::Unavailable).retry_after(SHED_FOR_SECS).into_response()
     };
     for (name, value) in told {
         response.headers_mut().insert(name, value);
