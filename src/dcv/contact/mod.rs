@@ -11,6 +11,7 @@ pub mod rdap;
 pub mod reason;
 pub mod whois;
 pub mod whois_cctld;
+mod whois_field;
 pub mod whois_gtld;
 pub mod whois_iana;
 pub mod whois_jprs;

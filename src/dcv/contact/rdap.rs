@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::whois::{Reading, WhoisStatus, contact_value, names_domain};
+use super::whois::{Reading, WhoisStatus};
+use super::whois_field::{contact_value, names_domain};
 use super::{Contact, Role};
 use crate::dcv::name::Adn;
 
@@ -22,18 +23,17 @@ const ENTITIES_MAX: usize = 64;
 /// registrar, abuse, reseller and billing contacts are nobody's approvers.
 #[must_use]
 pub fn read(raw: &[u8], base: &Adn) -> Reading {
-    let error = |reason: &str| Reading { reasons: vec![reason.to_owned()], ..Reading::nothing(WhoisStatus::Error) };
-    let Ok(Value::Object(answer)) = serde_json::from_slice::<Value>(raw) else { return error("unreadable-answer") };
+    let Ok(Value::Object(answer)) = serde_json::from_slice::<Value>(raw) else { return Reading::error("unreadable-answer") };
     if answer.contains_key("errorCode") {
         let not_found = answer.get("errorCode").and_then(Value::as_u64) == Some(404);
         return Reading::nothing(if not_found { WhoisStatus::NotFound } else { WhoisStatus::Error });
     }
     if answer.get("objectClassName").and_then(Value::as_str) != Some("domain") {
-        return error("other-object");
+        return Reading::error("other-object");
     }
     let mut names = ["ldhName", "unicodeName"].iter().filter_map(|name| answer.get(*name)).filter_map(Value::as_str).peekable();
     if names.peek().is_none() || !names.all(|name| names_domain(name, base)) {
-        return error("other-name");
+        return Reading::error("other-name");
     }
     let mut reading = Reading { referral: related(&answer, base), ..Reading::nothing(WhoisStatus::Found) };
     let redacted = redacted(&answer);
@@ -53,7 +53,7 @@ pub fn read(raw: &[u8], base: &Adn) -> Reading {
         }
         for role in [Role::Registrant, Role::Administrative, Role::Technical] {
             if roles.iter().any(|known| known == role.as_str()) && !read_entity(entity, role, &redacted, &mut reading) {
-                return error("malformed-contact");
+                return Reading::error("malformed-contact");
             }
         }
     }

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::whois_field::contact;
 use super::{Contact, Role, SourceStatus, whois_cctld, whois_gtld, whois_iana, whois_jprs};
-use crate::dcv::email::EmailAddress;
 use crate::dcv::name::{Adn, DomainClass};
 
 /// Where every walk begins unless configured otherwise.
@@ -97,6 +97,12 @@ impl Reading {
     pub fn nothing(status: WhoisStatus) -> Self {
         let reasons = if status == WhoisStatus::Found { Vec::new() } else { vec![status.as_str().to_owned()] };
         Self { status, contacts: Vec::new(), handles: Vec::new(), referral: None, reasons }
+    }
+
+    /// An answer that is not believed, and why.
+    #[must_use]
+    pub fn error(reason: &str) -> Self {
+        Self { reasons: vec![reason.to_owned()], ..Self::nothing(WhoisStatus::Error) }
     }
 }
 
@@ -393,73 +399,6 @@ pub fn decode(raw: &[u8], is_jp: bool) -> Option<String> {
     [EUC_JP, SHIFT_JIS].iter().find_map(strictly).map(Cow::into_owned)
 }
 
-/// Whether a `Domain Name` value names `base`, in either form of an internationalized name.
-pub(super) fn names_domain(value: &str, base: &Adn) -> bool {
-    let value = value.trim_end_matches('.');
-    value.eq_ignore_ascii_case(base.as_str())
-        || (!value.is_ascii() && idna::domain_to_ascii(value).is_ok_and(|ascii| ascii == base.as_str()))
-}
-
-/// Domains of services that stand in for a registrant: mail to them reaches whoever the service thinks it should.
-const PROXY_DOMAINS: [&str; 14] = [
-    "anonymised.email",
-    "contact.gandi.net",
-    "contactprivacy.com",
-    "domainsbyproxy.com",
-    "o-w-o.info",
-    "privacy-link.com",
-    "privacyguardian.org",
-    "privacyprotect.org",
-    "proxy.dreamhost.com",
-    "proxyregistrant.email",
-    "whoisguard.com",
-    "whoisprivacyprotect.com",
-    "whoisproxy.com",
-    "withheldforprivacy.com",
-];
-
-/// Addresses that a registrar shows for every domain it redacts: an approval from one would approve anything.
-const SHARED_ADDRESSES: [&str; 1] = ["info@domain-contact.org"];
-
-/// Why an address should not be mailed as it is, as a stable code.
-pub(super) fn refused_address(email: &EmailAddress) -> Option<&'static str> {
-    let domain = email.ascii_domain();
-    if SHARED_ADDRESSES.iter().any(|shared| email.to_string().eq_ignore_ascii_case(shared)) {
-        return Some("shared-redaction");
-    }
-    let under = |proxy: &&str| domain.strip_suffix(*proxy).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    PROXY_DOMAINS.iter().any(under).then_some(super::PRIVACY_PROXY)
-}
-
-/// Reads an address field's value: exactly one address, or a reason why there is none.
-pub(super) fn contact_value(role: Role, label: &str, value: &str, contacts: &mut Vec<Contact>, reasons: &mut Vec<String>) {
-    if let Ok(email) = EmailAddress::parse(value) {
-        if !contacts.iter().any(|known| known.role == Some(role) && known.email == email) {
-            contacts.push(contact(role, label, None, email));
-        }
-        return;
-    }
-    let lower = value.to_ascii_lowercase();
-    let reason = if value.is_empty() {
-        "no-email"
-    } else if lower.contains("redacted") || lower.starts_with("please query the rdds") || lower.contains("not disclosed") {
-        "redacted"
-    } else if lower.contains("http://") || lower.contains("https://") || lower.contains("email form") {
-        "web-form"
-    } else {
-        "bad-email"
-    };
-    if !reasons.iter().any(|known| known == reason) {
-        reasons.push(reason.to_owned());
-    }
-}
-
-/// A contact, usable unless its address says otherwise.
-fn contact(role: Role, label: &str, handle: Option<String>, email: EmailAddress) -> Contact {
-    let reason = refused_address(&email).map(str::to_owned);
-    Contact { role: Some(role), label: Some(label.to_owned()), handle, usable: reason.is_none(), reason, email }
-}
-
 /// What an answer without a record says.
 pub(super) fn classify(text: &str) -> WhoisStatus {
     let start: String = text.chars().take(4000).collect::<String>().to_ascii_lowercase();
@@ -503,7 +442,7 @@ fn is_refusal(text: &str, asked: &str) -> bool {
 pub fn read_domain(raw: &[u8], base: &Adn) -> Reading {
     let is_jp = !matches!(base.fqdn().class(), DomainClass::Gtld | DomainClass::Cctld);
     let Some(text) = decode(raw, is_jp) else {
-        return Reading { reasons: vec!["undecodable".to_owned()], ..Reading::nothing(WhoisStatus::Error) };
+        return Reading::error("undecodable");
     };
     let tld = base.as_str().rsplit('.').next().unwrap_or_default();
     if let Some(server) = whois_iana::is_iana(&text, tld).then(|| whois_iana::referral(&text, tld)).flatten() {
@@ -522,7 +461,7 @@ pub fn read_saved(answers: &[Vec<u8>], base: &Adn) -> Reading {
     let is_handle = |raw: &&Vec<u8>| decode(raw, true).is_some_and(|text| whois_jprs::is_handle_answer(&text));
     let (handles, domains): (Vec<&Vec<u8>>, Vec<&Vec<u8>>) = answers.iter().partition(is_handle);
     let [domain] = domains[..] else {
-        return Reading { reasons: vec!["one-domain-answer-needed".to_owned()], ..Reading::nothing(WhoisStatus::Error) };
+        return Reading::error("one-domain-answer-needed");
     };
     let mut reading = read_domain(domain, base);
     let texts: Vec<String> = handles.iter().filter_map(|raw| decode(raw, true)).collect();
@@ -536,21 +475,6 @@ pub fn read_saved(answers: &[Vec<u8>], base: &Adn) -> Reading {
         }
     }
     reading
-}
-
-/// Accepts a server name as an answer states it: a bare host name of two labels or more, nothing else.
-pub(super) fn server_name(value: &str) -> Option<String> {
-    let host = value.trim().to_ascii_lowercase();
-    let good = host.len() <= 253
-        && host.contains('.')
-        && !host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
-        && host.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        });
-    good.then_some(host)
 }
 
 #[cfg(test)]
@@ -640,16 +564,6 @@ mod tests {
         let mut walk = Walk::new(&base("example.com"), IANA_SERVER, Some("whois.registry.example".into()));
         walk.answer(Ok(b"Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: whois.iana.org\n"));
         assert!(walk.question().is_none());
-    }
-
-    #[test]
-    fn server_names_are_bare_host_names() {
-        assert_eq!(server_name(" WHOIS.ENOM.COM ").as_deref(), Some("whois.enom.com"));
-        for bad in
-            ["http://www.donuts.co", "whois.example.com:43", "127.0.0.1", "localhost", "a b.example", "[::1]", "-a.example"]
-        {
-            assert_eq!(server_name(bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Answers of ccTLD registries (and a few old registrars) in other layouts than `Label: value`: objects that refer to each
 //! other by handle, sections in brackets, and blocks under headings.
 
-use super::whois::{Reading, WhoisStatus, classify, contact_value, names_domain};
+use super::whois::{Reading, WhoisStatus, classify};
+use super::whois_field::{contact_value, names_domain};
 use super::{Contact, Role};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::name::Adn;
@@ -56,7 +57,7 @@ fn found(contacts: Vec<Contact>, reasons: Vec<String>) -> Reading {
 
 /// An answer with a field twice that may stand once: somebody may have slipped one in.
 fn doubled() -> Reading {
-    Reading { reasons: vec!["doubled-field".to_owned()], ..Reading::nothing(WhoisStatus::Error) }
+    Reading::error("doubled-field")
 }
 
 /// Objects between blank lines: the domain's names handles, each handle's object holds the address. References within contact

@@ -1,6 +1,7 @@
 //! Answers of gTLD registries and registrars: `Label: value` lines. Spec: ICANN Registration Data Directory Services labels.
 
-use super::whois::{Reading, WhoisStatus, contact_value, names_domain, server_name};
+use super::whois::{Reading, WhoisStatus, classify};
+use super::whois_field::{contact_value, names_domain, server_name};
 use super::{Contact, Role};
 use crate::dcv::name::Adn;
 
@@ -27,7 +28,6 @@ struct Record {
 /// doubled address line, an answer cut within one, or a referral to anything but a host name makes the whole an error.
 #[must_use]
 pub fn read(text: &str, base: &Adn) -> Reading {
-    let error = |reason: &str| Reading { reasons: vec![reason.to_owned()], ..Reading::nothing(WhoisStatus::Error) };
     let mut records: Vec<Record> = Vec::new();
     let mut inside = false;
     let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).peekable();
@@ -43,7 +43,7 @@ pub fn read(text: &str, base: &Adn) -> Reading {
         let (label, value) = (label.trim_end(), value.trim());
         if label.eq_ignore_ascii_case("Domain Name") {
             if !names_domain(value, base) {
-                return error("other-name");
+                return Reading::error("other-name");
             }
             records.push(Record { margin, ..Record::default() });
             inside = true;
@@ -55,7 +55,7 @@ pub fn read(text: &str, base: &Adn) -> Reading {
             let server = server_name(value);
             record.bad_referral |= !value.is_empty() && server.is_none();
             if record.referral.is_some() && server.is_some() && record.referral != server {
-                return error("doubled-field");
+                return Reading::error("doubled-field");
             }
             record.referral = record.referral.take().or(server);
             continue;
@@ -63,21 +63,21 @@ pub fn read(text: &str, base: &Adn) -> Reading {
         let Some((_, role)) = EMAIL_LABELS.iter().find(|(known, _)| is(known)) else { continue };
         let role = *role;
         if record.seen.contains(&role) {
-            return error("doubled-field");
+            return Reading::error("doubled-field");
         }
         if lines.peek().is_none() {
             // The answer ends within the address, without a line end: it may be longer than what arrived.
-            return error("truncated");
+            return Reading::error("truncated");
         }
         record.seen.push(role);
         contact_value(role, label, value, &mut record.contacts, &mut record.reasons);
     }
     let Some(thick) = records.iter().rposition(|record| !record.seen.is_empty()).or(records.len().checked_sub(1)) else {
-        return Reading::nothing(super::whois::classify(text));
+        return Reading::nothing(classify(text));
     };
     let record = records.swap_remove(thick);
     if record.bad_referral && record.contacts.is_empty() {
-        return error("referral-refused");
+        return Reading::error("referral-refused");
     }
     let status = if record.seen.is_empty() && record.referral.is_some() { WhoisStatus::Referral } else { WhoisStatus::Found };
     Reading { status, contacts: record.contacts, handles: Vec::new(), referral: record.referral, reasons: record.reasons }

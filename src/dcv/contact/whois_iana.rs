@@ -1,6 +1,6 @@
 //! IANA's answer for a top-level domain: only the referral counts, never the contacts, which are the TLD operator's.
 
-use super::whois::server_name;
+use super::whois_field::server_name;
 
 /// The registry's WHOIS server as IANA names it: `refer:` else `whois:`; `None` when it names none.
 ///

@@ -3,7 +3,8 @@
 //! General-use and prefecture types show the public contact's address; the others name JPNIC handles that take a second query.
 
 use super::Role;
-use super::whois::{Handle, Reading, WhoisStatus, classify, contact_value, names_domain};
+use super::whois::{Handle, Reading, WhoisStatus, classify};
+use super::whois_field::{contact_value, names_domain};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::name::{Adn, DomainClass};
 
@@ -62,14 +63,13 @@ pub fn read_domain(text: &str, base: &Adn) -> Reading {
     if text.split('\n').any(|line| line.trim() == "No match!!") {
         return Reading::nothing(WhoisStatus::NotFound);
     }
-    let error = |reason: &str| Reading { reasons: vec![reason.to_owned()], ..Reading::nothing(WhoisStatus::Error) };
     let by_handle = matches!(base.fqdn().class(), DomainClass::JpOrganizational | DomainClass::JpGeographic);
     let mut reading = Reading::nothing(WhoisStatus::Found);
     let (mut named, mut addresses) = (0, 0);
     for field in fields(text) {
         match (field.section, field.label) {
             (Section::Domain, "Domain Name" | "ドメイン名") if names_domain(field.value, base) => named += 1,
-            (Section::Domain, "Domain Name" | "ドメイン名") => return error("other-name"),
+            (Section::Domain, "Domain Name" | "ドメイン名") => return Reading::error("other-name"),
             (Section::Domain, "State" | "Status" | "状態") => {
                 let word = field.value.split(' ').next().unwrap_or("");
                 reading.status = match word {
@@ -95,18 +95,18 @@ pub fn read_domain(text: &str, base: &Adn) -> Reading {
         return Reading::nothing(WhoisStatus::RateLimited);
     }
     if named != 1 {
-        return error("unreadable-answer");
+        return Reading::error("unreadable-answer");
     }
     if addresses > 1 {
-        return error("doubled-field");
+        return Reading::error("doubled-field");
     }
     // The class by the name and the layout of the answer must agree; either alone could be somebody else's text.
     if if by_handle { addresses > 0 } else { !reading.handles.is_empty() } {
-        return error("other-layout");
+        return Reading::error("other-layout");
     }
     // What is no handle must never be sent as a question.
     if reading.handles.iter().any(|one| !is_handle(&one.handle)) {
-        return error("bad-handle");
+        return Reading::error("bad-handle");
     }
     match reading.status {
         WhoisStatus::Found => reading,
