@@ -78,7 +78,7 @@ reasons! {
     "other-object": "the answer is about something else than a domain", "ドメイン以外についての応答です";
     "other-layout": "the answer's layout does not fit the kind of name", "ドメインの種別と応答の形式が合いません";
     "doubled-field": "the answer holds a field twice that may stand once", "1つのはずの項目が重複しています";
-    "truncated": "the answer ends within the address", "応答がアドレスの途中で終わっています";
+    "truncated": "the answer was cut off within an address or a server's name", "応答がアドレスまたはサーバー名の途中で終わっています";
     "bad-handle": "the answer names a contact handle that is none", "担当者ハンドルの形式が正しくありません";
     "handle-not-found": "the contact handle is not known", "担当者ハンドルが見つかりません";
     "handle-mismatch": "the answer is about another contact handle", "別の担当者ハンドルについての応答です";

@@ -379,7 +379,8 @@ impl Walk {
 }
 
 /// Reads an answer's bytes as text: ISO-2022-JP where it escapes, UTF-8, then EUC-JP and `Shift_JIS` strictly. Outside `jp`
-/// Latin-1 is the last resort, so that no answer is lost to its encoding; labels and addresses are ASCII in all of them.
+/// Latin-1 is the last resort, so that no answer is lost to its encoding; labels and addresses are ASCII in all of them. UTF-8 that was
+/// cut within a character is nothing else: where a mailbox is not ASCII it would read as another one.
 #[must_use]
 pub fn decode(raw: &[u8], is_jp: bool) -> Option<String> {
     use encoding_rs::{EUC_JP, ISO_2022_JP, SHIFT_JIS, WINDOWS_1252};
@@ -389,8 +390,11 @@ pub fn decode(raw: &[u8], is_jp: bool) -> Option<String> {
             return Some(text.into_owned());
         }
     }
-    if let Ok(text) = std::str::from_utf8(raw) {
-        return Some(text.trim_start_matches('\u{feff}').to_owned());
+    match std::str::from_utf8(raw) {
+        Ok(text) => return Some(text.trim_start_matches('\u{feff}').to_owned()),
+        // Where nothing else shows that it is UTF-8, the last octets are a Latin-1 text's own as likely.
+        Err(error) if error.error_len().is_none() && !raw[..error.valid_up_to()].is_ascii() => return None,
+        Err(_) => {}
     }
     if !is_jp {
         return Some(WINDOWS_1252.decode_without_bom_handling(raw).0.into_owned());
@@ -564,6 +568,33 @@ mod tests {
         let mut walk = Walk::new(&base("example.com"), IANA_SERVER, Some("whois.registry.example".into()));
         walk.answer(Ok(b"Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: whois.iana.org\n"));
         assert!(walk.question().is_none());
+    }
+
+    #[test]
+    fn an_answer_cut_within_a_character_is_not_read_as_another_text() {
+        let read = |text: &str, name: &str| read_domain(&text.as_bytes()[..text.len() - 1], &base(name));
+        let whole = "Domain Name: EXAMPLE.COM\nAdmin Email: 山田@example.com\nTech Name: 太";
+        let reading = read(whole, "example.com");
+        assert_eq!(
+            (reading.status, reading.contacts.len(), reading.reasons),
+            (WhoisStatus::Error, 0, vec!["undecodable".into()])
+        );
+        let general = "Domain Information:\n[Domain Name]   EXAMPLE.JP\nContact Information: [公開連絡窓口]\n[Email]   a@example.jp\n[住所]  東";
+        assert_eq!(read(general, "example.jp").reasons, ["undecodable"]);
+        // The octets of the lines before are the same in every encoding.
+        let reading = read(&whole.replace("山田", "taro"), "example.com");
+        assert_eq!(reading.contacts[0].email.to_string(), "taro@example.com");
+        // Within the address itself it is cut as any other.
+        assert_eq!(read("Domain Name: EXAMPLE.COM\nAdmin Email: a@例", "example.com").reasons, ["truncated"]);
+        assert_eq!(read("Domain Name: EXAMPLE.COM\nTech Name: 太\nAdmin Email: a@例", "example.com").reasons, ["undecodable"]);
+    }
+
+    #[test]
+    fn a_registry_whose_name_was_cut_is_not_asked() {
+        let mut walk = Walk::new(&base("example.com"), IANA_SERVER, None);
+        walk.answer(Ok(b"% IANA\ndomain: COM\nrefer: whois.registry.co"));
+        assert!(walk.question().is_none() && walk.registry().is_none());
+        assert_eq!(walk.finish().reasons, ["unreadable-answer"]);
     }
 
     #[test]

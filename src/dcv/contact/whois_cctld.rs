@@ -2,7 +2,7 @@
 //! other by handle, sections in brackets, and blocks under headings.
 
 use super::whois::{Reading, WhoisStatus, classify};
-use super::whois_field::{contact_value, names_domain};
+use super::whois_field::{contact_value, is_cut, names_domain};
 use super::{Contact, Role};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::name::Adn;
@@ -60,6 +60,11 @@ fn doubled() -> Reading {
     Reading::error("doubled-field")
 }
 
+/// An answer cut within an address: the rest may make another one of it.
+fn truncated() -> Reading {
+    Reading::error("truncated")
+}
+
 /// Objects between blank lines: the domain's names handles, each handle's object holds the address. References within contact
 /// objects are the contacts' own and count for nothing.
 fn objects(text: &str, base: &Adn) -> Reading {
@@ -85,6 +90,9 @@ fn objects(text: &str, base: &Adn) -> Reading {
         };
         let mut named = objects.iter().filter(|object| is_handle(object, handle));
         let (Some(object), None) = (named.next(), named.next()) else { continue };
+        if object.iter().any(|(label, value)| (is(label, "nic-hdl") || is(label, "e-mail")) && is_cut(text, value)) {
+            return truncated();
+        }
         let before = contacts.len();
         let mut emails = object.iter().filter(|(label, _)| is(label, "e-mail"));
         if let Some((_, value)) = emails.next() {
@@ -117,6 +125,9 @@ fn sections(text: &str) -> Reading {
         {
             if std::mem::replace(&mut seen, true) {
                 return doubled();
+            }
+            if is_cut(text, value) {
+                return truncated();
             }
             contact_value(role, "Email", value, &mut contacts, &mut reasons);
         }
@@ -160,18 +171,20 @@ fn blocks(text: &str) -> Reading {
             .copied()
             .take_while(|inner| !inner.is_empty() && indentation(inner) > indentation(line))
             .collect();
-        match address_of(&block) {
+        match address_of(&block, at + 1 + block.len() < lines.len()) {
+            Ok(Some(value)) if is_cut(text, value) => return truncated(),
             Ok(Some(value)) => contact_value(role, line.trim().trim_end_matches(':'), value, &mut contacts, &mut reasons),
             Ok(None) => {}
-            Err(reason) => reasons.push(reason.to_owned()),
+            Err(reason) => return Reading::error(reason),
         }
     }
     found(contacts, reasons)
 }
 
 /// The address of a block: its one `Email:` line; else its last line where that is an address alone, or its one line of a name
-/// and an address two blanks apart. An address elsewhere in the block is part of somebody's free text.
-fn address_of<'t>(block: &[&'t str]) -> Result<Option<&'t str>, &'static str> {
+/// and an address two blanks apart. An address elsewhere in the block is part of somebody's free text, so that what counts by its
+/// place counts only where the block is seen to end (`ends`): in an answer that was cut before, free text would stand last.
+fn address_of<'t>(block: &[&'t str], ends: bool) -> Result<Option<&'t str>, &'static str> {
     let labelled: Vec<&str> = block
         .iter()
         .filter_map(|line| line.trim().split_once(':'))
@@ -183,6 +196,14 @@ fn address_of<'t>(block: &[&'t str]) -> Result<Option<&'t str>, &'static str> {
         [one] => return Ok(Some(one)),
         _ => return Err("doubled-field"),
     }
+    match placed(block)? {
+        Some(_) if !ends => Err("truncated"),
+        found => Ok(found),
+    }
+}
+
+/// The address that a block without labels shows by its place.
+fn placed<'t>(block: &[&'t str]) -> Result<Option<&'t str>, &'static str> {
     if let Some(last) = block.last().map(|line| line.trim()).filter(|last| EmailAddress::parse(last).is_ok()) {
         return Ok(Some(last));
     }
@@ -234,7 +255,7 @@ mod tests {
         let text = "Domain Name: EXAMPLE.EDU\n\nRegistrant:\n   write to evil@example.net\n   Some Street\n\nAdministrative Contact:\n   Taro\n   \
                     a@example.edu\n\nRegistrar Technical Contacts:\n   Email: r@example.net\n";
         assert_eq!(got(text, "example.edu"), [(Role::Administrative, "a@example.edu".to_owned())]);
-        let beside = "Domain Name: example.com.tw\n   Administrative Contact:\n      TARO  t@example.com.tw\n      +886.1\n";
+        let beside = "Domain Name: example.com.tw\n   Administrative Contact:\n      TARO  t@example.com.tw\n      +886.1\n\n";
         assert_eq!(got(beside, "example.com.tw"), [(Role::Administrative, "t@example.com.tw".to_owned())]);
         let twice = "Domain name: example.com\nAdmin Contact:\n    Email: a@example.com\n    Email: b@example.com\n";
         assert_eq!(got(twice, "example.com"), []);
@@ -248,6 +269,32 @@ mod tests {
             let reading = read(text, &base("example.fr")).unwrap();
             assert_eq!((reading.status, reading.contacts.len()), (WhoisStatus::Error, 0), "{text}");
         }
+    }
+
+    #[test]
+    fn an_answer_cut_within_an_address_is_an_error() {
+        for text in [
+            "domain: example.fr\nadmin-c: A1\n\nnic-hdl: A1\ne-mail: a@example.co",
+            "domain: example.fr\nadmin-c: A1\n\ne-mail: a@example.com\nnic-hdl: A1",
+            "Domain: example.fr\n[Tech-C]\nEmail: t@example.co",
+            "Domain Name: example.fr\nAdmin Contact:\n    Taro\n    Email: a@example.co",
+            "Domain Name: example.fr\nAdmin Contact:\n    Taro\n    a@example.co",
+            "Domain Name: example.fr\nAdmin Contact:\n    TARO  a@example.co",
+        ] {
+            let reading = read(text, &base("example.fr")).unwrap();
+            assert_eq!((reading.status, reading.contacts.len()), (WhoisStatus::Error, 0), "{text}");
+            assert_eq!(reading.reasons, ["truncated"], "{text}");
+            assert_eq!(got(&format!("{text}\n\n"), "example.fr").len(), 1, "{text}");
+            assert_eq!(got(&format!("{text}\n\nEnd"), "example.fr").len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn free_text_that_a_cut_leaves_as_the_last_line_of_a_block_is_no_address() {
+        let text = "Domain Name: EXAMPLE.EDU\n\nAdministrative Contact:\n   Taro\n   evil@attacker.example\n";
+        assert_eq!(read(text, &base("example.edu")).unwrap().reasons, ["truncated"]);
+        let whole = format!("{text}   Some Street\n   a@example.edu\n\n");
+        assert_eq!(got(&whole, "example.edu"), [(Role::Administrative, "a@example.edu".to_owned())]);
     }
 
     #[test]

@@ -42,6 +42,13 @@ fn refused_address(email: &EmailAddress) -> Option<&'static str> {
     PROXY_DOMAINS.iter().any(under).then_some(PRIVACY_PROXY)
 }
 
+/// Whether `value`, a part of `text`, stands on a last line that has no end: more of it may have been sent than arrived. Many servers
+/// leave out the last line end, behind lines that tell nobody's address.
+pub(super) fn is_cut(text: &str, value: &str) -> bool {
+    let at = value.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+    !text.as_bytes().get(at..).is_some_and(|rest| rest.contains(&b'\n'))
+}
+
 /// Reads an address field's value: exactly one address, or a reason why there is none.
 pub(super) fn contact_value(role: Role, label: &str, value: &str, contacts: &mut Vec<Contact>, reasons: &mut Vec<String>) {
     if let Ok(email) = EmailAddress::parse(value) {
@@ -89,6 +96,15 @@ pub(super) fn server_name(value: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_cut_where_no_line_end_follows() {
+        let text = "Admin Email: a@example.com\r\nTech Email: b@example.co";
+        let values: Vec<&str> = text.lines().filter_map(|line| line.split_once(':')).map(|(_, value)| value.trim()).collect();
+        assert_eq!(values.iter().map(|value| is_cut(text, value)).collect::<Vec<_>>(), [false, true]);
+        let empty = "Admin Email:";
+        assert!(empty.split_once(':').is_some_and(|(_, value)| is_cut(empty, value)));
+    }
 
     #[test]
     fn server_names_are_bare_host_names() {

@@ -1,7 +1,7 @@
 //! Answers of gTLD registries and registrars: `Label: value` lines. Spec: ICANN Registration Data Directory Services labels.
 
 use super::whois::{Reading, WhoisStatus, classify};
-use super::whois_field::{contact_value, names_domain, server_name};
+use super::whois_field::{contact_value, is_cut, names_domain, server_name};
 use super::{Contact, Role};
 use crate::dcv::name::Adn;
 
@@ -25,13 +25,13 @@ struct Record {
 /// Reads an answer: only labels at the start of a line, within a record that names `base`.
 ///
 /// A registry's thin record may be followed by the registrar's; the last one with contacts counts. A record of another name, a
-/// doubled address line, an answer cut within one, or a referral to anything but a host name makes the whole an error.
+/// doubled address line, an answer cut within an address or a server's name, or a referral to anything but a host name makes the whole
+/// an error.
 #[must_use]
 pub fn read(text: &str, base: &Adn) -> Reading {
     let mut records: Vec<Record> = Vec::new();
     let mut inside = false;
-    let mut lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).peekable();
-    while let Some(whole) = lines.next() {
+    for whole in text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)) {
         let line = whole.trim_start();
         let margin = whole.len() - line.len();
         // The record ends at the registry's time stamp; what follows is terms of use.
@@ -52,6 +52,10 @@ pub fn read(text: &str, base: &Adn) -> Reading {
         let Some(record) = records.last_mut().filter(|record| inside && record.margin == margin) else { continue };
         let is = |known: &str| label.eq_ignore_ascii_case(known);
         if is("registrar whois server") || is("whois server") {
+            // The rest of the name may lead to strangers.
+            if is_cut(text, value) {
+                return Reading::error("truncated");
+            }
             let server = server_name(value);
             record.bad_referral |= !value.is_empty() && server.is_none();
             if record.referral.is_some() && server.is_some() && record.referral != server {
@@ -65,8 +69,7 @@ pub fn read(text: &str, base: &Adn) -> Reading {
         if record.seen.contains(&role) {
             return Reading::error("doubled-field");
         }
-        if lines.peek().is_none() {
-            // The answer ends within the address, without a line end: it may be longer than what arrived.
+        if is_cut(text, value) {
             return Reading::error("truncated");
         }
         record.seen.push(role);
@@ -135,6 +138,7 @@ mod tests {
             ("Domain Name: OTHER.COM\nAdmin Email: a@other.com\n", "other-name"),
             ("Domain Name: EXAMPLE.COM\nAdmin Email: a@example.com\nAdmin Email: e@evil.example\n", "doubled-field"),
             ("Domain Name: EXAMPLE.COM\nAdmin Email: admin@exam", "truncated"),
+            ("Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: whois.registrar.co", "truncated"),
             ("Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: 127.0.0.1:25\n", "referral-refused"),
             ("Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: localhost\n", "referral-refused"),
         ] {

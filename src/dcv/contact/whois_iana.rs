@@ -1,28 +1,36 @@
 //! IANA's answer for a top-level domain: only the referral counts, never the contacts, which are the TLD operator's.
 
-use super::whois_field::server_name;
+use super::whois_field::{is_cut, server_name};
 
-/// The registry's WHOIS server as IANA names it: `refer:` else `whois:`; `None` when it names none.
+/// The registry's WHOIS server as IANA names it: `refer:` else `whois:`; `None` when it names none, or the answer was cut within it.
 ///
 /// `domain:`, where given, must be the TLD that was asked.
 #[must_use]
 pub fn referral(text: &str, tld: &str) -> Option<String> {
-    let value = |label: &str| {
-        text.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case(label).then(|| value.trim())
-        })
-    };
-    if value("domain").is_some_and(|domain| !domain.eq_ignore_ascii_case(tld)) {
+    if field(text, "domain").is_some_and(|domain| !domain.eq_ignore_ascii_case(tld)) {
         return None;
     }
-    value("refer").or_else(|| value("whois")).and_then(server_name)
+    server(text).filter(|server| !is_cut(text, server)).and_then(server_name)
+}
+
+fn field<'t>(text: &'t str, label: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(label).then(|| value.trim())
+    })
+}
+
+fn server(text: &str) -> Option<&str> {
+    field(text, "refer").or_else(|| field(text, "whois"))
 }
 
 /// Whether a text is IANA's answer for `tld` rather than a registry's for a domain.
 #[must_use]
 pub fn is_iana(text: &str, tld: &str) -> bool {
     if !text.contains("IANA") && !text.contains("refer:") {
+        return false;
+    }
+    if server(text).is_some_and(|server| is_cut(text, server)) {
         return false;
     }
     let mut fields = text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim()));
@@ -44,5 +52,13 @@ mod tests {
         assert_eq!(referral(text, "com"), None);
         assert_eq!(referral("domain: DEV\nwhois:\n", "dev"), None);
         assert_eq!(referral("domain: X\nwhois: whois.nic.x-y\n", "x").as_deref(), Some("whois.nic.x-y"));
+    }
+
+    #[test]
+    fn a_server_whose_name_was_cut_is_none_and_the_text_no_answer() {
+        let cut = "% IANA\ndomain:       X\nrefer:        whois.nic.co";
+        assert_eq!((referral(cut, "x"), is_iana(cut, "x")), (None, false));
+        let whole = format!("{cut}\n");
+        assert_eq!((referral(&whole, "x").as_deref(), is_iana(&whole, "x")), (Some("whois.nic.co"), true));
     }
 }

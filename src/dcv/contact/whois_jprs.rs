@@ -4,7 +4,7 @@
 
 use super::Role;
 use super::whois::{Handle, Reading, WhoisStatus, classify};
-use super::whois_field::{contact_value, names_domain};
+use super::whois_field::{contact_value, is_cut, names_domain};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::name::{Adn, DomainClass};
 
@@ -84,6 +84,7 @@ pub fn read_domain(text: &str, base: &Adn) -> Reading {
             (Section::Domain, "Technical Contact" | "技術連絡担当者") if !field.value.is_empty() => {
                 reading.handles.push(handle(Role::Technical, "技術連絡担当者", field.value));
             }
+            (Section::Contact, "Email") if is_cut(text, field.value) => return Reading::error("truncated"),
             (Section::Contact, "Email") => {
                 addresses += 1;
                 contact_value(Role::Public, "公開連絡窓口", field.value, &mut reading.contacts, &mut reading.reasons);
@@ -142,6 +143,7 @@ pub fn read_handle(text: &str, handle: &str) -> Result<Option<EmailAddress>, &'s
                 }
                 named += 1;
             }
+            "E-Mail" | "電子メイル" | "電子メール" if is_cut(text, field.value) => return Err("truncated"),
             "E-Mail" | "電子メイル" | "電子メール" if !field.value.is_empty() => {
                 emails.push(EmailAddress::parse(field.value));
             }
@@ -226,6 +228,34 @@ mod tests {
         assert_eq!(read_handle(text, "ZZ9999JP"), Err("handle-mismatch"));
         assert_eq!(read_handle("No match!!", "AB1234JP"), Err("handle-not-found"));
         assert_eq!(read_handle("", "AB1234JP"), Err("unreadable-answer"));
+    }
+
+    #[test]
+    fn an_answer_cut_within_its_address_yields_none() {
+        let handles =
+            "Contact Information:\r\na. [JPNIC Handle]               AB1234JP\r\nd. [E-Mail]                     a@example.co";
+        assert_eq!(read_handle(handles, "AB1234JP"), Err("truncated"));
+        assert_eq!(read_handle(handles, "ZZ9999JP"), Err("handle-mismatch"));
+        let general =
+            "Domain Information:\r\n[Domain Name]   EXAMPLE.JP\r\n\r\nContact Information:\r\n[Email]   taro@example.co";
+        let reading = read_domain(general, &base("example.jp"));
+        assert_eq!(
+            (reading.status, reading.contacts.len(), reading.reasons),
+            (WhoisStatus::Error, 0, vec!["truncated".to_owned()])
+        );
+        // Recorded answers end without a line end on other lines.
+        let reading = read_domain(&format!("{general}.jp\r\n[Fax]    03-0000-0000"), &base("example.jp"));
+        assert_eq!(reading.contacts[0].email.to_string(), "taro@example.co.jp");
+        let rest = format!("{handles}.jp\r\n[Last Update]                   2026/04/01");
+        assert_eq!(read_handle(&rest, "AB1234JP").unwrap().unwrap().to_string(), "a@example.co.jp");
+    }
+
+    #[test]
+    fn an_answer_cut_before_its_address_line_shows_no_address() {
+        let general = "Domain Information:\r\n[Domain Name]   EXAMPLE.JP\r\n\r\nContact Information:\r\n[Name]   Taro\r\n[Em";
+        let reading = read_domain(general, &base("example.jp"));
+        assert_eq!((reading.status, reading.contacts.len()), (WhoisStatus::Found, 0));
+        assert_eq!(read_handle("Contact Information:\r\na. [JPNIC Handle]   AB1234JP\r\nd. [E-M", "AB1234JP"), Ok(None));
     }
 
     proptest! {
