@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::whois::{Reading, WhoisStatus};
-use super::whois_field::{contact_value, names_domain};
+use super::whois_field::{contact_value, names_domain, note};
 use super::{Contact, Role};
 use crate::dcv::name::Adn;
 
@@ -118,9 +118,7 @@ fn read_entity(entity: &Value, role: Role, redacted: &[Redaction], reading: &mut
         (true, false, false) => "no-email",
         (false, ..) => return true,
     };
-    if !reading.reasons.iter().any(|known| known == reason) {
-        reading.reasons.push(reason.to_owned());
-    }
+    note(&mut reading.reasons, reason);
     true
 }
 

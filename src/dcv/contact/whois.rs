@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::whois_field::contact;
+use super::whois_field::{contact, note};
 use super::{Contact, Role, SourceStatus, whois_cctld, whois_gtld, whois_iana, whois_jprs};
 use crate::dcv::name::{Adn, DomainClass};
 
@@ -310,9 +310,7 @@ impl Walk {
     }
 
     fn note(&mut self, reason: &str) {
-        if !self.outcome.reasons.iter().any(|known| known == reason) {
-            self.outcome.reasons.push(reason.to_owned());
-        }
+        note(&mut self.outcome.reasons, reason);
     }
 
     fn registry_answered(&mut self, reading: Reading) {
@@ -370,9 +368,6 @@ impl Walk {
         self.outcome.contacts = reading.contacts;
         for reason in reading.reasons {
             self.note(&reason);
-        }
-        if self.outcome.status == SourceStatus::Empty && self.outcome.reasons.is_empty() && reading.handles.is_empty() {
-            self.note("no-email");
         }
         self.stage = Stage::Done;
     }
@@ -441,7 +436,7 @@ fn is_refusal(text: &str, asked: &str) -> bool {
     classify(text) == WhoisStatus::RateLimited && !text.to_ascii_lowercase().contains(&asked.to_ascii_lowercase())
 }
 
-/// Reads an answer for a domain in whichever layout its registry uses.
+/// Reads an answer for a domain in whichever layout its registry uses. One that shows nobody says so.
 #[must_use]
 pub fn read_domain(raw: &[u8], base: &Adn) -> Reading {
     let is_jp = !matches!(base.fqdn().class(), DomainClass::Gtld | DomainClass::Cctld);
@@ -452,10 +447,16 @@ pub fn read_domain(raw: &[u8], base: &Adn) -> Reading {
     if let Some(server) = whois_iana::is_iana(&text, tld).then(|| whois_iana::referral(&text, tld)).flatten() {
         return Reading { referral: Some(server), reasons: Vec::new(), ..Reading::nothing(WhoisStatus::Referral) };
     }
-    if is_jp {
-        return whois_jprs::read_domain(&text, base);
+    let mut reading = if is_jp {
+        whois_jprs::read_domain(&text, base)
+    } else {
+        whois_cctld::read(&text, base).unwrap_or_else(|| whois_gtld::read(&text, base))
+    };
+    let is_silent = reading.contacts.is_empty() && reading.handles.is_empty() && reading.reasons.is_empty();
+    if reading.status == WhoisStatus::Found && is_silent {
+        note(&mut reading.reasons, "no-email");
     }
-    whois_cctld::read(&text, base).unwrap_or_else(|| whois_gtld::read(&text, base))
+    reading
 }
 
 /// Reads saved answers for a domain: one for the domain, and any for the handles it names. A handle's answer counts only
@@ -568,6 +569,30 @@ mod tests {
         let mut walk = Walk::new(&base("example.com"), IANA_SERVER, Some("whois.registry.example".into()));
         walk.answer(Ok(b"Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: whois.iana.org\n"));
         assert!(walk.question().is_none());
+    }
+
+    #[test]
+    fn a_record_that_shows_nobody_says_so() {
+        let general = "Domain Information:\n[Domain Name]  EXAMPLE.JP\n[Status]  Active\n";
+        for (name, text, reasons) in [
+            ("example.jp", general, "no-email"),
+            ("example.jp", &format!("{general}Contact Information:\n[Name]  Taro\n"), "no-email"),
+            ("example.jp", &general.replace("Active", "Suspended"), "suspended"),
+            (
+                "example.co.jp",
+                "Domain Information:\na. [Domain Name]  EXAMPLE.CO.JP\nm. [Administrative Contact]  AB1234JP\n",
+                "",
+            ),
+            (
+                "example.co.jp",
+                "Domain Information:\na. [Domain Name]  EXAMPLE.CO.JP\nm. [Administrative Contact]  \n",
+                "no-email",
+            ),
+            ("example.com", "Domain Name: EXAMPLE.COM\nRegistrar: R\n", "no-email"),
+            ("example.com", "Domain Name: EXAMPLE.COM\nRegistrar WHOIS Server: whois.registrar.example\n", ""),
+        ] {
+            assert_eq!(read_saved(&[text.as_bytes().to_vec()], &base(name)).reasons.join(" "), reasons, "{text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! other by handle, sections in brackets, and blocks under headings.
 
 use super::whois::{Reading, WhoisStatus, classify};
-use super::whois_field::{contact_value, is_cut, names_domain};
+use super::whois_field::{contact_value, is_cut, names_domain, note, why_no_address};
 use super::{Contact, Role};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::name::Adn;
@@ -66,7 +66,7 @@ fn truncated() -> Reading {
 }
 
 /// Objects between blank lines: the domain's names handles, each handle's object holds the address. References within contact
-/// objects are the contacts' own and count for nothing.
+/// objects are the contacts' own and count for nothing. A handle with no object, or several, has no address here.
 fn objects(text: &str, base: &Adn) -> Reading {
     let objects: Vec<Vec<(&str, &str)>> = text
         .split("\n\n")
@@ -89,14 +89,22 @@ fn objects(text: &str, base: &Adn) -> Reading {
             _ => continue,
         };
         let mut named = objects.iter().filter(|object| is_handle(object, handle));
-        let (Some(object), None) = (named.next(), named.next()) else { continue };
+        let (first, None) = (named.next(), named.next()) else {
+            note(&mut reasons, "malformed-contact");
+            continue;
+        };
+        let Some(object) = first else {
+            note(&mut reasons, "no-email");
+            continue;
+        };
         if object.iter().any(|(label, value)| (is(label, "nic-hdl") || is(label, "e-mail")) && is_cut(text, value)) {
             return truncated();
         }
         let before = contacts.len();
         let mut emails = object.iter().filter(|(label, _)| is(label, "e-mail"));
-        if let Some((_, value)) = emails.next() {
-            contact_value(role, label, value, &mut contacts, &mut reasons);
+        match emails.next() {
+            Some((_, value)) => contact_value(role, label, value, &mut contacts, &mut reasons),
+            None => note(&mut reasons, why_no_address(object.iter().map(|(_, value)| *value))),
         }
         if emails.next().is_some() {
             return doubled();
@@ -110,26 +118,29 @@ fn objects(text: &str, base: &Adn) -> Reading {
 
 /// Sections in brackets, as DENIC shows them.
 fn sections(text: &str) -> Reading {
-    let (mut contacts, mut reasons, mut role, mut seen) = (Vec::new(), Vec::new(), None, false);
+    let mut sections: Vec<(Option<Role>, Vec<&str>)> = Vec::new();
     for line in text.lines().map(str::trim_end) {
-        seen &= !line.starts_with('[');
-        match line {
-            "[Holder]" => role = Some(Role::Registrant),
-            "[Admin-C]" => role = Some(Role::Administrative),
-            "[Tech-C]" => role = Some(Role::Technical),
-            other if other.starts_with('[') => role = None,
-            _ => {}
+        if line.starts_with('[') {
+            let role = match line {
+                "[Holder]" => Some(Role::Registrant),
+                "[Admin-C]" => Some(Role::Administrative),
+                "[Tech-C]" => Some(Role::Technical),
+                _ => None,
+            };
+            sections.push((role, Vec::new()));
+        } else if let Some((_, lines)) = sections.last_mut() {
+            lines.push(line);
         }
-        if let (Some(role), Some((label, value))) = (role, field(line))
-            && is(label, "email")
-        {
-            if std::mem::replace(&mut seen, true) {
-                return doubled();
-            }
-            if is_cut(text, value) {
-                return truncated();
-            }
-            contact_value(role, "Email", value, &mut contacts, &mut reasons);
+    }
+    let (mut contacts, mut reasons) = (Vec::new(), Vec::new());
+    for (role, lines) in sections {
+        let Some(role) = role else { continue };
+        let mut emails = lines.iter().copied().filter_map(field).filter(|(label, _)| is(label, "email")).map(|(_, value)| value);
+        match (emails.next(), emails.next()) {
+            (Some(_), Some(_)) => return doubled(),
+            (Some(value), None) if is_cut(text, value) => return truncated(),
+            (Some(value), None) => contact_value(role, "Email", value, &mut contacts, &mut reasons),
+            (None, _) => note(&mut reasons, why_no_address(lines.iter().copied())),
         }
     }
     found(contacts, reasons)
@@ -174,7 +185,7 @@ fn blocks(text: &str) -> Reading {
         match address_of(&block, at + 1 + block.len() < lines.len()) {
             Ok(Some(value)) if is_cut(text, value) => return truncated(),
             Ok(Some(value)) => contact_value(role, line.trim().trim_end_matches(':'), value, &mut contacts, &mut reasons),
-            Ok(None) => {}
+            Ok(None) => note(&mut reasons, why_no_address(block.iter().copied())),
             Err(reason) => return Reading::error(reason),
         }
     }
@@ -268,6 +279,31 @@ mod tests {
         for text in [object, section] {
             let reading = read(text, &base("example.fr")).unwrap();
             assert_eq!((reading.status, reading.contacts.len()), (WhoisStatus::Error, 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_contact_without_an_address_is_told_in_every_layout() {
+        for (text, reasons) in [
+            (
+                "domain: example.fr\nadmin-c: A1\ntech-c: T1\n\nnic-hdl: A1\ncontact: Taro\n\nnic-hdl: T1\ne-mail: t@example.fr\n",
+                "no-email",
+            ),
+            ("domain: example.fr\nadmin-c: A1\ntech-c: T1\n\nnic-hdl: T1\ne-mail: t@example.fr\n", "no-email"),
+            (
+                "domain: example.fr\nadmin-c: A1\n\nnic-hdl: A1\ne-mail: a@example.fr\n\nnic-hdl: A1\ne-mail: b@example.fr\n",
+                "malformed-contact",
+            ),
+            ("Domain: example.fr\n[Holder]\nName: Taro\n[Tech-C]\nEmail: t@example.fr\n[Zone-C]\nName: Z\n", "no-email"),
+            ("Domain: example.fr\n[Tech-C]\nEmail: t@example.fr\n[Zone-C]\nName: Z\n", ""),
+            (
+                "Domain: example.fr\nRegistrant:\n\tNot shown, please visit the site.\n\nTechnical Contacts:\n\tName: T\n\n",
+                "redacted no-email",
+            ),
+            ("Domain: example.fr\nAdmin Contact:\n\nTechnical Contact:\n\tEmail: t@example.fr\n", "no-email"),
+        ] {
+            let reading = read(text, &base("example.fr")).unwrap();
+            assert_eq!((reading.status, reading.reasons.join(" ").as_str()), (WhoisStatus::Found, reasons), "{text}");
         }
     }
 

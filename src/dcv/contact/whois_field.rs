@@ -49,6 +49,25 @@ pub(super) fn is_cut(text: &str, value: &str) -> bool {
     !text.as_bytes().get(at..).is_some_and(|rest| rest.contains(&b'\n'))
 }
 
+/// Tells a reason once.
+pub(super) fn note(reasons: &mut Vec<String>, reason: &str) {
+    if !reasons.iter().any(|known| known == reason) {
+        reasons.push(reason.to_owned());
+    }
+}
+
+/// Whether a value says that what should stand there is hidden.
+fn is_hidden(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    lower.starts_with("please query the rdds")
+        || ["redacted", "not disclosed", "not shown"].iter().any(|word| lower.contains(word))
+}
+
+/// Why a contact that is shown has no address, by what is shown of it.
+pub(super) fn why_no_address<'t>(mut values: impl Iterator<Item = &'t str>) -> &'static str {
+    if values.any(is_hidden) { "redacted" } else { "no-email" }
+}
+
 /// Reads an address field's value: exactly one address, or a reason why there is none.
 pub(super) fn contact_value(role: Role, label: &str, value: &str, contacts: &mut Vec<Contact>, reasons: &mut Vec<String>) {
     if let Ok(email) = EmailAddress::parse(value) {
@@ -60,16 +79,14 @@ pub(super) fn contact_value(role: Role, label: &str, value: &str, contacts: &mut
     let lower = value.to_ascii_lowercase();
     let reason = if value.is_empty() {
         "no-email"
-    } else if lower.contains("redacted") || lower.starts_with("please query the rdds") || lower.contains("not disclosed") {
+    } else if is_hidden(value) {
         "redacted"
     } else if lower.contains("http://") || lower.contains("https://") || lower.contains("email form") {
         "web-form"
     } else {
         "bad-email"
     };
-    if !reasons.iter().any(|known| known == reason) {
-        reasons.push(reason.to_owned());
-    }
+    note(reasons, reason);
 }
 
 /// A contact, usable unless its address says otherwise.

@@ -1,22 +1,23 @@
 //! Answers of gTLD registries and registrars: `Label: value` lines. Spec: ICANN Registration Data Directory Services labels.
 
 use super::whois::{Reading, WhoisStatus, classify};
-use super::whois_field::{contact_value, is_cut, names_domain, server_name};
+use super::whois_field::{contact_value, is_cut, names_domain, note, server_name, why_no_address};
 use super::{Contact, Role};
 use crate::dcv::name::Adn;
 
-/// The labels under which a role's address stands.
-const EMAIL_LABELS: [(&str, Role); 3] =
-    [("registrant email", Role::Registrant), ("admin email", Role::Administrative), ("tech email", Role::Technical)];
+/// The word that begins the labels of a role's lines; its address stands under the one that goes on with `Email`.
+const ROLES: [(&str, Role); 3] = [("registrant", Role::Registrant), ("admin", Role::Administrative), ("tech", Role::Technical)];
 
 /// One record as it is being read.
 #[derive(Default)]
-struct Record {
+struct Record<'t> {
     contacts: Vec<Contact>,
     reasons: Vec<String>,
     referral: Option<String>,
     /// Roles whose address line has been seen: a second one is an attempt to slip one in.
     seen: Vec<Role>,
+    /// What else is shown of a role.
+    shown: Vec<(Role, &'t str)>,
     bad_referral: bool,
     /// How deep its first line is indented; a line that is indented otherwise continues the one before.
     margin: usize,
@@ -29,7 +30,7 @@ struct Record {
 /// an error.
 #[must_use]
 pub fn read(text: &str, base: &Adn) -> Reading {
-    let mut records: Vec<Record> = Vec::new();
+    let mut records: Vec<Record<'_>> = Vec::new();
     let mut inside = false;
     for whole in text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)) {
         let line = whole.trim_start();
@@ -64,8 +65,12 @@ pub fn read(text: &str, base: &Adn) -> Reading {
             record.referral = record.referral.take().or(server);
             continue;
         }
-        let Some((_, role)) = EMAIL_LABELS.iter().find(|(known, _)| is(known)) else { continue };
-        let role = *role;
+        let (word, rest) = label.split_once(' ').unwrap_or((label, ""));
+        let Some((_, role)) = ROLES.into_iter().find(|(known, _)| word.eq_ignore_ascii_case(known)) else { continue };
+        if !rest.eq_ignore_ascii_case("email") {
+            record.shown.push((role, value));
+            continue;
+        }
         if record.seen.contains(&role) {
             return Reading::error("doubled-field");
         }
@@ -78,9 +83,15 @@ pub fn read(text: &str, base: &Adn) -> Reading {
     let Some(thick) = records.iter().rposition(|record| !record.seen.is_empty()).or(records.len().checked_sub(1)) else {
         return Reading::nothing(classify(text));
     };
-    let record = records.swap_remove(thick);
+    let mut record = records.swap_remove(thick);
     if record.bad_referral && record.contacts.is_empty() {
         return Reading::error("referral-refused");
+    }
+    for (_, role) in ROLES {
+        let mut shown = record.shown.iter().filter(|(of, _)| *of == role).map(|(_, value)| *value).peekable();
+        if shown.peek().is_some() && !record.seen.contains(&role) {
+            note(&mut record.reasons, why_no_address(shown));
+        }
     }
     let status = if record.seen.is_empty() && record.referral.is_some() { WhoisStatus::Referral } else { WhoisStatus::Found };
     Reading { status, contacts: record.contacts, handles: Vec::new(), referral: record.referral, reasons: record.reasons }
@@ -157,6 +168,24 @@ mod tests {
             (reading.contacts.len(), reading.reasons),
             (0, vec!["web-form".into(), "redacted".into(), "bad-email".into()])
         );
+    }
+
+    #[test]
+    fn a_role_that_is_shown_without_an_address_is_told() {
+        let with = |lines: &str| {
+            let reading =
+                read(&format!("Domain Name: EXAMPLE.COM\nAdmin Name: Taro\nAdmin Email: a@example.com\n{lines}"), &base());
+            assert_eq!((reading.status, reading.contacts.len()), (WhoisStatus::Found, 1), "{lines}");
+            reading.reasons
+        };
+        assert!(with("Registrar: R\nTechnology: none\n").is_empty());
+        assert_eq!(with("Tech Name: Hanako\nTech Country: JP\nRegistrant State/Province: Tokyo\n"), ["no-email"]);
+        assert_eq!(
+            with("Registrant Organization: REDACTED FOR PRIVACY\nRegistrant Country: JP\nTech Name: T\n"),
+            ["redacted", "no-email"]
+        );
+        assert_eq!(with("Tech Name: Hanako\nTech Email: https://example.net/\n"), ["web-form"]);
+        assert_eq!(read("Domain Name: EXAMPLE.COM\nRegistrant Country: JP\n", &base()).reasons, ["no-email"]);
     }
 
     #[test]
