@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::whois_field::{contact, note};
+use super::whois_field::{add, contact, note};
 use super::{Contact, Role, SourceStatus, whois_cctld, whois_gtld, whois_iana, whois_jprs};
 use crate::dcv::name::{Adn, DomainClass};
 
@@ -339,9 +339,10 @@ impl Walk {
         match whois_jprs::read_handle(text, &asked) {
             Ok(Some(email)) => {
                 // A handle that holds two roles is asked once.
-                let same = self.handles.iter().filter(|handle| handle.handle == asked);
-                let named = same.map(|handle| contact(handle.role, &handle.label, Some(asked.clone()), email.clone()));
-                self.outcome.contacts.extend(named);
+                for same in self.handles.iter().filter(|handle| handle.handle == asked) {
+                    let one = contact(same.role, &same.label, Some(asked.clone()), email.clone());
+                    add(&mut self.outcome.contacts, one);
+                }
                 if self.outcome.status != SourceStatus::Failed {
                     self.outcome.status = SourceStatus::Ok;
                 }
@@ -474,9 +475,11 @@ pub fn read_saved(answers: &[Vec<u8>], base: &Adn) -> Reading {
         match texts.iter().map(|text| whois_jprs::read_handle(text, &handle.handle)).find(|read| *read != Err("handle-mismatch"))
         {
             None => reading.handles.push(handle),
-            Some(Ok(Some(email))) => reading.contacts.push(contact(handle.role, &handle.label, Some(handle.handle), email)),
-            Some(Ok(None)) => reading.reasons.push("no-email".to_owned()),
-            Some(Err(reason)) => reading.reasons.push(reason.to_owned()),
+            Some(Ok(Some(email))) => {
+                add(&mut reading.contacts, contact(handle.role, &handle.label, Some(handle.handle), email));
+            }
+            Some(Ok(None)) => note(&mut reading.reasons, "no-email"),
+            Some(Err(reason)) => note(&mut reading.reasons, reason),
         }
     }
     reading
@@ -528,6 +531,38 @@ mod tests {
                 ("technical", "c@example.co.jp".into())
             ]
         );
+    }
+
+    #[test]
+    fn a_role_and_address_stand_once_and_so_does_a_reason() {
+        let domain = "Domain Information:\na. [Domain Name]  EXAMPLE.CO.JP\nm. [Administrative Contact]  AB1234JP\n\
+            n. [Technical Contact]  AB1234JP\nn. [Technical Contact]  CD5678JP\nn. [Technical Contact]  CD5678JP\n\
+            n. [Technical Contact]  EF9012JP\nn. [Technical Contact]  GH3456JP\n";
+        let handle =
+            |handle: &str, email: &str| format!("Contact Information:\na. [JPNIC Handle]  {handle}\nd. [E-Mail]  {email}\n");
+        let answers = [
+            handle("AB1234JP", "a@example.co.jp"),
+            handle("CD5678JP", "a@example.co.jp"),
+            handle("EF9012JP", ""),
+            handle("GH3456JP", ""),
+        ];
+        let told = |contacts: &[Contact]| {
+            let one = |contact: &Contact| (contact.role, contact.handle.clone(), contact.email.to_string());
+            contacts.iter().map(one).collect::<Vec<_>>()
+        };
+        let expected = [Role::Administrative, Role::Technical]
+            .map(|role| (Some(role), Some("AB1234JP".to_owned()), "a@example.co.jp".to_owned()));
+        let texts = std::iter::once(domain).chain(answers.iter().map(String::as_str));
+        let saved: Vec<Vec<u8>> = texts.map(|text| text.as_bytes().to_vec()).collect();
+        let reading = read_saved(&saved, &base("example.co.jp"));
+        assert_eq!((told(&reading.contacts), reading.reasons), (expected.to_vec(), vec!["no-email".to_owned()]));
+        let mut walk = Walk::new(&base("example.co.jp"), IANA_SERVER, Some("whois.jprs.jp".into()));
+        for answer in &saved {
+            walk.answer(Ok(answer.as_slice()));
+        }
+        assert!(walk.question().is_none());
+        let outcome = walk.finish();
+        assert_eq!((told(&outcome.contacts), outcome.reasons), (expected.to_vec(), vec!["no-email".to_owned()]));
     }
 
     #[test]

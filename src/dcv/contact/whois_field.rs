@@ -56,6 +56,13 @@ pub(super) fn note(reasons: &mut Vec<String>, reason: &str) {
     }
 }
 
+/// Adds a contact: one entry a role and address.
+pub(super) fn add(contacts: &mut Vec<Contact>, one: Contact) {
+    if !contacts.iter().any(|known| known.role == one.role && known.email == one.email) {
+        contacts.push(one);
+    }
+}
+
 /// Whether a value says that what should stand there is hidden.
 fn is_hidden(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
@@ -71,9 +78,7 @@ pub(super) fn why_no_address<'t>(mut values: impl Iterator<Item = &'t str>) -> &
 /// Reads an address field's value: exactly one address, or a reason why there is none.
 pub(super) fn contact_value(role: Role, label: &str, value: &str, contacts: &mut Vec<Contact>, reasons: &mut Vec<String>) {
     if let Ok(email) = EmailAddress::parse(value) {
-        if !contacts.iter().any(|known| known.role == Some(role) && known.email == email) {
-            contacts.push(contact(role, label, None, email));
-        }
+        add(contacts, contact(role, label, None, email));
         return;
     }
     let lower = value.to_ascii_lowercase();
