@@ -291,6 +291,16 @@ mod tests {
     }
 
     #[test]
+    fn the_top_level_of_the_domain_is_not_checked() {
+        for text in ["a@abcdef.onion", "a@1.2.0.192.in-addr.arpa", "a@host.123", "a@256.0.0.1", "a@b.internal"] {
+            assert_eq!(code(text), Ok(text.to_owned()));
+        }
+        for text in ["a@192.0.2.1", "a@2001:db8::1", "a@onion", "a@123"] {
+            assert_eq!(code(text), Err("bad-domain"), "{text}");
+        }
+    }
+
+    #[test]
     fn the_length_is_that_of_the_address_as_written_with_a_labels() {
         let domain = format!("{}example", "aaa\u{225}a.".repeat(18));
         let typed = format!("{}@{domain}", "a".repeat(40));

@@ -170,6 +170,7 @@ impl Fqdn {
     /// A [`NameError`] for each way of being no such name.
     pub fn parse(input: &str, suffixes: &SuffixList) -> Result<Self, NameError> {
         let ascii = to_ascii(input)?;
+        refuse_special(&ascii)?;
         let suffix = suffixes.suffix_of(&ascii).ok_or(NameError::UnknownTld)?;
         if suffix.len() == ascii.len() {
             return Err(NameError::PublicSuffix);
@@ -450,7 +451,8 @@ impl DomainClass {
     }
 }
 
-/// Brings a host name to lower-case A-labels, or says why it is none. Length, label and special-name rules are all here.
+/// Brings a host name to lower-case A-labels, or says why it is none. The rules on lengths and labels are all here, for certificates'
+/// names and mailboxes' domains alike.
 fn to_ascii(input: &str) -> Result<String, NameError> {
     if input.is_empty() || input == "." {
         return Err(NameError::Empty);
@@ -490,9 +492,14 @@ fn to_ascii(input: &str) -> Result<String, NameError> {
     if ascii.len() > NAME_MAX_OCTETS || ascii.split('.').any(|label| label.len() > LABEL_MAX_OCTETS) {
         return Err(NameError::TooLong);
     }
+    if ascii.parse::<IpAddr>().is_ok() { Err(NameError::IpAddress) } else { Ok(ascii) }
+}
+
+/// Refuses names that no certificate may hold by what they are, whatever the suffix list says.
+fn refuse_special(ascii: &str) -> Result<(), NameError> {
     let last = ascii.rsplit('.').next().unwrap_or("");
     // A numeric last label is read as an IPv4 address by resolvers (RFC 3696 §2, WHATWG URL).
-    if ascii.parse::<IpAddr>().is_ok() || last.bytes().all(|b| b.is_ascii_digit()) {
+    if last.bytes().all(|b| b.is_ascii_digit()) {
         return Err(NameError::IpAddress);
     }
     let under = |zone: &str| ascii == zone || ascii.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'));
@@ -502,22 +509,22 @@ fn to_ascii(input: &str) -> Result<String, NameError> {
     if under("in-addr.arpa") || under("ip6.arpa") {
         return Err(NameError::ReverseZone);
     }
-    if !ascii.contains('.') {
-        // `jp` is a public suffix as well; that it has one label says more to whoever typed it.
-        return Err(NameError::SingleLabel);
-    }
-    Ok(ascii)
+    // `jp` is a public suffix as well; that it has one label says more to whoever typed it.
+    if ascii.contains('.') { Ok(()) } else { Err(NameError::SingleLabel) }
 }
 
 /// Brings the domain of a mailbox to lower-case A-labels: at least two labels, nothing repaired, top level not checked.
 ///
 /// # Errors
-/// A [`NameError`] as for names, without the rules on suffixes.
+/// A [`NameError`] as for names, without the rules on suffixes and special names: whether mail gets there is for DNS to say.
 pub(super) fn mail_domain_to_ascii(input: &str) -> Result<String, NameError> {
     if input.ends_with('.') {
         return Err(NameError::BadLabel);
     }
     let ascii = to_ascii(input)?;
+    if !ascii.contains('.') {
+        return Err(NameError::SingleLabel);
+    }
     let unchanged =
         if input.is_ascii() { input.eq_ignore_ascii_case(&ascii) } else { idna::domain_to_unicode(&ascii).0 == input };
     if unchanged { Ok(ascii) } else { Err(NameError::BadIdn) }
