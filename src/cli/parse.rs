@@ -67,7 +67,6 @@ pub(super) fn run(what: What) -> ExitCode {
             }
         }
         What::Rdap { name, file } => match read(&file) {
-            Ok(raw) if rdap::is_too_deep(&raw) => return unreadable(&anyhow::anyhow!("{}: nested too deeply", file.display())),
             Ok(raw) => parse_contacts(&name, |base| rdap::read(&raw, base)),
             Err(error) => return unreadable(&error),
         },

@@ -342,6 +342,10 @@ fn parse_reads_saved_answers_as_the_daemon_would() {
         (rdap["contacts"][0]["role"].as_str(), rdap["contacts"][0]["email"].as_str()),
         (Some("technical"), Some("t@example.com"))
     );
+    let deep = file("deep.json", &"[".repeat(40));
+    assert_eq!(run(&["parse", "rdap", "--name", "example.com", &deep]).status.code(), Some(1));
+    let deep = parse(&["rdap", "--name", "example.com", &deep]);
+    assert_eq!((deep["status"].as_str(), &deep["reasons"]), (Some("error"), &json!(["unreadable-answer"])));
     let mail = file(
         "mail.eml",
         "From: MAILER-DAEMON@mx.example\nSubject: failure notice\n\nUnable to deliver your message.\n<a@example.jp>:\n550 5.1.1 no such user\n",

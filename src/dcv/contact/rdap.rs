@@ -23,6 +23,9 @@ const ENTITIES_MAX: usize = 64;
 /// registrar, abuse, reseller and billing contacts are nobody's approvers.
 #[must_use]
 pub fn read(raw: &[u8], base: &Adn) -> Reading {
+    if is_too_deep(raw) {
+        return Reading::error("unreadable-answer");
+    }
     let Ok(Value::Object(answer)) = serde_json::from_slice::<Value>(raw) else { return Reading::error("unreadable-answer") };
     if answer.contains_key("errorCode") {
         let not_found = answer.get("errorCode").and_then(Value::as_u64) == Some(404);
@@ -87,7 +90,7 @@ pub fn question(service: &str, base: &Adn) -> String {
 #[must_use]
 pub fn read_answer(status: u16, raw: &[u8], base: &Adn) -> Reading {
     match status {
-        200 if !is_too_deep(raw) => read(raw, base),
+        200 => read(raw, base),
         404 => Reading::nothing(WhoisStatus::NotFound),
         429 => Reading::nothing(WhoisStatus::RateLimited),
         _ => Reading::nothing(WhoisStatus::Error),
@@ -204,8 +207,7 @@ fn related(answer: &serde_json::Map<String, Value>, base: &Adn) -> Option<String
 }
 
 /// Whether an answer nests deeper than any registry's; checked before it is parsed.
-#[must_use]
-pub fn is_too_deep(raw: &[u8]) -> bool {
+fn is_too_deep(raw: &[u8]) -> bool {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in raw {
         match byte {
@@ -325,6 +327,8 @@ mod tests {
     fn depth_is_counted_outside_text() {
         assert!(is_too_deep("[".repeat(17).as_bytes()));
         assert!(!is_too_deep(b"[\"[[[[[[[[[[[[[[[[[[[[[[[[[\"]"));
+        let reading = read("[".repeat(40).as_bytes(), &base());
+        assert_eq!((reading.status, reading.reasons), (WhoisStatus::Error, vec!["unreadable-answer".to_owned()]));
     }
 
     proptest! {
