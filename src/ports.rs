@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use crate::dcv::authorization_request::Secrets;
 use crate::dcv::contact::dns_caa::CaaRecord;
 use crate::dcv::contact::dns_txt::DnsOutcome;
+use crate::dcv::contact::rdap::AskError;
 use crate::dcv::contact::whois::{HopError, Question};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::evidence::{Dnssec, Exchange};
@@ -93,8 +94,8 @@ pub trait Whois: Send + Sync {
 /// One RDAP answer.
 #[derive(Debug, Clone)]
 pub struct RdapAnswer {
-    /// The HTTP status and body, or why there are none.
-    pub result: Result<(u16, Vec<u8>), String>,
+    /// The HTTP status and body, or why there are none that count.
+    pub result: Result<(u16, Vec<u8>), AskError>,
     /// What was asked of whom, and what came back.
     pub exchange: Exchange,
 }

@@ -1,4 +1,4 @@
-//! RDAP over HTTPS by reqwest: no redirects, one deadline, a size limit, public addresses only.
+//! RDAP over HTTPS by reqwest: no redirects, one deadline, a size limit, public addresses only, and nothing that is not said to be RDAP.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,17 +6,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::redirect::Policy;
 use url::Url;
 
 use super::address::{self, PublicOnly};
-use crate::dcv::contact::rdap::ANSWER_MAX_OCTETS;
+use crate::dcv::contact::rdap::{ANSWER_MAX_OCTETS, AskError, is_media_type};
 use crate::dcv::evidence::Exchange;
 use crate::ports::{Clock, Rdap, RdapAnswer};
 
 /// Largest bootstrap registry, in octets; IANA's is about 60 KiB.
 const BOOTSTRAP_MAX_OCTETS: usize = 1024 * 1024;
+
+/// Longest Content-Type kept, in characters; it stands in the evidence where it is refused.
+const MEDIA_TYPE_MAX_CHARS: usize = 100;
+
+/// What came back.
+struct Reply {
+    status: u16,
+    /// The Content-Type; empty where there is none.
+    media_type: String,
+    body: Vec<u8>,
+    peer: Option<SocketAddr>,
+}
 
 /// Asks registries and registrars.
 pub struct HttpRdap {
@@ -40,7 +52,7 @@ impl HttpRdap {
         Ok(Self { client: builder.build()?, bootstrap: bootstrap.to_owned(), allow_http, clock })
     }
 
-    async fn get(&self, url: &str, limit: usize) -> Result<(u16, Vec<u8>, Option<SocketAddr>), String> {
+    async fn get(&self, url: &str, limit: usize) -> Result<Reply, String> {
         let url: Url = url.parse().map_err(|_| "not an address".to_owned())?;
         if !self.allow_http && address::literal(&url).is_some_and(|ip| !address::is_public(ip)) {
             return Err("the server's address is not a public one".to_owned());
@@ -49,6 +61,8 @@ impl HttpRdap {
             if error.is_timeout() { "no answer in time".to_owned() } else { error.without_url().to_string() }
         };
         let mut response = self.client.get(url).header(ACCEPT, "application/rdap+json").send().await.map_err(failed)?;
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type: String = kind.chars().take(MEDIA_TYPE_MAX_CHARS).collect();
         let (mut body, peer) = (Vec::new(), response.remote_addr());
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             body.extend_from_slice(&chunk);
@@ -56,7 +70,7 @@ impl HttpRdap {
                 return Err(format!("larger than {limit} bytes"));
             }
         }
-        Ok((response.status().as_u16(), body, peer))
+        Ok(Reply { status: response.status().as_u16(), media_type, body, peer })
     }
 }
 
@@ -65,8 +79,8 @@ impl Rdap for HttpRdap {
     async fn bootstrap(&self) -> Result<Vec<u8>, String> {
         if self.bootstrap.starts_with("https://") || self.bootstrap.starts_with("http://") {
             return match self.get(&self.bootstrap, BOOTSTRAP_MAX_OCTETS).await? {
-                (200, body, _) => Ok(body),
-                (status, ..) => Err(format!("HTTP {status}")),
+                Reply { status: 200, body, .. } => Ok(body),
+                Reply { status, .. } => Err(format!("HTTP {status}")),
             };
         }
         tokio::fs::read(PathBuf::from(&self.bootstrap)).await.map_err(|error| error.to_string())
@@ -76,14 +90,20 @@ impl Rdap for HttpRdap {
         let at = self.clock.now();
         let server = url.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
         match self.get(url, ANSWER_MAX_OCTETS).await {
-            Ok((status, body, peer)) => {
+            Ok(Reply { status, media_type, body, peer }) => {
                 let peer = peer.map(|peer| peer.to_string());
                 let exchange = Exchange::answered(&server, peer, &format!("GET {url} → {status}"), at, &body);
+                // Any other status tells by itself what there is to tell.
+                if status == 200 && !is_media_type(&media_type) {
+                    let error = AskError::OtherMediaType(media_type);
+                    let exchange = Exchange { error: Some(error.to_string()), ..exchange };
+                    return RdapAnswer { result: Err(error), exchange };
+                }
                 RdapAnswer { result: Ok((status, body)), exchange }
             }
-            Err(error) => {
-                let exchange = Exchange::failed(&server, None, &format!("GET {url}"), at, error.clone());
-                RdapAnswer { result: Err(error), exchange }
+            Err(words) => {
+                let exchange = Exchange::failed(&server, None, &format!("GET {url}"), at, words.clone());
+                RdapAnswer { result: Err(AskError::Broken(words)), exchange }
             }
         }
     }

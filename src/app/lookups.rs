@@ -334,11 +334,14 @@ async fn ask_rdap(app: &App, adn: &Adn, lookup: &mut Lookup) {
         let answer = app.ports.rdap.ask(&url).await;
         lookup.server = Some(answer.exchange.server.clone());
         lookup.exchanges.push(answer.exchange);
-        let Ok((status, body)) = answer.result else {
-            lookup.contacts = registrys;
-            lookup.status = SourceStatus::Failed;
-            lookup.reasons.push("connection-failed".to_owned());
-            return;
+        let (status, body) = match answer.result {
+            Ok(answer) => answer,
+            Err(error) => {
+                lookup.contacts = registrys;
+                lookup.status = SourceStatus::Failed;
+                lookup.reasons.push(error.code().to_owned());
+                return;
+            }
         };
         let reading = rdap::read_answer(status, &body, adn);
         lookup.status = if reading.contacts.is_empty() { reading.status.as_source() } else { SourceStatus::Ok };

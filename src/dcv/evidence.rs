@@ -58,7 +58,7 @@ pub struct Exchange {
     pub answer: String,
     /// SHA-256 of the whole answer as received, in hex.
     pub sha256: String,
-    /// What went wrong, where something did.
+    /// What went wrong, where something did; an answer that came all the same counts for nothing.
     pub error: Option<String>,
     /// How the answer was validated, for DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -171,6 +171,16 @@ async fn a_gtlds_rdap_leads_through_the_registrar_and_is_bounded() {
     let (_, endless) = app.get("/v1/approvers?name=endless.com").await;
     assert_eq!(source(&endless, "rdap")["reasons"], json!(["connection-failed"]));
     assert_eq!(emails(&endless, "constructed").len(), 5);
+    let (_, plain) = app.get("/v1/approvers?name=plain.com").await;
+    assert_eq!(
+        (source(&plain, "rdap")["status"].as_str(), &source(&plain, "rdap")["reasons"]),
+        (Some("failed"), &json!(["other-media-type"])),
+        "what is not said to be RDAP is not read as RDAP"
+    );
+    assert!(emails(&plain, "rdap").is_empty());
+    let kept = app.app.store.latest_lookup(Source::Rdap, "plain.com").await.unwrap().unwrap();
+    let [exchange] = &kept.exchanges[..] else { panic!("{:?}", kept.exchanges) };
+    assert!(exchange.answer.contains("plain.com") && exchange.error.as_deref().is_some_and(|words| words.contains("text/plain")));
 }
 
 #[tokio::test]

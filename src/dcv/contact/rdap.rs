@@ -19,6 +19,35 @@ const DEPTH_MAX: usize = 16;
 /// Most entities read on one level.
 const ENTITIES_MAX: usize = 64;
 
+/// Why a server gave no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AskError {
+    /// The server could not be asked, or brought nothing or too much.
+    #[error("{0}")]
+    Broken(String),
+    /// What came with the status 200 is not said to be RDAP: a web page, for one.
+    #[error("the answer's media type is {0:?}, which is not RDAP's")]
+    OtherMediaType(String),
+}
+
+impl AskError {
+    /// The failure as a stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Broken(_) => "connection-failed",
+            Self::OtherMediaType(_) => "other-media-type",
+        }
+    }
+}
+
+/// Whether a Content-Type says RDAP, or JSON, as some servers put it; parameters do not count. Spec: RFC 7480 §4.2.
+#[must_use]
+pub fn is_media_type(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    ["application/rdap+json", "application/json"].iter().any(|known| essence.eq_ignore_ascii_case(known))
+}
+
 /// Reads an answer: the domain's own top-level entities by role. Entities nested in others belong to those others, and
 /// registrar, abuse, reseller and billing contacts are nobody's approvers.
 #[must_use]
@@ -321,6 +350,23 @@ mod tests {
         assert_eq!(service(bootstrap, "jp", true), Ok(None));
         assert_eq!(service(b"{}", "com", true), Err("bad-bootstrap"));
         assert_eq!(question("https://a.example/v1/", &base()), "https://a.example/v1/domain/example.com");
+    }
+
+    #[test]
+    fn a_media_type_is_rdaps_or_jsons_in_any_case_and_with_any_parameters() {
+        for good in ["application/rdap+json", "Application/RDAP+JSON ; charset=utf-8", "application/json;charset=UTF-8"] {
+            assert!(is_media_type(good), "{good}");
+        }
+        for bad in [
+            "",
+            "text/html; charset=utf-8",
+            "text/plain",
+            "application/problem+json",
+            "application/jsonp",
+            "application/rdap+json, text/html",
+        ] {
+            assert!(!is_media_type(bad), "{bad}");
+        }
     }
 
     #[test]

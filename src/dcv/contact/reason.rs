@@ -76,6 +76,7 @@ reasons! {
     "undecodable": "the answer's character set cannot be told", "応答の文字コードを判別できません";
     "other-name": "the answer is about another name", "別の名前についての応答です";
     "other-object": "the answer is about something else than a domain", "ドメイン以外についての応答です";
+    "other-media-type": "the server's answer is not RDAP; it may be a web page", "サーバーの応答がRDAPではありません";
     "other-layout": "the answer's layout does not fit the kind of name", "ドメインの種別と応答の形式が合いません";
     "doubled-field": "the answer holds a field twice that may stand once", "1つのはずの項目が重複しています";
     "truncated": "the answer was cut off within an address or a server's name", "応答がアドレスまたはサーバー名の途中で終わっています";

@@ -378,10 +378,13 @@ async fn rdap_registry() -> SocketAddr {
         {"rel": "related", "type": "application/rdap+json", "href": format!("http://{address}/registrar/domain/EXAMPLE.COM")}]});
     let card = json!(["vcard", [["email", {}, "text", "rdap-admin@example.com"]]]);
     let thick = json!({"objectClassName": "domain", "ldhName": "example.com", "entities": [{"roles": ["administrative"], "vcardArray": card}]});
-    let answer = |body: Value| get(|| async move { body.to_string() });
+    let plain = json!({"objectClassName": "domain", "ldhName": "plain.com", "entities": [{"roles": ["administrative"], "vcardArray": card}]});
+    let answer = |body: Value| get(|| async move { ([("content-type", "application/rdap+json")], body.to_string()) });
     let router = axum::Router::new()
         .route("/rdap/domain/example.com", answer(thin))
         .route("/registrar/domain/EXAMPLE.COM", answer(thick))
+        // As text, which is what axum makes of a string.
+        .route("/rdap/domain/plain.com", get(|| async move { plain.to_string() }))
         .route("/rdap/domain/endless.com", answer(json!("x".repeat(300_000))));
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
