@@ -9,7 +9,7 @@ use super::lookups::{self, Freshness};
 use super::show_order::show_order;
 use super::{App, Lists, OrderFacts, english_time, facts_view, japanese_time};
 use crate::dcv::contact::entry::{Entry, Verdict, judge};
-use crate::dcv::contact::{self, Approver, Listing, Source, SourceReport, SourceStatus};
+use crate::dcv::contact::{self, Approver, Listing, Source, SourceReport};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::evidence::Lookup;
 use crate::dcv::id::{EffectId, LookupId, MailId};
@@ -127,8 +127,7 @@ pub(super) async fn choose(app: &App, new: &Question, settled: &BTreeSet<usize>)
     }
     let assignment = order::assign(&full, &new.choice, settled, profile.decision.quorum).map_err(AskError::Choice)?;
     let awaiting = assignment.awaiting.iter().filter_map(|at| full.get(*at));
-    let fruitless = |report: &&SourceReport| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed);
-    let missing = awaiting.flat_map(|listing| listing.sources.iter().filter(fruitless)).cloned().collect();
+    let missing = awaiting.flat_map(Listing::missing).cloned().collect();
     let mut allowed = BTreeMap::new();
     for at in assignment.awaiting.iter().filter(|_| matches!(new.choice, Choice::Later | Choice::Partly(_))) {
         let addresses = full.get(*at).map(order::allowed).unwrap_or_default();

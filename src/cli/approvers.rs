@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::app::list_approvers::{Listed, list_approvers};
 use crate::config::Config;
 use crate::dcv::contact::reason::explain;
-use crate::dcv::contact::{self, Approver, SourceStatus};
+use crate::dcv::contact::{self, Approver};
 use crate::dcv::method::{self, RuleStatus};
 use crate::dcv::name::{CertificateName, NameError};
 use crate::dcv::profile::Versioned;
@@ -298,9 +298,7 @@ fn csv_lines(
 ) -> anyhow::Result<()> {
     let missing = listed
         .listing
-        .sources
-        .iter()
-        .filter(|report| matches!(report.status, SourceStatus::Empty | SourceStatus::Failed))
+        .missing()
         .map(|report| format!("{}={}({})", report.source.as_str(), report.status.as_str(), report.reasons.join(" ")))
         .collect::<Vec<_>>()
         .join("; ");

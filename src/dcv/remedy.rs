@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::contact::reason::HIDING;
 use super::contact::{SourceReport, SourceStatus};
 use super::name::{Adn, Fqdn};
 use super::profile::Addresses;
@@ -49,9 +50,8 @@ pub fn remedies(name: &Fqdn, addresses: &Addresses, reports: &[SourceReport]) ->
         });
     }
     let registration = |report: &&SourceReport| matches!(report.source, Source::Whois | Source::Rdap);
-    let hides = ["privacy-proxy", "redacted", "shared-redaction", "web-form", "no-email"];
     for report in reports.iter().filter(registration) {
-        if report.reasons.iter().any(|reason| hides.contains(&reason.as_str())) {
+        if report.reasons.iter().any(|reason| HIDING.contains(&reason.as_str())) {
             ways.push(Remedy {
                 code: "lift-whois-protection",
                 record: None,
@@ -100,7 +100,8 @@ mod tests {
     }
 
     fn whois(status: SourceStatus, reason: &str) -> SourceReport {
-        SourceReport { source: Source::Whois, status, server: None, dnssec: None, reasons: vec![reason.to_owned()] }
+        let reasons = vec![reason.to_owned()];
+        SourceReport { source: Source::Whois, status, server: None, dnssec: None, reasons }
     }
 
     #[test]
@@ -120,7 +121,9 @@ mod tests {
 
     #[test]
     fn the_way_out_fits_what_went_wrong_and_what_the_profile_takes() {
-        assert_eq!(codes("[\"whois\"]", &[whois(SourceStatus::Empty, "privacy-proxy")]), ["lift-whois-protection"]);
+        // As listings tell of it: the proxy's address is listed, and may not be chosen.
+        assert_eq!(codes("[\"whois\"]", &[whois(SourceStatus::Ok, "privacy-proxy")]), ["lift-whois-protection"]);
+        assert_eq!(codes("[\"whois\"]", &[whois(SourceStatus::Ok, "replaced-address")]), ["lift-whois-protection"]);
         assert_eq!(codes("[\"whois\"]", &[whois(SourceStatus::Failed, "timeout")]), ["wait"]);
         let all = codes("[\"dns_txt\", \"dns_caa\", \"whois\"]", &[whois(SourceStatus::Empty, "redacted")]);
         assert_eq!(all, ["publish-txt", "publish-caa", "lift-whois-protection"]);

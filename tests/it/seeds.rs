@@ -285,6 +285,34 @@ async fn iij_cybertrust_shows_no_field_and_later_does() {
     assert_eq!(recipients(&later), ["postmaster@example.jp"]);
 }
 
+#[tokio::test]
+async fn whois_protection_is_told_with_what_to_do_whatever_the_registry_shows_instead() {
+    let app = TestApp::with_profiles(SHIPPED).await;
+    registries(&app);
+    for (name, lines, status, reason) in [
+        ("proxied.org", "Admin Email: x@domainsbyproxy.com\r\n", "ok", "privacy-proxy"),
+        ("others.org", "Registrant Email: r@owner.example\r\nTech Email: t@owner.example\r\n", "empty", "no-email"),
+    ] {
+        let answer = format!("Domain Name: {}\r\n{lines}", name.to_uppercase());
+        app.whois.answers("whois.registry.example", name, &answer);
+        let order = app.place(&body("nttcom-jprs", name, name, &Value::Null)).await;
+        assert_eq!(at(&order, "state"), "awaiting_approver");
+        app.run_jobs().await;
+        let needed = app.hooks.taken("approver.needed").pop().unwrap();
+        let data = &needed.body["data"];
+        let whois = json!({"source": "whois", "status": status, "server": "whois.registry.example", "reasons": [reason]});
+        assert_eq!(
+            (&data["sources"], &data["remedies"][0]["code"]),
+            (&json!([whois]), &json!("lift-whois-protection")),
+            "{data}"
+        );
+        assert!(data["remedy"].as_str().unwrap().contains("lift the registration's privacy protection"), "{data}");
+        let listing = app.get(&format!("/v1/approvers?name={name}&profile=nttcom-jprs")).await.1;
+        assert!(listing["sources"].as_array().unwrap().contains(&whois), "{listing}");
+        assert!(listing["approvers"].as_array().unwrap().iter().all(|one| one["usable"] == false), "{listing}");
+    }
+}
+
 async fn nttcom_jprs_asks_every_contact_of_the_role_and_again_a_year_later(app: TestApp) {
     registries(&app);
     let place = async |order_ref: &str, name: &str| app.place(&body("nttcom-jprs", order_ref, name, &Value::Null)).await;

@@ -126,9 +126,9 @@ impl Role {
 pub enum SourceStatus {
     /// Not asked: the profile does not use it, or RDAP answered in its place.
     Off,
-    /// It answered and holds no usable address.
+    /// It answered, and no address came of it.
     Empty,
-    /// It answered with an address.
+    /// It answered with an address. Whether that may be chosen is another matter: each listed one says so.
     Ok,
     /// It did not answer, or not believably.
     Failed,
@@ -236,7 +236,7 @@ pub struct SourceReport {
     /// The weakest DNSSEC verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dnssec: Option<Dnssec>,
-    /// Why addresses are missing, as stable codes.
+    /// Why addresses are missing, as stable codes; where nobody whom it names may be chosen, why not.
     pub reasons: Vec<String>,
 }
 
@@ -249,6 +249,26 @@ pub struct Listing {
     pub approvers: Vec<Approver>,
     /// One entry for each source.
     pub sources: Vec<SourceReport>,
+}
+
+impl Listing {
+    /// Whether a source names somebody who may be chosen.
+    #[must_use]
+    pub fn yields(&self, source: Source) -> bool {
+        let speaks = |one: &Approver| {
+            (one.usable && one.source == source) || one.also.iter().any(|also| also.usable && also.source == source)
+        };
+        self.approvers.iter().any(speaks)
+    }
+
+    /// How those sources fared that were asked and did not answer, or name nobody who may be chosen.
+    pub fn missing(&self) -> impl Iterator<Item = &SourceReport> {
+        self.sources.iter().filter(move |report| match report.status {
+            SourceStatus::Off => false,
+            SourceStatus::Failed => true,
+            SourceStatus::Empty | SourceStatus::Ok => !self.yields(report.source),
+        })
+    }
 }
 
 /// The ADNs of `name` that a profile offers addresses at, nearest first.
@@ -307,7 +327,8 @@ pub fn list(name: &Fqdn, profile: &Profile, policy: &Policy, lookups: &[Lookup],
         }
     }
     refuse_disagreeing(&mut approvers);
-    let sources = Source::ALL.into_iter().map(|source| report(source, profile, &base, &adns, &ours)).collect();
+    let told = |source| report(source, profile, &base, &adns, &ours, &approvers);
+    let sources = Source::ALL.into_iter().map(told).collect();
     Listing { name: name.clone(), approvers: if ours.is_empty() { approvers } else { merged(approvers) }, sources }
 }
 
@@ -460,23 +481,29 @@ pub fn refusal(source: Source, rule: Rule, profile: &Profile) -> Option<&'static
     (source.is_dns() && profile.corroboration == Corroboration::None).then_some("mpic-not-available")
 }
 
-/// Folds the look-ups of one source into one entry: a failure anywhere hides nothing but is told.
-fn report(source: Source, profile: &Profile, base: &Adn, adns: &[Adn], lookups: &[Cow<'_, Lookup>]) -> SourceReport {
+/// Folds the look-ups of one source into one entry: a failure anywhere hides nothing but is told. `approvers` are those that came of all.
+fn report(
+    source: Source,
+    profile: &Profile,
+    base: &Adn,
+    adns: &[Adn],
+    lookups: &[Cow<'_, Lookup>],
+    approvers: &[Approver],
+) -> SourceReport {
     let mut report = SourceReport { source, status: SourceStatus::Off, server: None, dnssec: None, reasons: Vec::new() };
     if !profile.addresses.sources.contains(&source) {
+        return report;
+    }
+    let rdap = lookups.iter().find(|lookup| lookup.source == Source::Rdap).map(Cow::as_ref);
+    if source == Source::Whois && !asks_whois(base, profile, rdap) {
+        report.note("rdap-answered");
         return report;
     }
     if source == Source::Constructed {
         report.status = SourceStatus::Ok;
         if constructed::some_too_long(adns, profile) {
-            report.reasons.push("too-long".to_owned());
+            report.note("too-long");
         }
-        return report;
-    }
-    let rdap = lookups.iter().find(|lookup| lookup.source == Source::Rdap).map(Cow::as_ref);
-    if source == Source::Whois && !asks_whois(base, profile, rdap) {
-        report.reasons.push("rdap-answered".to_owned());
-        return report;
     }
     for lookup in lookups.iter().filter(|lookup| lookup.source == source) {
         report.status = report.status.max(lookup.status);
@@ -486,10 +513,126 @@ fn report(source: Source, profile: &Profile, base: &Adn, adns: &[Adn], lookups: 
         };
         report.server = report.server.or_else(|| lookup.server.clone());
         for reason in &lookup.reasons {
-            if !report.reasons.contains(reason) {
-                report.reasons.push(reason.clone());
+            report.note(reason);
+        }
+    }
+    report.say_why(approvers);
+    report
+}
+
+impl SourceReport {
+    fn note(&mut self, reason: &str) {
+        if !self.reasons.iter().any(|known| known == reason) {
+            self.reasons.push(reason.to_owned());
+        }
+    }
+
+    /// Says why nobody whom the source names may be chosen. One that named addresses, and none in a role that counts, is as good as empty.
+    fn say_why(&mut self, approvers: &[Approver]) {
+        let named: Vec<&Approver> = approvers.iter().filter(|one| one.source == self.source).collect();
+        if named.iter().all(|one| !one.usable) {
+            for reason in named.iter().filter_map(|one| one.reason.as_deref()) {
+                self.note(reason);
+            }
+        }
+        if named.is_empty() && self.source != Source::Constructed && self.status == SourceStatus::Ok {
+            self.status = SourceStatus::Empty;
+            if !self.reasons.iter().any(|known| reason::HIDING.contains(&known.as_str())) {
+                self.note("no-email");
             }
         }
     }
-    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dcv::name::SuffixList;
+    use crate::dcv::policy::NameList;
+    use crate::dcv::remedy::remedies;
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_795_305_600);
+
+    /// The shipped standard profile with one source.
+    fn profile(source: Source) -> Profile {
+        let text = format!("id = \"x\"\n{}", include_str!("../../../config/profiles/standard.toml"));
+        let mut profile: Profile = toml::from_str(&text).unwrap();
+        profile.addresses.sources = vec![source];
+        profile
+    }
+
+    fn lookup(source: Source, status: SourceStatus, dnssec: Option<Dnssec>) -> Lookup {
+        Lookup {
+            id: LookupId::new(NOW, [1; 10]),
+            source,
+            adn: "example.org".to_owned(),
+            status,
+            server: None,
+            dnssec,
+            at: NOW,
+            valid_until: None,
+            contacts: Vec::new(),
+            reasons: Vec::new(),
+            exchanges: Vec::new(),
+            perspective: "primary".to_owned(),
+        }
+    }
+
+    fn listed(profile: &Profile, lookup: Lookup) -> Listing {
+        let name = Fqdn::parse("example.org", &SuffixList::BuiltIn).unwrap();
+        list(&name, profile, &Policy::default(), &[lookup], NOW)
+    }
+
+    /// What the registry's WHOIS answer comes to.
+    fn whois(profile: &Profile, lines: &str) -> Listing {
+        let base = Adn::parse("example.org", &SuffixList::BuiltIn).unwrap();
+        let mut walk = whois::Walk::new(&base, whois::IANA_SERVER, Some("whois.registry.example".to_owned()));
+        walk.answer(Ok(format!("Domain Name: EXAMPLE.ORG\n{lines}").as_bytes()));
+        let outcome = walk.finish();
+        let blank = lookup(Source::Whois, outcome.status, None);
+        listed(profile, Lookup { contacts: outcome.contacts, reasons: outcome.reasons, ..blank })
+    }
+
+    fn told(listing: &Listing, source: Source) -> &SourceReport {
+        listing.sources.iter().find(|report| report.source == source).unwrap()
+    }
+
+    #[test]
+    fn a_source_that_names_nobody_who_may_be_chosen_says_why_and_what_to_do() {
+        let profile = profile(Source::Whois);
+        for (lines, status, reason) in [
+            ("Admin Email: x@domainsbyproxy.com\n", SourceStatus::Ok, "privacy-proxy"),
+            ("Admin Email: info@domain-contact.org\n", SourceStatus::Ok, "shared-redaction"),
+            ("Registrant Email: r@owner.example\nTech Email: t@owner.example\n", SourceStatus::Empty, "no-email"),
+            ("Admin Email: REDACTED FOR PRIVACY\nTech Email: t@owner.example\n", SourceStatus::Empty, "redacted"),
+        ] {
+            let listing = whois(&profile, lines);
+            let report = told(&listing, Source::Whois);
+            assert_eq!((report.status, &report.reasons[..]), (status, &[reason.to_owned()][..]), "{lines}");
+            let missing: Vec<SourceReport> = listing.missing().cloned().collect();
+            assert_eq!(missing, [report.clone()], "{lines}");
+            let ways = remedies(&listing.name, &profile.addresses, &missing);
+            assert_eq!(ways.iter().map(|way| way.code).collect::<Vec<_>>(), ["lift-whois-protection"], "{lines}");
+        }
+    }
+
+    #[test]
+    fn where_one_may_be_chosen_nothing_is_missing() {
+        let mut profile = profile(Source::Whois);
+        profile.addresses.whois_roles.gtld = vec![Role::Administrative, Role::Technical];
+        let listing = whois(&profile, "Admin Email: x@domainsbyproxy.com\nTech Email: t@owner.example\n");
+        assert_eq!((listing.approvers.len(), listing.missing().count()), (2, 0));
+        assert_eq!((told(&listing, Source::Whois).status, told(&listing, Source::Whois).reasons.len()), (SourceStatus::Ok, 0));
+    }
+
+    #[test]
+    fn what_policy_refuses_is_told_of_the_constructed_ones_too() {
+        let refuse_adn = NameList::new([("example.org".to_owned(), "mailboxes".to_owned())].into()).unwrap();
+        let policy = Policy { refuse_adn, ..Policy::default() };
+        let name = Fqdn::parse("example.org", &SuffixList::BuiltIn).unwrap();
+        let listing = list(&name, &profile(Source::Constructed), &policy, &[], NOW);
+        let report = told(&listing, Source::Constructed);
+        assert_eq!((report.status, &report.reasons[..]), (SourceStatus::Ok, &[constructed::ADN_REFUSED.to_owned()][..]));
+        assert_eq!(listing.missing().count(), 1);
+    }
 }

@@ -56,7 +56,7 @@ reasons! {
     "bad-domain": "the part after the at sign is not a domain name", "@より後がドメイン名ではありません";
     "bad-presentation": "the record data cannot be read", "レコードの値を読み取れません";
     // registration data
-    "no-email": "the registration shows no e-mail address", "登録情報にメールアドレスがありません";
+    "no-email": "the registration shows no e-mail address of a contact that counts", "登録情報に対象となる担当者のメールアドレスがありません";
     "redacted": "the registration hides the address; lift the privacy protection", "登録情報が非公開です。公開に切り替えてください";
     "web-form": "the registration shows a web form instead of an address", "登録情報にはアドレスの代わりにフォームのURLがあります";
     "bad-email": "the registration's address cannot be read as one", "登録情報のメールアドレスが正しい形式ではありません";
@@ -100,9 +100,17 @@ reasons! {
     "adn-refused": "policy refuses constructed addresses at this domain", "運用方針により、このドメインの定型アドレスは使えません";
 }
 
+/// Those that say that a registration does not show the address of whoever could be asked.
+pub const HIDING: [&str; 6] = ["no-email", "privacy-proxy", "redacted", "replaced-address", "shared-redaction", "web-form"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_hides_an_address_is_among_the_codes() {
+        assert!(HIDING.iter().all(|code| CODES.contains(code)));
+    }
 
     #[test]
     fn every_code_is_lower_case_with_hyphens_and_stands_once() {

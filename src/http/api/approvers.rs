@@ -30,6 +30,7 @@ pub(crate) struct ApproversView<'a> {
     #[schema(value_type = String, format = DateTime)]
     looked_up_at: Timestamp,
     approvers: Vec<ApproverView<'a>>,
+    /// How each source fared: `ok` with addresses, `empty`, `failed`, or `off`. Where nobody whom it names may be chosen, `reasons` says why.
     #[schema(value_type = Vec<Object>)]
     sources: &'a [SourceReport],
 }
