@@ -101,7 +101,7 @@ mod tests {
 
     fn whois(status: SourceStatus, reason: &str) -> SourceReport {
         let reasons = vec![reason.to_owned()];
-        SourceReport { source: Source::Whois, status, server: None, dnssec: None, reasons }
+        SourceReport { source: Source::Whois, status, server: None, dnssec: None, reasons, unanswered: Vec::new() }
     }
 
     #[test]

@@ -200,6 +200,50 @@ async fn an_address_that_could_not_be_checked_is_neither_taken_nor_refused() {
 }
 
 #[tokio::test]
+async fn an_address_is_refused_though_a_source_failed_that_could_not_hold_it() {
+    let external = format!("{ENFORCE}corroboration = \"external\"\n");
+    let app = TestApp::with_profiles(&[("public", ENFORCE), ("external", &external)]).await;
+    // Nobody's WHOIS answers here, and DNS does at `www` alone.
+    app.dns.outcome_is("example.co.jp", DnsOutcome::Timeout, Dnssec::Indeterminate, Duration::ZERO);
+    let ask = async |profile: &str, adn: Option<&str>| {
+        let wanted = json!({"email": "ceo@elsewhere.example", "adn": adn});
+        let body = json!({"order_ref": "A-1", "profile": profile, "names": ["www.example.co.jp"], "approvers": [wanted]});
+        let (status, answer) = app.post("/v1/orders", &body).await;
+        (status, answer["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let refused = (422, "approver-not-allowed".to_owned());
+    let unsure = (503, "source-unavailable".to_owned());
+    for (profile, adn, told) in [
+        ("standard", None, &unsure),
+        ("standard", Some("example.co.jp"), &unsure),
+        ("standard", Some("www.example.co.jp"), &refused),
+        ("standard", Some("example.com"), &refused),
+        // WHOIS is over, and what DNS shows nobody corroborates.
+        ("public", None, &refused),
+        ("external", None, &unsure),
+        ("external", Some("www.example.co.jp"), &refused),
+    ] {
+        assert_eq!(ask(profile, adn).await, *told, "{profile} {adn:?}");
+    }
+    // Whether DNS answers or not: validation is switched off, and the profile demands it.
+    app.dns.outcome_is("example.co.jp", DnsOutcome::Timeout, Dnssec::Off, Duration::ZERO);
+    assert_eq!(ask("external", None).await, refused);
+}
+
+#[tokio::test]
+async fn an_address_that_may_approve_at_another_adn_is_pointed_there() {
+    let app = TestApp::sqlite().await;
+    jp_world(&app);
+    app.dns.txt_is("example.co.jp", &["ceo@corp.example"]);
+    let wanted = json!({"email": "ceo@corp.example", "adn": "www.example.co.jp"});
+    let body = json!({"order_ref": "A-1", "names": ["www.example.co.jp"], "approvers": [wanted]});
+    let (status, answer) = app.post("/v1/orders", &body).await;
+    assert_eq!((status, answer["code"].as_str()), (422, Some("approver-not-allowed")), "{answer}");
+    let detail = answer["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.ends_with("it may approve at example.co.jp") && !detail.contains("did you mean"), "{detail}");
+}
+
+#[tokio::test]
 async fn a_chosen_dns_address_is_asked_again_when_the_order_is_placed() {
     let app = TestApp::sqlite().await;
     jp_world(&app);

@@ -238,6 +238,9 @@ pub struct SourceReport {
     pub dnssec: Option<Dnssec>,
     /// Why addresses are missing, as stable codes; where nobody whom it names may be chosen, why not.
     pub reasons: Vec<String>,
+    /// The ADNs, as A-labels, at which it did not answer and could have named somebody who may be chosen; not told.
+    #[serde(skip)]
+    pub unanswered: Vec<String>,
 }
 
 /// All that may approve a name, and how each source fared.
@@ -327,7 +330,7 @@ pub fn list(name: &Fqdn, profile: &Profile, policy: &Policy, lookups: &[Lookup],
         }
     }
     refuse_disagreeing(&mut approvers);
-    let told = |source| report(source, profile, &base, &adns, &ours, &approvers);
+    let told = |source| report(source, profile, &base, &adns, &ours, &approvers, now);
     let sources = Source::ALL.into_iter().map(told).collect();
     Listing { name: name.clone(), approvers: if ours.is_empty() { approvers } else { merged(approvers) }, sources }
 }
@@ -401,13 +404,16 @@ fn merged(all: Vec<Approver>) -> Vec<Approver> {
 fn believed<'l>(lookup: &'l Lookup, profile: &Profile) -> Cow<'l, Lookup> {
     let reason = match lookup.dnssec {
         _ if profile.compliance == Compliance::Record => None,
-        Some(Dnssec::Off) => Some("dnssec-required"),
+        Some(Dnssec::Off) => Some(DNSSEC_REQUIRED),
         Some(Dnssec::Indeterminate) if lookup.status != SourceStatus::Failed => Some("dnssec-indeterminate"),
         _ => None,
     };
     let Some(reason) = reason else { return Cow::Borrowed(lookup) };
     Cow::Owned(Lookup { status: SourceStatus::Failed, contacts: Vec::new(), reasons: vec![reason.to_owned()], ..lookup.clone() })
 }
+
+/// The reason that says that validation is switched off where the profile demands it: whoever looks again finds it so.
+const DNSSEC_REQUIRED: &str = "dnssec-required";
 
 /// The reason that says that an address belongs to a known privacy service.
 pub const PRIVACY_PROXY: &str = "privacy-proxy";
@@ -481,6 +487,12 @@ pub fn refusal(source: Source, rule: Rule, profile: &Profile) -> Option<&'static
     (source.is_dns() && profile.corroboration == Corroboration::None).then_some("mpic-not-available")
 }
 
+/// Whether a source could name anybody who may be chosen under a profile on a day, whatever it answers.
+fn could_yield(source: Source, profile: &Profile, base: &Adn, now: Timestamp) -> bool {
+    let has_roles = source.is_dns() || !profile.addresses.whois_roles.of(base.fqdn().class()).is_empty();
+    has_roles && refusal(source, method::rule(source.method(), now), profile).is_none()
+}
+
 /// Folds the look-ups of one source into one entry: a failure anywhere hides nothing but is told. `approvers` are those that came of all.
 fn report(
     source: Source,
@@ -489,8 +501,16 @@ fn report(
     adns: &[Adn],
     lookups: &[Cow<'_, Lookup>],
     approvers: &[Approver],
+    now: Timestamp,
 ) -> SourceReport {
-    let mut report = SourceReport { source, status: SourceStatus::Off, server: None, dnssec: None, reasons: Vec::new() };
+    let mut report = SourceReport {
+        source,
+        status: SourceStatus::Off,
+        server: None,
+        dnssec: None,
+        reasons: Vec::new(),
+        unanswered: Vec::new(),
+    };
     if !profile.addresses.sources.contains(&source) {
         return report;
     }
@@ -505,6 +525,7 @@ fn report(
             report.note("too-long");
         }
     }
+    let could_yield = could_yield(source, profile, base, now);
     for lookup in lookups.iter().filter(|lookup| lookup.source == source) {
         report.status = report.status.max(lookup.status);
         report.dnssec = match (report.dnssec, lookup.dnssec) {
@@ -514,6 +535,10 @@ fn report(
         report.server = report.server.or_else(|| lookup.server.clone());
         for reason in &lookup.reasons {
             report.note(reason);
+        }
+        let is_off = lookup.reasons.iter().any(|reason| reason == DNSSEC_REQUIRED);
+        if lookup.status == SourceStatus::Failed && could_yield && !is_off {
+            report.unanswered.push(lookup.adn.clone());
         }
     }
     report.say_why(approvers);
@@ -634,5 +659,27 @@ mod tests {
         let report = told(&listing, Source::Constructed);
         assert_eq!((report.status, &report.reasons[..]), (SourceStatus::Ok, &[constructed::ADN_REFUSED.to_owned()][..]));
         assert_eq!(listing.missing().count(), 1);
+    }
+
+    #[test]
+    fn a_source_that_could_name_nobody_leaves_nothing_unanswered() {
+        let enforced = |source| Profile { compliance: Compliance::Enforce, ..profile(source) };
+        let external = || Profile { corroboration: Corroboration::External, ..enforced(Source::DnsTxt) };
+        let mut no_role = profile(Source::Whois);
+        no_role.addresses.whois_roles.gtld.clear();
+        for (profile, source, dnssec, counts) in [
+            (profile(Source::DnsTxt), Source::DnsTxt, Some(Dnssec::Off), true),
+            (enforced(Source::DnsTxt), Source::DnsTxt, Some(Dnssec::Bogus), false),
+            (external(), Source::DnsTxt, Some(Dnssec::Bogus), true),
+            (external(), Source::DnsTxt, Some(Dnssec::Off), false),
+            (profile(Source::Whois), Source::Whois, None, true),
+            (enforced(Source::Whois), Source::Whois, None, false),
+            (no_role, Source::Whois, None, false),
+        ] {
+            let listing = listed(&profile, lookup(source, SourceStatus::Failed, dnssec));
+            let report = told(&listing, source);
+            assert_eq!(report.status, SourceStatus::Failed);
+            assert_eq!(report.unanswered.iter().any(|adn| adn == "example.org"), counts, "{source:?} {dnssec:?}");
+        }
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::dcv::contact::entry::Entry;
-use crate::dcv::contact::{Approver, Listing, Source, SourceStatus};
+use crate::dcv::contact::{Approver, Listing, Source};
 use crate::dcv::email::EmailAddress;
 use crate::dcv::profile::{Addresses, Dispatch, ManualEntry, SelectedAt, SelectedBy};
 
 use super::MAILS_MAX;
+use super::hint::hint;
 
 /// An approver as the ordering system asks for one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -239,16 +240,16 @@ pub fn assign(
         if allowed.is_empty() || matches!(choice, Choice::AllOfRole | Choice::Partly(_) | Choice::Later | Choice::Entered(_)) {
             assignment.awaiting.push(at);
         } else if errors.iter().all(|error| matches!(error, ChoiceError::NoApprover { .. } | ChoiceError::Unavailable { .. })) {
-            let failed = listing.sources.iter().find(|source| source.status == SourceStatus::Failed);
             // Somebody who was chosen for every name may stand in a source that did not answer for this one.
-            let for_all = match choice {
-                Choice::These(wanted) => wanted.iter().position(|one| one.names.is_none()),
+            let unsure = match choice {
+                Choice::These(wanted) => {
+                    wanted.iter().enumerate().filter(|(_, one)| one.names.is_none()).find_map(|(wanted, one)| {
+                        unanswered(listing, one).map(|source| ChoiceError::Unavailable { wanted, source })
+                    })
+                }
                 _ => None,
             };
-            let error = match (failed, for_all) {
-                (Some(failed), Some(wanted)) => ChoiceError::Unavailable { wanted, source: failed.source },
-                _ => ChoiceError::NoApprover { name: at, allowed },
-            };
+            let error = unsure.unwrap_or(ChoiceError::NoApprover { name: at, allowed });
             if !errors.contains(&error) {
                 errors.push(error);
             }
@@ -318,47 +319,28 @@ fn follow(
     }
     if !served && wanted.names.is_none() {
         // The name whose sources failed says more than one whose sources answered.
-        let failed = |listing: &&Listing| listing.sources.iter().any(|source| source.status == SourceStatus::Failed);
-        if let Some(listing) = listings.iter().find(failed).or_else(|| listings.first()) {
+        let unsure = listings.iter().find(|listing| unanswered(listing, wanted).is_some());
+        if let Some(listing) = unsure.or_else(|| listings.first()) {
             errors.push(why_not(listing, at, None, wanted));
         }
     }
 }
 
+/// The source that did not answer and may hold what is wanted: one that could name somebody at an ADN that would do.
+fn unanswered(listing: &Listing, wanted: &Wanted) -> Option<Source> {
+    let would_do = |adn: &String| wanted.adn.as_ref().is_none_or(|wanted| wanted == adn);
+    listing.sources.iter().find(|source| source.unanswered.iter().any(would_do)).map(|source| source.source)
+}
+
 fn why_not(listing: &Listing, wanted: usize, name: Option<usize>, asked: &Wanted) -> ChoiceError {
     let at = |approver: &&Approver| asked.adn.as_deref().is_none_or(|adn| approver.adn.as_str() == adn);
     let listed = listing.approvers.iter().filter(at).find(|approver| approver.email.is_chosen_by(&asked.email));
-    let failed = listing.sources.iter().find(|source| source.status == SourceStatus::Failed);
-    if let (None, Some(source)) = (listed, failed) {
-        return ChoiceError::Unavailable { wanted, source: source.source };
+    if let (None, Some(source)) = (listed, unanswered(listing, asked)) {
+        return ChoiceError::Unavailable { wanted, source };
     }
     let hint = if listed.is_none() { hint(listing, &asked.email) } else { None };
     let reason = listed.and_then(|approver| approver.reason.clone());
     ChoiceError::NotAllowed { wanted, name, reason, hint, allowed: allowed(listing) }
-}
-
-/// Most letters that a local part may differ in to be taken for a slip of the keyboard.
-const SLIP_MAX: usize = 2;
-
-/// What may have been meant by an address that is not listed: the nearest listed one at the same domain, else the five.
-fn hint(listing: &Listing, asked: &EmailAddress) -> Option<String> {
-    let local = asked.local_part().to_ascii_lowercase();
-    let usable = listing.approvers.iter().filter(|one| one.usable && one.email.ascii_domain() == asked.ascii_domain());
-    let nearest = usable
-        .map(|one| (strsim::damerau_levenshtein(&one.email.local_part().to_ascii_lowercase(), &local), one))
-        .filter(|(slips, _)| *slips <= SLIP_MAX)
-        .min_by_key(|(slips, _)| *slips);
-    if let Some((_, one)) = nearest {
-        return Some(format!("did you mean {}?", one.email));
-    }
-    let constructed =
-        listing.approvers.iter().any(|one| one.source == Source::Constructed && one.adn.as_str() == asked.ascii_domain());
-    constructed.then(|| {
-        format!(
-            "`{}` is none of the five local parts that can be constructed: admin, administrator, webmaster, hostmaster, postmaster",
-            asked.local_part()
-        )
-    })
 }
 
 /// The best standing that an address has for a name: the very mailbox before one that differs in case alone, the method the table likes
@@ -387,7 +369,7 @@ fn add(assignment: &mut Assignment, approver: &Approver, name: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dcv::contact::SourceReport;
+    use crate::dcv::contact::{SourceReport, SourceStatus};
     use crate::dcv::method;
     use crate::dcv::name::{Adn, Fqdn, SuffixList};
     use crate::dcv::timestamp::Timestamp;
@@ -412,8 +394,12 @@ mod tests {
     }
 
     fn listing(name: &str, approvers: Vec<Approver>, txt: SourceStatus) -> Listing {
-        let report = SourceReport { source: Source::DnsTxt, status: txt, server: None, dnssec: None, reasons: Vec::new() };
-        Listing { name: Fqdn::parse(name, &SuffixList::BuiltIn).unwrap(), approvers, sources: vec![report] }
+        let name = Fqdn::parse(name, &SuffixList::BuiltIn).unwrap();
+        let failed = txt == SourceStatus::Failed;
+        let unanswered = name.authorization_domains().iter().filter(|_| failed).map(ToString::to_string).collect();
+        let report =
+            SourceReport { source: Source::DnsTxt, status: txt, server: None, dnssec: None, reasons: Vec::new(), unanswered };
+        Listing { name, approvers, sources: vec![report] }
     }
 
     fn these(emails: &[&str]) -> Choice {
@@ -587,6 +573,54 @@ mod tests {
         let wanted = Wanted { adn: Some("www.example.jp".to_owned()), ..wanted_of(&these(&["ceo@corp.example"])) };
         let unsure = assign(&listings, &Choice::These(vec![wanted]), &BTreeSet::new(), 1);
         assert_eq!(unsure, Err(vec![ChoiceError::Unavailable { wanted: 0, source: Source::DnsTxt }]));
+    }
+
+    #[test]
+    fn a_source_that_cannot_hold_what_is_wanted_keeps_no_refusal_back() {
+        let known = || vec![approver("admin@example.jp", "example.jp", Source::Constructed)];
+        // It answered at the name itself, and did not at the Base Domain Name.
+        let mut one = listing("www.example.jp", known(), SourceStatus::Failed);
+        one.sources[0].unanswered = vec!["example.jp".to_owned()];
+        let code = |listing: &Listing, adn: Option<&str>, names: Option<Vec<usize>>| {
+            let wanted = Wanted { adn: adn.map(str::to_owned), names, ..wanted_of(&these(&["ceo@corp.example"])) };
+            assign(std::slice::from_ref(listing), &Choice::These(vec![wanted]), &BTreeSet::new(), 1).unwrap_err()
+        };
+        let is_refused = |errors: &[ChoiceError]| matches!(errors[0], ChoiceError::NotAllowed { wanted: 0, .. });
+        for names in [None, Some(vec![0])] {
+            for adn in ["www.example.jp", "example.com"] {
+                assert!(is_refused(&code(&one, Some(adn), names.clone())), "{adn}");
+            }
+            for adn in [None, Some("example.jp")] {
+                let unsure = [ChoiceError::Unavailable { wanted: 0, source: Source::DnsTxt }];
+                assert_eq!(code(&one, adn, names.clone())[..1], unsure, "{adn:?}");
+            }
+        }
+        // It did not answer, and could name nobody who may be chosen.
+        one.sources[0].unanswered.clear();
+        assert!(is_refused(&code(&one, None, None)));
+        let two = [
+            one,
+            listing("example.com", vec![approver("admin@example.com", "example.com", Source::Constructed)], SourceStatus::Ok),
+        ];
+        let left = assign(&two, &these(&["admin@example.com"]), &BTreeSet::new(), 1).unwrap_err();
+        assert!(matches!(left[..], [ChoiceError::NoApprover { name: 0, .. }]), "{left:?}");
+    }
+
+    #[test]
+    fn an_address_that_may_approve_elsewhere_is_pointed_there_and_not_to_itself() {
+        let refused = Approver { usable: false, ..approver("cto@corp.example", "example.jp", Source::DnsTxt) };
+        let listed = vec![approver("ceo@corp.example", "example.jp", Source::DnsTxt), refused];
+        let listings = [listing("www.example.jp", listed, SourceStatus::Ok)];
+        let hint = |email: &str| {
+            let wanted = Wanted { adn: Some("www.example.jp".to_owned()), ..wanted_of(&these(&[email])) };
+            match &assign(&listings, &Choice::These(vec![wanted]), &BTreeSet::new(), 1).unwrap_err()[..] {
+                [ChoiceError::NotAllowed { hint, .. }] => hint.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(hint("CEO@corp.example").as_deref(), Some("it may approve at example.jp"));
+        assert_eq!(hint("cto@corp.example"), None, "nowhere");
+        assert_eq!(hint("cei@corp.example").as_deref(), Some("did you mean ceo@corp.example?"));
     }
 
     #[test]

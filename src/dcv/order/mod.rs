@@ -1,6 +1,7 @@
 //! Order → validation (one name) → mail (one recipient, one Random Value): their states, and who is asked for what.
 
 mod assign;
+mod hint;
 pub mod reference;
 
 use serde::{Deserialize, Serialize};
