@@ -22,8 +22,8 @@ pub(super) enum What {
     Add {
         /// The name to sign in with, as timelines tell it.
         name: String,
-        /// viewer, operator, approver-admin, auditor or admin.
-        #[arg(long, value_parser = role)]
+        /// viewer, operator, approver-admin, auditor or admin. A viewer looks, and sees no whole address.
+        #[arg(long, value_parser = role, default_value = "viewer")]
         role: Role,
         #[command(flatten)]
         config: ConfigFile,

@@ -524,6 +524,21 @@ async fn a_client_is_added_gets_a_second_token_and_loses_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_who_is_given_no_role_may_look_alone() {
+    let setup = Setup::new().await;
+    let (config, dir) = (setup.config.to_str().unwrap(), setup.config.parent().unwrap());
+    let cli = |arguments: &[&str]| program().current_dir(dir).args(arguments).args(["--config", config]).output().unwrap();
+    for arguments in [&["operator", "add", "alice"][..], &["operator", "add", "bob", "--role", "operator"]] {
+        let added = cli(arguments);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    }
+    let listed = String::from_utf8(cli(&["operator", "list"]).stdout).unwrap();
+    assert_eq!(listed.lines().map(str::trim_end).collect::<Vec<_>>(), ["alice\tviewer", "bob\toperator"]);
+    // A new password must not take a role away by the way.
+    assert_eq!(cli(&["operator", "reset", "bob"]).status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_is_tried_from_the_command_line() {
     let setup = Setup::new().await;
     let config = setup.config.to_str().unwrap();
