@@ -1,5 +1,6 @@
 //! Takes note of a certificate that was issued on an order. It drives renewals and retention.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -72,10 +73,8 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
                     not_after: new.not_after.unix_micros(),
                     at: now.unix_micros(),
                 };
-                match tx.insert_certificate(id, &row).await? {
-                    Some(known) if CertificateRow { at: row.at, ..known.clone() } == row => return Ok(false),
-                    Some(_) => return Err(CertificateError::Differs),
-                    None => {}
+                if let Some(known) = tx.insert_certificate(id, &row).await? {
+                    return if is_same(&known, &row)? { Ok(false) } else { Err(CertificateError::Differs) };
                 }
                 if tx.count_certificates(id).await? > CERTIFICATES_MAX {
                     return Err(CertificateError::TooMany);
@@ -93,6 +92,13 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
             })
         })
         .await
+}
+
+/// Whether two reports under one serial number tell of one certificate, in whichever order they tell its names.
+fn is_same(known: &CertificateRow, told: &CertificateRow) -> Result<bool, StoreError> {
+    let names = |row: &CertificateRow| row.names().map(|names| names.into_iter().collect::<BTreeSet<String>>());
+    let life = |row: &CertificateRow| (row.not_before, row.not_after);
+    Ok(life(known) == life(told) && names(known)? == names(told)?)
 }
 
 /// How much later a reissue may end than what it replaces.

@@ -88,9 +88,10 @@ async fn a_deadline_is_moved_within_thirty_days(app: TestApp) {
 }
 
 async fn a_certificate_is_reported_once(app: TestApp) {
-    let order = app.place_plain("A-1").await;
+    let names = ["www.example.co.jp", "example.co.jp"];
+    let order = app.place(&json!({"order_ref": "A-1", "names": names, "approvers": ["admin@example.co.jp"]})).await;
     app.run_jobs().await;
-    let certificate = |serial: &str, until: &str| json!({"serial": serial, "names": ["www.example.co.jp"], "not_before": "2026-11-23T00:00:00Z", "not_after": until});
+    let certificate = |serial: &str, until: &str| json!({"serial": serial, "names": names, "not_before": "2026-11-23T00:00:00Z", "not_after": until});
     let report = async |body: Value| app.post(&path(&order, "/certificates"), &body).await;
     let (status, refused) = report(certificate("0A:1B", "2027-05-01T00:00:00Z")).await;
     assert_eq!((status, codes(&refused)), (422, vec![("/names/0", "not-approved")]), "nothing rests on what nobody approved");
@@ -103,8 +104,20 @@ async fn a_certificate_is_reported_once(app: TestApp) {
     assert_eq!((status, first["serial"].as_str()), (201, Some("a1b")), "{first}");
     let (status, again) = report(certificate("a1b", "2027-05-01T00:00:00Z")).await;
     assert_eq!((status, &again), (200, &first), "however it is written");
-    let (status, refused) = report(certificate("a1b", "2027-06-01T00:00:00Z")).await;
-    assert_eq!((status, refused["code"].as_str()), (409, Some("certificate-differs")));
+    let of = |names: &[&str]| {
+        let mut told = certificate("a1b", "2027-05-01T00:00:00Z");
+        told["names"] = json!(names);
+        told
+    };
+    assert_eq!(
+        report(of(&["example.co.jp", "www.example.co.jp"])).await,
+        (200, first.clone()),
+        "in whichever order its names are"
+    );
+    for other in [certificate("a1b", "2027-06-01T00:00:00Z"), of(&names[..1])] {
+        let (status, refused) = report(other).await;
+        assert_eq!((status, refused["code"].as_str()), (409, Some("certificate-differs")));
+    }
     let types = app.event_types(&order).await;
     assert_eq!(types.iter().filter(|kind| *kind == "certificate.recorded").count(), 1, "{types:?}");
     let shown = app.order(&order).await;
