@@ -1,6 +1,6 @@
 //! Applies a person's answer. Of two answers one wins: the guarded UPDATE picks it, and the loser sees a calm page.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::cancel::{self, Cancellation};
 use super::open_link::{Opened, asked_mail};
 use super::{App, dispute, notify};
-use crate::dcv::contact::Source;
 use crate::dcv::coverage;
 use crate::dcv::decision::{self, Answer, Decision, REASON_MAX_CHARS, Refusal, SIGNER_MAX_CHARS, Scope};
 use crate::dcv::event::{Basis, Event, EventType, validation_ended};
@@ -116,12 +115,14 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                 };
                 let answered = Answered::new(decision.state, decision.reported);
                 let receipts = profile.profile.mail.decision_receipt;
+                let mut bases = HashMap::new();
                 // Told by whose approval counts, which where several must approve need not be this one.
                 for by in &mails {
                     let names = names_by(&ruled, by);
                     if names.is_empty() {
                         continue;
                     }
+                    bases.insert(&by.id, basis(tx, &profile, by).await?);
                     let told: HashSet<&str> = names.iter().map(|told| told.name).collect();
                     let names_of = |asked: &MailRow| -> Vec<&str> {
                         let of = |one: &&ValidationRow| asks(asked, one) && told.contains(one.name.as_str());
@@ -181,7 +182,8 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                         continue;
                     }
                     ended.push(tx.decide_validation(one, by, answer.as_str(), decision, now).await?);
-                    let mut event = decided_event(&profile, by, one, &names_by(&ruled, by), decision, now)?;
+                    let basis = bases.get(&by.id).ok_or_else(missing)?;
+                    let mut event = decided_event(basis, by, one, &names_by(&ruled, by), decision, now);
                     if people.len() > 1 {
                         event.data.insert("approvers".to_owned(), json!(people));
                     }
@@ -347,7 +349,8 @@ pub(super) async fn end_veto(
     let Some(row) = tx.end_veto(&waited.id, now).await? else { return Ok(None) };
     let held = held_decision(waited);
     let decision = Decision { reusable_until: held.reusable_until.filter(|until| *until > now), ..held };
-    let mut event = decided_event(profile, by, waited, &[EndedName::new(&waited.name, &decision)], &decision, now)?;
+    let basis = basis(tx, profile, by).await?;
+    let mut event = decided_event(&basis, by, waited, &[EndedName::new(&waited.name, &decision)], &decision, now);
     if profile.profile.decision.quorum > 1 {
         let approvals = tx.approvals(OrderId::from_bytes(by.order_id.as_slice().try_into().map_err(|_| missing())?)).await?;
         let gave = |mail: &&MailRow| approvals.iter().any(|one| one.validation_id == waited.id && one.mail_id == mail.id);
@@ -417,22 +420,33 @@ pub(super) fn completion(order: &OrderRow, validations: &[ValidationRow], now: T
     Ok(Some(Event::new(EventType::OrderCompleted, now, "system", json!({"state": "completed", "validations": names}))))
 }
 
+/// What the answer to a mail rests on.
+pub(super) async fn basis(tx: &mut Tx<'_>, profile: &Versioned, mail: &MailRow) -> Result<Basis, StoreError> {
+    let (source, external_mpic) = (mail.source()?, profile.profile.corroboration == Corroboration::External);
+    let lookup = match &mail.lookup_id {
+        Some(id) if external_mpic && source.is_dns() => tx.lookup(id).await?,
+        _ => None,
+    };
+    Ok(Basis {
+        adn: mail.adn.clone(),
+        approver: mail.recipient.clone(),
+        source,
+        initiated_at: mail.initiated_at(),
+        looked_up_at: Timestamp::from_unix_micros(mail.looked_up_at),
+        compliance: profile.profile.compliance,
+        external_mpic,
+        asked_name: lookup.and_then(|lookup| lookup.asked_name().map(str::to_owned)),
+    })
+}
+
 fn decided_event(
-    profile: &Versioned,
+    basis: &Basis,
     mail: &MailRow,
     validation: &ValidationRow,
     names: &[EndedName<'_>],
     decision: &Decision,
     now: Timestamp,
-) -> Result<Event, StoreError> {
-    let basis = Basis {
-        adn: mail.adn.clone(),
-        approver: mail.recipient.clone(),
-        source: mail.source()?,
-        initiated_at: mail.initiated_at(),
-        compliance: profile.profile.compliance,
-        external_mpic: profile.profile.corroboration == Corroboration::External,
-    };
+) -> Event {
     let kind = validation_ended(decision.state, decision.reported).unwrap_or(EventType::ValidationRejected);
     let approved = decision.state == ValidationState::Approved;
     let mut data = basis.members(now);
@@ -448,10 +462,7 @@ fn decided_event(
         let names: Vec<&str> = names.iter().map(|one| one.name).collect();
         data.insert("proves".to_owned(), json!(coverage::proven(scope, &mail.adn, &names)));
     }
-    if basis.source != Source::Constructed {
-        data.insert("looked_up_at".to_owned(), json!(Timestamp::from_unix_micros(mail.looked_up_at)));
-    }
-    Ok(Event::new(kind, now, "approver", Value::Object(data)))
+    Event::new(kind, now, "approver", Value::Object(data))
 }
 
 fn answer_row(answer: &Answer, mail: &MailRow, caller: &Caller, won: bool, now: Timestamp, random: [u8; 10]) -> AnswerRow {

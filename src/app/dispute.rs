@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::answer::Caller;
+use super::answer::{Caller, basis};
 use super::{App, notify};
-use crate::dcv::event::{Basis, Event, EventType};
+use crate::dcv::event::{Event, EventType};
 use crate::dcv::id::{MailId, NoticeId, OrderId};
 use crate::dcv::link;
 use crate::dcv::notice::{Answered, NoticeKind};
 use crate::dcv::order::ValidationState;
-use crate::dcv::profile::{Corroboration, Versioned};
+use crate::dcv::profile::Versioned;
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{MailRow, NoticeRow, OrderRow, StoreError, Tx, ValidationRow};
 
@@ -115,15 +115,7 @@ pub(super) async fn record(
         tx.set_disputed(&one.id, now).await?;
         let mail = mails.iter().find(|mail| one.mail_id.as_ref() == Some(&mail.id));
         let mail = mail.ok_or_else(|| StoreError::inconsistent("validations", "mail_id", &one.id))?;
-        let basis = Basis {
-            adn: mail.adn.clone(),
-            approver: mail.recipient.clone(),
-            source: mail.source()?,
-            initiated_at: mail.initiated_at(),
-            compliance: profile.profile.compliance,
-            external_mpic: profile.profile.corroboration == Corroboration::External,
-        };
-        let mut data = basis.members(now);
+        let mut data = basis(tx, profile, mail).await?.members(now);
         data.insert("name".to_owned(), json!(one.name));
         data.insert("state".to_owned(), json!(one.state));
         data.insert("scope".to_owned(), json!(one.scope));

@@ -1,16 +1,20 @@
 //! Lists the live approvals that a name may rest on.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{App, reuse};
 use crate::dcv::contact::Source;
 use crate::dcv::coverage::{Proven, proven};
+use crate::dcv::event::EXTERNAL_MPIC;
 use crate::dcv::id::OrderId;
 use crate::dcv::method::{self, Method, ReuseRow, Rule};
 use crate::dcv::name::CertificateName;
+use crate::dcv::profile::Corroboration;
 use crate::dcv::timestamp::Timestamp;
-use crate::store::StoreError;
+use crate::store::{LiveRow, StoreError};
 
 /// An approval as the API tells it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,6 +45,13 @@ pub struct ApprovalView {
     pub rule: Rule,
     #[schema(value_type = Vec<Object>)]
     pub rows: Vec<ReuseRow>,
+    /// "external": the certificate authority's own perspectives corroborate the approver's address before issuance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub mpic: Option<&'static str>,
+    /// Then: the name that DNS was asked for the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_name: Option<String>,
 }
 
 /// The approvals of a client's orders that cover a name and may still be reused, those that last longest first.
@@ -50,7 +61,7 @@ pub struct ApprovalView {
 pub async fn list_validations(app: &App, client: &str, name: &CertificateName) -> Result<Vec<ApprovalView>, StoreError> {
     let (now, text) = (app.now(), name.to_string());
     let adns: Vec<String> = name.fqdn().authorization_domains().iter().map(ToString::to_string).collect();
-    let mut views = Vec::new();
+    let (mut views, mut asked) = (Vec::new(), HashMap::new());
     for row in app.store.live_approvals(client, &adns, std::slice::from_ref(&text), now).await? {
         let facts = reuse::facts(&row)?;
         let Some(approval) = reuse::approval(&row, &facts)? else { continue };
@@ -61,6 +72,9 @@ pub async fn list_validations(app: &App, client: &str, name: &CertificateName) -
         let id = row.validation.order_id.as_slice().try_into();
         let order_id = id.map_err(|_| StoreError::inconsistent("validations", "order_id", &row.validation.id))?;
         let method = approval.source.method();
+        let external = approval.source.is_dns()
+            && app.profile_by(&row.profile_id, &row.profile_hash).await?.profile.corroboration == Corroboration::External;
+        let asked_name = if external { asked_name(app, &row, &mut asked).await? } else { None };
         views.push(ApprovalView {
             name: approval.name.to_owned(),
             adn: approval.adn.to_owned(),
@@ -78,7 +92,24 @@ pub async fn list_validations(app: &App, client: &str, name: &CertificateName) -
             reusable_until: row.validation.reusable_until.map(Timestamp::from_unix_micros),
             rule: method::rule(method, now),
             rows: method::reuse_rows(method, approval.initiated_at),
+            mpic: external.then_some(EXTERNAL_MPIC),
+            asked_name,
         });
     }
     Ok(views)
+}
+
+/// The name that DNS was asked for an approver's address; each look-up is read once, since many approvals rest on one.
+async fn asked_name(
+    app: &App,
+    row: &LiveRow,
+    known: &mut HashMap<Vec<u8>, Option<String>>,
+) -> Result<Option<String>, StoreError> {
+    let Some(id) = &row.lookup_id else { return Ok(None) };
+    if let Some(name) = known.get(id) {
+        return Ok(name.clone());
+    }
+    let name = app.store.lookup(id).await?.and_then(|lookup| lookup.asked_name().map(str::to_owned));
+    known.insert(id.clone(), name.clone());
+    Ok(name)
 }

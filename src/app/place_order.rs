@@ -17,7 +17,7 @@ use crate::dcv::order::{Choice, ChoiceError, OrderState, ValidationState};
 use crate::dcv::profile::{Concurrency, Resends};
 use crate::dcv::resend::ResendRefusal;
 use crate::dcv::timestamp::Timestamp;
-use crate::store::{LiveRow, OrderRow, RenewalRow, Repeatable, StoreError, Tx, ValidationRow};
+use crate::store::{OrderRow, RenewalRow, Repeatable, StoreError, Tx, ValidationRow};
 
 /// An order as an ordering system submits it, parsed.
 #[derive(Debug, Clone)]
@@ -326,7 +326,7 @@ fn draft(
     new: &NewOrder,
     held: Option<String>,
     Chosen { assignment, missing, allowed, seen, .. }: &Chosen,
-    reused: &BTreeMap<usize, LiveRow>,
+    reused: &BTreeMap<usize, reuse::Reused>,
     now: Timestamp,
 ) -> Result<Draft, PlaceError> {
     let profile = &new.question.profile.profile;

@@ -12,7 +12,6 @@ use crate::dcv::decision::Scope;
 use crate::dcv::event::{Basis, Event, EventType};
 use crate::dcv::evidence::Lookup;
 use crate::dcv::id::OrderId;
-use crate::dcv::method::Method;
 use crate::dcv::name::Fqdn;
 use crate::dcv::order::{OrderKind, ValidationState};
 use crate::dcv::policy::Policy;
@@ -21,11 +20,20 @@ use crate::dcv::reuse::{Approval, may_reuse};
 use crate::dcv::timestamp::Timestamp;
 use crate::store::{LiveRow, StoreError, ValidationRow};
 
+/// An approval that a name rests on.
+#[derive(Debug, Clone)]
+pub(super) struct Reused {
+    /// The approval.
+    row: LiveRow,
+    /// The name that DNS was asked for its approver's address.
+    asked_name: Option<String>,
+}
+
 /// The approvals that an order's names may rest on, by the names' places; none under profiles that ask each time.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails or a row does not fit the model.
-pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BTreeMap<usize, LiveRow>, StoreError> {
+pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BTreeMap<usize, Reused>, StoreError> {
     let profile = &new.question.profile.profile;
     // An approval by a client under test proves nothing, and needs none.
     let asks_anew = new.question.facts.kind == Some(OrderKind::Renewal) && profile.renewal.revalidate == Revalidate::Always;
@@ -61,7 +69,8 @@ pub(super) async fn find(app: &App, new: &NewOrder, now: Timestamp) -> Result<BT
                 lookup = app.store.lookup(id).await?;
             }
             if would_be_listed(&row, &approval, name.fqdn(), profile, &new.question.lists.policy, lookup.as_ref(), now) {
-                found.insert(at, row.clone());
+                let asked_name = lookup.as_ref().and_then(Lookup::asked_name).map(str::to_owned);
+                found.insert(at, Reused { row: row.clone(), asked_name });
             }
         }
     }
@@ -121,7 +130,8 @@ fn until(row: &LiveRow, profile: &Profile) -> Option<i64> {
 }
 
 /// A name that rests on an earlier approval.
-pub(super) fn rest_on(row: &LiveRow, validation: ValidationRow, profile: &Profile, now: Timestamp) -> ValidationRow {
+pub(super) fn rest_on(reused: &Reused, validation: ValidationRow, profile: &Profile, now: Timestamp) -> ValidationRow {
+    let row = &reused.row;
     let earlier = &row.validation;
     let order = <[u8; 16]>::try_from(earlier.order_id.as_slice()).map(OrderId::from_bytes).ok();
     ValidationRow {
@@ -148,7 +158,8 @@ pub(super) fn rest_on(row: &LiveRow, validation: ValidationRow, profile: &Profil
 }
 
 /// What tells that a name rests on an earlier approval.
-pub(super) fn event(row: &LiveRow, validation: &ValidationRow, profile: &Profile, now: Timestamp) -> Result<Event, StoreError> {
+pub(super) fn event(reused: &Reused, validation: &ValidationRow, profile: &Profile, now: Timestamp) -> Result<Event, StoreError> {
+    let row = &reused.row;
     let inconsistent = |column| StoreError::inconsistent("validations", column, &row.validation.id);
     let adn = row.validation.adn.clone().ok_or_else(|| inconsistent("adn"))?;
     let scope = row.validation.scope.as_deref().and_then(Scope::from_text).ok_or_else(|| inconsistent("scope"))?;
@@ -157,8 +168,10 @@ pub(super) fn event(row: &LiveRow, validation: &ValidationRow, profile: &Profile
         approver: row.recipient.clone(),
         source: Source::from_text(&row.source).ok_or_else(|| inconsistent("source"))?,
         initiated_at: row.initiated_at(),
+        looked_up_at: Timestamp::from_unix_micros(row.looked_up_at),
         compliance: profile.compliance,
         external_mpic: profile.corroboration == Corroboration::External,
+        asked_name: reused.asked_name.clone(),
     };
     let mut data = basis.members(now);
     let reused_from: Value =
@@ -173,13 +186,9 @@ pub(super) fn event(row: &LiveRow, validation: &ValidationRow, profile: &Profile
         ("approved_at", json!(row.validation.ended_at.map(Timestamp::from_unix_micros))),
         ("reusable_until", json!(validation.reusable_until.map(Timestamp::from_unix_micros))),
         ("proves", json!(coverage::proven(scope, &adn, &[row.validation.name.as_str()]))),
-        ("looked_up_at", json!(Timestamp::from_unix_micros(row.looked_up_at))),
         ("reused_from", reused_from),
     ] {
         data.insert(key.to_owned(), value);
-    }
-    if basis.method() == Method::Constructed {
-        data.remove("looked_up_at");
     }
     Ok(Event::new(EventType::ValidationApproved, now, "system", Value::Object(data)))
 }

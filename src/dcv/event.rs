@@ -196,6 +196,9 @@ impl Subscription {
     }
 }
 
+/// What `mpic` says where the certificate authority's own perspectives corroborate the address before issuance. Spec: BR v2.2.6 §3.2.2.9.
+pub const EXTERNAL_MPIC: &str = "external";
+
 /// What an order's result rests on, told with each `validation.*` event that a mail's answer caused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Basis {
@@ -207,10 +210,14 @@ pub struct Basis {
     pub source: Source,
     /// When the reuse clock started.
     pub initiated_at: Timestamp,
+    /// When the address was looked up; told of those alone that are not constructed.
+    pub looked_up_at: Timestamp,
     /// What the dated table does under the order's profile.
     pub compliance: Compliance,
     /// The profile says that other perspectives corroborate the address.
     pub external_mpic: bool,
+    /// The name that DNS was asked for the address, where others are to corroborate that.
+    pub asked_name: Option<String>,
 }
 
 impl Basis {
@@ -233,8 +240,14 @@ impl Basis {
             ("compliance".to_owned(), json!(self.compliance)),
             ("rule".to_owned(), json!(method::rule(self.method(), now))),
         ]);
+        if self.source != Source::Constructed {
+            members.insert("looked_up_at".to_owned(), json!(self.looked_up_at));
+        }
         if self.external_mpic && self.source.is_dns() {
-            members.insert("mpic".to_owned(), json!("external"));
+            members.insert("mpic".to_owned(), json!(EXTERNAL_MPIC));
+            if let Some(name) = &self.asked_name {
+                members.insert("asked_name".to_owned(), json!(name));
+            }
         }
         members
     }
@@ -262,5 +275,29 @@ mod tests {
             assert_eq!(EventType::from_text(kind.as_str()), Some(*kind));
         }
         assert_eq!(EventType::from_text("order.lost"), None);
+    }
+
+    #[test]
+    fn what_others_are_to_corroborate_is_told_whole() {
+        let now = Timestamp::from_unix_secs(1_795_305_600);
+        let told = |source, external_mpic| {
+            let basis = Basis {
+                adn: "www.example.jp".to_owned(),
+                approver: "a@example.jp".to_owned(),
+                source,
+                initiated_at: now,
+                looked_up_at: now,
+                compliance: Compliance::Enforce,
+                external_mpic,
+                asked_name: Some("example.jp".to_owned()),
+            };
+            let members = basis.members(now);
+            ["mpic", "asked_name", "looked_up_at"].map(|name| members.get(name).and_then(Value::as_str).map(str::to_owned))
+        };
+        let at = Some("2026-11-22T00:00:00Z".to_owned());
+        assert_eq!(told(Source::DnsCaa, true), [Some("external".to_owned()), Some("example.jp".to_owned()), at.clone()]);
+        assert_eq!(told(Source::DnsCaa, false), [None, None, at.clone()]);
+        assert_eq!(told(Source::Whois, true), [None, None, at]);
+        assert_eq!(told(Source::Constructed, true), [None, None, None]);
     }
 }

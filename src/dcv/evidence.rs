@@ -135,3 +135,49 @@ pub struct Lookup {
     /// The Network Perspective it was asked from.
     pub perspective: String,
 }
+
+impl Lookup {
+    /// The name that DNS was asked for when it gave the addresses: the owner of the TXT record, or where the climb for CAA records ended.
+    /// `None` where there is none, as for registration data. Another perspective that is to corroborate them asks for the same.
+    #[must_use]
+    pub fn asked_name(&self) -> Option<&str> {
+        let exchange = match self.source {
+            // Behind it stands the question for the doubled name, which yields none.
+            Source::DnsTxt => self.exchanges.first(),
+            Source::DnsCaa => self.exchanges.last(),
+            Source::Constructed | Source::Whois | Source::Rdap => None,
+        }?;
+        // The record's type is written behind the name.
+        exchange.query.split(' ').next().filter(|name| !name.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_asked_is_the_one_whose_record_was_read() {
+        let at = Timestamp::from_unix_secs(1_795_305_600);
+        let lookup = |source, queries: &[&str]| Lookup {
+            id: LookupId::new(at, [1; 10]),
+            source,
+            adn: "www.example.jp".to_owned(),
+            status: SourceStatus::Ok,
+            server: None,
+            dnssec: None,
+            at,
+            valid_until: None,
+            contacts: Vec::new(),
+            reasons: Vec::new(),
+            exchanges: queries.iter().map(|query| Exchange::answered("ns", None, query, at, b"")).collect(),
+            perspective: PRIMARY_PERSPECTIVE.to_owned(),
+        };
+        let climbed = lookup(Source::DnsCaa, &["www.example.jp CAA", "example.jp CAA"]);
+        assert_eq!(climbed.asked_name(), Some("example.jp"));
+        let doubled = ["_validation-contactemail.www.example.jp TXT", "_validation-contactemail.www.example.jp.example.jp TXT"];
+        assert_eq!(lookup(Source::DnsTxt, &doubled).asked_name(), Some("_validation-contactemail.www.example.jp"));
+        assert_eq!(lookup(Source::Whois, &["example.jp/e"]).asked_name(), None);
+        assert_eq!(lookup(Source::DnsCaa, &[]).asked_name(), None);
+    }
+}

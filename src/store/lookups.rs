@@ -53,7 +53,16 @@ impl LookupRow {
     }
 }
 
+const BY_ID: &str =
+    "SELECT id, source, adn, status, server, dnssec, at, valid_until, perspective, findings FROM lookups WHERE id = $1";
+
 impl Tx<'_> {
+    /// One look-up, within the transaction.
+    pub async fn lookup(&mut self, id: &[u8]) -> Result<Option<Lookup>, StoreError> {
+        let row: Option<LookupRow> = in_tx!(self, |db| sqlx::query_as(BY_ID).bind(id).fetch_optional(db).await?);
+        row.map(LookupRow::into_lookup).transpose()
+    }
+
     /// Keeps a look-up.
     pub async fn insert_lookup(&mut self, lookup: &Lookup) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO lookups (id, source, adn, status, server, dnssec, at, valid_until, perspective, findings)
@@ -118,9 +127,7 @@ impl Store {
 
     /// One look-up.
     pub async fn lookup(&self, id: &[u8]) -> Result<Option<Lookup>, StoreError> {
-        const SQL: &str =
-            "SELECT id, source, adn, status, server, dnssec, at, valid_until, perspective, findings FROM lookups WHERE id = $1";
-        let row: Option<LookupRow> = on_pool!(self, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await?);
+        let row: Option<LookupRow> = on_pool!(self, |db| sqlx::query_as(BY_ID).bind(id).fetch_optional(db).await?);
         row.map(LookupRow::into_lookup).transpose()
     }
 

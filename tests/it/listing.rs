@@ -492,6 +492,63 @@ async fn under_enforce_what_the_table_forbids_is_listed_and_not_usable() {
 }
 
 #[tokio::test]
+async fn what_others_are_to_corroborate_is_told_with_the_very_name_that_was_asked() {
+    let external = format!("{ENFORCE}corroboration = \"external\"\nreuse.mode = \"per_domain\"\n");
+    let app = TestApp::with_profiles(&[("external", &external)]).await;
+    // The record stands above the ADN: the climb finds it.
+    app.dns.caa_is("example.co.jp", "contactemail", "caa@corp.example");
+    app.dns.txt_is("www.example.co.jp", &["txt@corp.example"]);
+    let place = async |order_ref: &str, approver: &str, applicant: &str| {
+        let wanted = json!({"email": approver, "adn": "www.example.co.jp"});
+        let order = app
+            .place(&json!({
+                "order_ref": order_ref, "profile": "external", "names": ["www.example.co.jp"], "approvers": [wanted],
+                "applicant": {"organization": applicant},
+            }))
+            .await;
+        app.run_jobs().await;
+        order
+    };
+    let said = |data: &Value| {
+        ["order_ref", "approver", "adn", "mpic", "asked_name"].map(|member| data[member].as_str().unwrap_or_default().to_owned())
+    };
+    let told = async |kind: &str| {
+        app.run_jobs().await;
+        said(&app.hooks.taken(kind).pop().unwrap().body["data"])
+    };
+    let (caa, txt) = ("example.co.jp", "_validation-contactemail.www.example.co.jp");
+    for (order_ref, approver, applicant, asked) in
+        [("A-1", "caa@corp.example", "甲", caa), ("A-2", "txt@corp.example", "乙", txt)]
+    {
+        place(order_ref, approver, applicant).await;
+        assert_eq!(app.approve(&app.last_link()).await.0, 303);
+        assert_eq!(told("validation.approved").await, [order_ref, approver, "www.example.co.jp", "external", asked]);
+    }
+    // Whatever rests on it tells the same.
+    assert_eq!(place("A-3", "caa@corp.example", "甲").await["state"], "completed");
+    let by_caa = |order_ref| [order_ref, "caa@corp.example", "www.example.co.jp", "external", caa];
+    assert_eq!(told("validation.approved").await, by_caa("A-3"));
+    let (_, live) = app.get("/v1/validations?name=www.example.co.jp").await;
+    let mut live: Vec<_> = live["validations"].as_array().unwrap().iter().map(said).collect();
+    live.sort();
+    assert_eq!(live, [by_caa("A-1"), ["A-2", "txt@corp.example", "www.example.co.jp", "external", txt]]);
+    let receipt = app.inbox.arrived().into_iter().find(|mail| mail.link().is_none()).unwrap().text();
+    let dispute = receipt.lines().find(|line| line.contains("/dispute/")).unwrap();
+    assert_eq!(app.send_form(dispute, &[("sure", "yes")]).await.0, 303);
+    app.run_jobs().await;
+    let mut disputed: Vec<_> = app.hooks.taken("validation.disputed").iter().map(|hook| said(&hook.body["data"])).collect();
+    disputed.sort();
+    assert_eq!(disputed, [by_caa("A-1"), by_caa("A-3")]);
+    // A constructed address takes no look-up and nobody's corroboration.
+    app.place_plain("A-4").await;
+    app.run_jobs().await;
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    app.run_jobs().await;
+    let data = app.hooks.taken("validation.approved").pop().unwrap().body["data"].clone();
+    assert!(["mpic", "asked_name", "looked_up_at"].iter().all(|member| data.get(*member).is_none()), "{data}");
+}
+
+#[tokio::test]
 async fn bad_names_in_a_query_are_refused_with_their_codes() {
     let app = TestApp::sqlite().await;
     for (query, code) in [

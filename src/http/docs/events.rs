@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::dcv::event::EventType;
+use crate::dcv::event::{EXTERNAL_MPIC, EventType};
 
 /// A member of an event's data: its name, its schema, and an example.
 type Member = (&'static str, Value, Value);
@@ -148,6 +148,32 @@ fn members(kind: EventType) -> Vec<Member> {
     }
 }
 
+/// What the data of a type holds in some cases alone.
+fn sometimes(kind: EventType) -> Vec<(&'static str, Value)> {
+    match kind {
+        EventType::ValidationApproved
+        | EventType::ValidationRejected
+        | EventType::ValidationReported
+        | EventType::ValidationDisputed => vec![
+            (
+                "looked_up_at",
+                json!({"type": "string", "format": "date-time", "description": "When the address was looked up; not for constructed ones."}),
+            ),
+            (
+                "mpic",
+                json!({"const": EXTERNAL_MPIC, "description": "Only where the certificate authority's own perspectives corroborate an address \
+                    that DNS names: before issuance each must find `approver`, to the letter, at `asked_name`."}),
+            ),
+            (
+                "asked_name",
+                json!({"type": "string", "description": "Beside `mpic`: the name that DNS was asked for the address. For CAA records it may \
+                    lie above `adn`, where the climb of RFC 8659 found them."}),
+            ),
+        ],
+        _ => Vec::new(),
+    }
+}
+
 /// One entry for each type that ordering systems are told.
 pub(super) fn webhooks() -> Value {
     let header = |name: &str, about: &str| json!({"name": name, "in": "header", "required": true, "description": about, "schema": {"type": "string"}});
@@ -168,6 +194,7 @@ pub(super) fn webhooks() -> Value {
             example.insert(name.to_owned(), sample);
             required.push(name);
         }
+        properties.extend(sometimes(kind).into_iter().map(|(name, schema)| (name.to_owned(), schema)));
         properties.insert("test".to_owned(), json!({"const": true, "description": "Only for clients under test."}));
         all.insert(
             kind.as_str().to_owned(),
