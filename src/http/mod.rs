@@ -330,7 +330,7 @@ pub fn router(state: HttpState, routes: Routes) -> Router {
         // On an address of its own whoever reaches it may read what is counted; beside the approve pages only this host.
         let mut metrics = Router::new().route("/metrics", get(ops::metrics));
         if routes == Routes::All {
-            metrics = metrics.route_layer(from_fn_with_state(state.clone(), admin::only_from_this_host));
+            metrics = metrics.route_layer(from_fn_with_state(state.clone(), admin::counts_for_this_host));
         }
         router = router.merge(admin::router(&state)).merge(metrics);
     }

@@ -237,7 +237,10 @@ async fn the_status_page_exists_for_this_host_alone() {
         [("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=127.0.0.1"), ("x-forwarded-host", "a"), ("host", "dcv.example.net")]
     {
         assert_eq!(get("/admin", &[header]).await.0, 404, "{header:?}");
+        assert_eq!(get("/metrics", &[header]).await.0, 404, "{header:?}");
     }
+    assert_eq!((get("/metrics", &[]).await.0, get("/metrics", &[("host", "localhost:8080")]).await.0), (200, 200));
+    assert_eq!(get("/admin", &[("host", "localhost:8080")]).await.0, 404, "buttons are pressed at an address alone");
     let replay = app.client.post(format!("{}/admin/effects/eff_00000000000000000000000000/replay", app.base));
     assert_eq!(replay.try_clone().unwrap().send().await.unwrap().status(), 403, "a form from elsewhere");
     let own = replay.header("origin", app.base.clone()).send().await.unwrap();

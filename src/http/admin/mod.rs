@@ -88,18 +88,39 @@ pub(super) fn router(state: &HttpState) -> Router<HttpState> {
 ///
 /// A peer that is a trusted proxy speaks for others even where it says so in no header, as nginx does by default.
 pub(super) async fn only_from_this_host(State(state): State<HttpState>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-    let own = |peer: IpAddr| peer.is_loopback() && !state.settings.trusted_proxies.iter().any(|net| net.contains(&peer));
-    if peer.is_some_and(own) && names_loopback(request.headers()) && !is_forwarded(request.headers()) {
+    if is_this_host(&state, &request) && names_loopback(request.headers()) {
         next.run(request).await
     } else {
         Problem::new(Code::NotFound).into_response()
     }
 }
 
+/// As [`only_from_this_host`], for what nobody presses and no browser shows: there the host may be called `localhost` too.
+pub(super) async fn counts_for_this_host(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let named = names_loopback(request.headers()) || names_localhost(request.headers());
+    if is_this_host(&state, &request) && named { next.run(request).await } else { Problem::new(Code::NotFound).into_response() }
+}
+
+/// Whether a request comes over loopback and speaks for nobody else.
+fn is_this_host(state: &HttpState, request: &Request) -> bool {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+    let own = |peer: IpAddr| peer.is_loopback() && !state.settings.trusted_proxies.iter().any(|net| net.contains(&peer));
+    peer.is_some_and(own) && !is_forwarded(request.headers())
+}
+
+fn host_of(headers: &HeaderMap) -> &str {
+    headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Whether Host is `localhost`: the one name that is to mean no other host, as far as whoever resolves it keeps to that.
+fn names_localhost(headers: &HeaderMap) -> bool {
+    let host = host_of(headers);
+    host.rsplit_once(':').map_or(host, |(name, _)| name).eq_ignore_ascii_case("localhost")
+}
+
 /// Whether Host is a loopback address as a literal: a name could be made to resolve here by a stranger.
 fn names_loopback(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let host = host_of(headers);
     let address = host.parse::<SocketAddr>().map(|address| address.ip());
     let address = address.or_else(|_| host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>());
     address.is_ok_and(|address| address.to_canonical().is_loopback())
@@ -155,7 +176,9 @@ mod tests {
         }
         for bad in ["localhost", "localhost:8080", "evil.example", "192.0.2.1", "127.0.0.1.evil.example", ""] {
             assert!(!names_loopback(&with(bad)), "{bad}");
+            assert_eq!(names_localhost(&with(bad)), bad.starts_with("localhost"), "{bad}");
         }
-        assert!(!names_loopback(&HeaderMap::new()));
+        assert!(!names_loopback(&HeaderMap::new()) && !names_localhost(&HeaderMap::new()));
+        assert!(names_localhost(&with("LocalHost:80")) && !names_localhost(&with("localhost.evil.example")));
     }
 }
