@@ -168,6 +168,9 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                         if others_may_answer()? {
                             waiting.push(one.id.clone());
                         } else if let Some((row, event)) = end_veto(tx, &profile, &mails, one, now).await? {
+                            if row.state == ValidationState::Expired.as_str() {
+                                unreachable.push(one.name.as_str());
+                            }
                             ended.push(row);
                             events.push(event);
                         }

@@ -60,6 +60,9 @@ async fn expire_order(app: &App, id: OrderId, now: Timestamp) -> Result<(), Stor
                         && open.iter().any(|mail| pairs.asks(mail, &one.id));
                     if !waits {
                         if let Some((row, event)) = end_veto(tx, &profile, &mails, one, now).await? {
+                            if row.state == ValidationState::Expired.as_str() {
+                                names.push(one.name.as_str());
+                            }
                             ended.push(row);
                             events.push(event);
                         }

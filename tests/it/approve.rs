@@ -570,8 +570,16 @@ const VETO: &str =
 
 /// Two people are asked for one name under a profile by which a refusal vetoes: the order, and their links.
 async fn two_are_asked(app: &TestApp) -> (serde_json::Value, [String; 2]) {
-    let both = ["admin@example.jp", "webmaster@example.jp"];
-    let order = app.place(&json!({"order_ref": "A-1", "profile": "veto", "names": ["www.example.jp"], "approvers": both})).await;
+    these_are_asked(app, ["admin@example.jp", "webmaster@example.jp"], &[]).await
+}
+
+/// As [`two_are_asked`]: these, and others get notices.
+async fn these_are_asked(app: &TestApp, both: [&str; 2], notify: &[&str]) -> (serde_json::Value, [String; 2]) {
+    let order = app
+        .place(&json!({
+            "order_ref": "A-1", "profile": "veto", "names": ["www.example.jp"], "approvers": both, "notify": notify,
+        }))
+        .await;
     app.run_jobs().await;
     app.clock.advance(Duration::from_secs(60));
     let link = |to: &str| app.approval_mails().into_iter().find(|mail| mail.rcpt_to == [to]).unwrap().link().unwrap();
@@ -626,16 +634,43 @@ async fn an_approval_that_waits_past_its_methods_last_day_counts_no_more() {
         let app = TestApp::with_profiles(&[("veto", &format!("{VETO}compliance = \"{compliance}\"\n"))]).await;
         let last_day = dcvd::dcv::timestamp::Timestamp::parse_rfc3339("2028-03-14T12:00:00Z").unwrap();
         app.clock.advance(last_day.since(crate::support::fakes::START));
-        let (order, [first, _]) = two_are_asked(&app).await;
+        let both = ["admin@example.jp", "webmaster@example.jp"];
+        let (order, [first, _]) = these_are_asked(&app, both, &["staff@reseller.example"]).await;
         assert_eq!(app.approve(&first).await.0, 303);
         assert_eq!(state_of(&app, &order).await, "pending");
+        assert_eq!(expiry_notices(&app), 0);
         app.clock.advance(Duration::from_secs(86_400));
         assert_eq!(state_of(&app, &order).await, state, "{compliance}");
         assert_eq!(app.hooks.taken(&format!("validation.{state}")).len(), 1);
+        assert_eq!(expiry_notices(&app), usize::from(state == "expired"), "whoever waits for it is told");
         let shown = app.order(&order).await["validations"][0].clone();
         assert!(shown["reusable_until"].is_null(), "{shown}");
         assert_eq!(shown["method"].is_null(), state == "expired", "{shown}");
     }
+}
+
+fn expiry_notices(app: &TestApp) -> usize {
+    app.notices().iter().filter(|(kind, to)| kind == "expired" && to == "staff@reseller.example").count()
+}
+
+#[tokio::test]
+async fn a_second_approval_saves_none_that_waited_past_its_methods_last_day() {
+    let app = TestApp::with_profiles(&[("veto", &format!("{VETO}compliance = \"enforce\"\n"))]).await;
+    // The last day of registration contacts.
+    let last_day = dcvd::dcv::timestamp::Timestamp::parse_rfc3339("2025-07-14T12:00:00Z").unwrap();
+    app.clock.go_back(crate::support::fakes::START.since(last_day));
+    app.whois.answers("whois.iana.org", "jp", "refer: whois.jprs.jp\n\ndomain: JP\n");
+    let answer = "Domain Information: [ドメイン情報]\n[Domain Name]                   EXAMPLE.JP\n\n\
+                  Contact Information: [公開連絡窓口]\n[名前]                          Taro\n[Email]                         c@owner.example\n";
+    app.whois.answers("whois.jprs.jp", "example.jp/e", answer);
+    let both = ["c@owner.example", "admin@example.jp"];
+    let (order, [first, second]) = these_are_asked(&app, both, &["staff@reseller.example"]).await;
+    assert_eq!(app.approve(&first).await.0, 303);
+    assert_eq!(state_of(&app, &order).await, "pending");
+    app.clock.advance(Duration::from_secs(13 * 3600));
+    assert_eq!(app.approve(&second).await.0, 303);
+    assert_eq!(state_of(&app, &order).await, "expired");
+    assert_eq!((app.hooks.taken("validation.expired").len(), expiry_notices(&app)), (1, 1));
 }
 
 #[tokio::test]
