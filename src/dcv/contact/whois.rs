@@ -250,8 +250,8 @@ impl Walk {
                     self.registry = Some(server);
                     self.stage = Stage::Registry;
                 }
-                // IANA's plain word that there is none is an answer, not a failure; a text that is not IANA's is one.
-                None if decode(raw, false).is_some_and(|text| whois_iana::is_iana(&text, self.tld())) => {
+                // IANA's plain word that there is none is an answer, not a failure; any other text is one.
+                None if decode(raw, false).is_some_and(|text| whois_iana::has_none(&text, self.tld())) => {
                     self.note("no-whois-server");
                     self.stage = Stage::Done;
                 }

@@ -13,6 +13,12 @@ pub fn referral(text: &str, tld: &str) -> Option<String> {
     server(text).filter(|server| !is_cut(text, server)).and_then(server_name)
 }
 
+/// Whether IANA says that the TLD has no WHOIS server. One that it names and that nobody can ask (`localhost`) is no such word.
+#[must_use]
+pub fn has_none(text: &str, tld: &str) -> bool {
+    is_iana(text, tld) && server(text).is_none()
+}
+
 fn field<'t>(text: &'t str, label: &str) -> Option<&'t str> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -21,7 +27,7 @@ fn field<'t>(text: &'t str, label: &str) -> Option<&'t str> {
 }
 
 fn server(text: &str) -> Option<&str> {
-    field(text, "refer").or_else(|| field(text, "whois"))
+    ["refer", "whois"].into_iter().filter_map(|label| field(text, label)).find(|named| !named.is_empty())
 }
 
 /// Whether a text is IANA's answer for `tld` rather than a registry's for a domain.
@@ -60,5 +66,15 @@ mod tests {
         assert_eq!((referral(cut, "x"), is_iana(cut, "x")), (None, false));
         let whole = format!("{cut}\n");
         assert_eq!((referral(&whole, "x").as_deref(), is_iana(&whole, "x")), (Some("whois.nic.co"), true));
+    }
+
+    #[test]
+    fn that_there_is_no_server_is_said_by_naming_none() {
+        for none in ["domain: DEV\nsource: IANA\n", "domain: DEV\nwhois:\nsource: IANA\n"] {
+            assert!(has_none(none, "dev"), "{none}");
+        }
+        for other in ["refer: localhost\ndomain: DEV\n", "domain: DEV\nwhois: 127.0.0.1\nsource: IANA\n", "domain: DEV\n"] {
+            assert!(!has_none(other, "dev") && referral(other, "dev").is_none(), "{other}");
+        }
     }
 }
