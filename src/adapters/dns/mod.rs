@@ -222,7 +222,11 @@ impl HickoryDns {
                 Err(error) => read_error(error),
             };
             said.extend(told(&looked));
-            let Some(validation) = &self.validation else { return Followed { answer, said, overruled: None } };
+            let leads_away = matches!(answer.0, DnsOutcome::NoData) && is_referral(authorities(&looked));
+            let Some(validation) = &self.validation else {
+                let answer = if leads_away { referral() } else { answer };
+                return Followed { answer, said, overruled: None };
+            };
             let mut doubtful = looked.as_ref().is_ok_and(|lookup| is_expanded(&name, kind, lookup.answers()));
             // An answer without what was asked for is no denial: nothing in it was proven absent.
             if looked.is_ok() && matches!(answer.0, DnsOutcome::NoData) {
@@ -245,7 +249,7 @@ impl HickoryDns {
                 }
                 doubtful |= match answer.0 {
                     DnsOutcome::Bogus => true,
-                    DnsOutcome::NoData | DnsOutcome::NxDomain => answer.1 != Dnssec::Secure,
+                    DnsOutcome::NoData | DnsOutcome::NxDomain => leads_away || answer.1 != Dnssec::Secure,
                     _ => false,
                 };
             }
@@ -312,6 +316,27 @@ fn told(looked: &Result<Lookup, NetError>) -> Vec<String> {
     }
 }
 
+/// The authority section of an answer that has no records.
+fn authorities(looked: &Result<Lookup, NetError>) -> &[Record] {
+    match looked {
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => none.authorities.as_deref().unwrap_or_default(),
+        Err(NetError::Dns(DnsError::Nsec { response, .. })) => &response.authorities,
+        _ => &[],
+    }
+}
+
+/// Whether an answer without records names other servers instead of denying anything: a denial has an SOA record, or nothing.
+/// Spec: RFC 2308 §2.2.
+fn is_referral(authorities: &[Record]) -> bool {
+    let holds = |kind: RecordType| authorities.iter().any(|record| record.record_type() == kind);
+    holds(RecordType::NS) && !holds(RecordType::SOA)
+}
+
+/// What such an answer is: a server that does not look further itself is of no use here.
+fn referral<T>() -> Read<T> {
+    (DnsOutcome::Other("the server refers to others instead of answering".to_owned()), Dnssec::Indeterminate, NO_TTL)
+}
+
 const fn bogus<T>() -> Read<T> {
     (DnsOutcome::Bogus, Dnssec::Bogus, NO_TTL)
 }
@@ -321,6 +346,7 @@ fn read_message<T>(question: &Name, message: &hickory_resolver::proto::op::Messa
     let answer = read_records(question, &message.answers, read);
     match (answer.0, message.metadata.response_code) {
         (DnsOutcome::Records(records), _) => (DnsOutcome::Records(records), answer.1, answer.2),
+        (_, ResponseCode::NoError) if message.answers.is_empty() && is_referral(&message.authorities) => referral(),
         (_, ResponseCode::NoError) => (DnsOutcome::NoData, answer.1, NO_TTL),
         (_, ResponseCode::NXDomain) => (DnsOutcome::NxDomain, answer.1, NO_TTL),
         (_, ResponseCode::ServFail) => (DnsOutcome::ServFail, answer.1, NO_TTL),
