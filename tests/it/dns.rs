@@ -2,21 +2,22 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dcvd::adapters::clock::SystemClock;
 use dcvd::adapters::dns::HickoryDns;
 use dcvd::adapters::dns::anchor::Anchor;
+use dcvd::dcv::contact::SourceStatus;
 use dcvd::dcv::contact::dns_caa::CaaRecord;
-use dcvd::dcv::contact::dns_txt::DnsOutcome;
+use dcvd::dcv::contact::dns_txt::{self, DnsOutcome};
 use dcvd::dcv::evidence::Dnssec;
 use dcvd::demo::dns::{BOGUS_NAME, DnsServer, INSECURE_NAME, SILENT_NAME};
 use dcvd::ports::{Dns as _, DnsAnswer};
-use hickory_resolver::proto::op::Message;
-use hickory_resolver::proto::rr::rdata::{CAA, NS};
-use hickory_resolver::proto::rr::{Name, RData, Record};
+use futures_util::future::join_all;
+use hickory_resolver::proto::op::ResponseCode;
 
 use crate::support::bind::{Bind, Signing};
+use crate::support::dns::{HUGE, OverTcp, Says, huge, scripted};
 
 struct Setup {
     _server: DnsServer,
@@ -250,45 +251,12 @@ async fn at_an_authority_too_a_denial_is_no_better_proven_than_the_aliases_that_
     }
 }
 
-/// Answers `www.nsec.test` with denials that anybody could write, and passes everything else on.
-async fn forger(upstream: SocketAddr, with_record: bool) -> SocketAddr {
-    let front = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = front.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut buffer = [0; 4096];
-        while let Ok((size, peer)) = front.recv_from(&mut buffer).await {
-            let question = Message::from_vec(&buffer[..size]).unwrap();
-            let name = question.queries[0].name().clone();
-            let reply = if name.to_ascii().eq_ignore_ascii_case("www.nsec.test.") {
-                let mut reply = Message::response(question.metadata.id, question.metadata.op_code);
-                reply.add_query(question.queries[0].clone());
-                // An NS record of some unsigned zone, as if it proved something.
-                let ns = NS(Name::from_ascii("ns.plain.test.").unwrap());
-                reply.add_authority(Record::from_rdata(Name::from_ascii("plain.test.").unwrap(), 60, RData::NS(ns)));
-                if with_record {
-                    let caa = CAA::new_issue(false, None, Vec::new());
-                    reply.add_additional(Record::from_rdata(name, 60, RData::CAA(caa)));
-                }
-                reply.to_vec().unwrap()
-            } else {
-                let back = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-                back.send_to(&buffer[..size], upstream).await.unwrap();
-                let mut reply = vec![0; 65_535];
-                let size = back.recv(&mut reply).await.unwrap();
-                reply.truncate(size);
-                reply
-            };
-            front.send_to(&reply, peer).await.unwrap();
-        }
-    });
-    address
-}
-
 #[tokio::test]
 async fn a_forged_denial_in_a_signed_zone_hides_nothing() {
     let bind = world();
     for with_record in [false, true] {
-        let dns = validating(forger(bind.recursive, with_record).await, &bind.dnskey);
+        let says = Says::Referral { with_record };
+        let dns = validating(scripted("www.nsec.test", says, OverTcp::Refuses, Some(bind.recursive)).await, &bind.dnskey);
         assert_eq!(told(&dns, "CAA www.nsec.test").await, "CAA www.nsec.test: Bogus bogus", "{with_record}");
         assert_eq!(told(&dns, "txt.nsec.test").await, r#"txt.nsec.test: Records(["a@example.test"]) secure"#);
     }
@@ -319,4 +287,66 @@ async fn a_ds_record_is_a_trust_anchor_and_a_strangers_proves_nothing() {
         !matches!((&answer.outcome, answer.dnssec), (DnsOutcome::Records(_), Dnssec::Secure | Dnssec::Insecure)),
         "{answer:?}"
     );
+}
+
+/// What is no answer, over UDP and where that says so over TCP, and how it is told without validation.
+const NO_ANSWERS: [(Says, OverTcp, &str); 11] = [
+    (Says::Code(ResponseCode::Refused), OverTcp::Refuses, "Other(\"Query Refused\")"),
+    (Says::Code(ResponseCode::ServFail), OverTcp::Refuses, "ServFail"),
+    (Says::CutShort, OverTcp::Refuses, "Other(\"protocol error"),
+    (Says::Referral { with_record: false }, OverTcp::Refuses, "Other(\"the server refers to others"),
+    (Says::Truncated, OverTcp::Refuses, "Other(\"response was truncated"),
+    (Says::Truncated, OverTcp::Resets, "Other(\"response was truncated"),
+    (Says::Truncated, OverTcp::Says(Says::CutShort), "Timeout"),
+    (Says::Truncated, OverTcp::Says(Says::Truncated), "Other(\"response was truncated"),
+    (Says::Truncated, OverTcp::Silent, "Timeout"),
+    (Says::WrongId, OverTcp::Refuses, "Timeout"),
+    (Says::WrongQuestion, OverTcp::Refuses, "Timeout"),
+];
+
+/// Asks a server of no help, and looks at the time that it took and at what is kept.
+async fn ask_in_vain(dns: &HickoryDns, name: &str, limit: Duration) -> DnsOutcome<Vec<u8>> {
+    let begin = Instant::now();
+    let answer = dns.txt(name).await;
+    assert!(begin.elapsed() < limit * 2, "{:?} in {:?}", answer.outcome, begin.elapsed());
+    assert!(answer.exchange.error.is_some() && answer.ttl.is_zero(), "{answer:?}");
+    answer.outcome
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_a_failure_of_its_kind_and_in_time() {
+    let (name, limit) = ("txt.plain.test", Duration::from_secs(2));
+    join_all(NO_ANSWERS.map(async |(udp, tcp, expected)| {
+        let server = scripted(name, udp, tcp, None).await;
+        let dns = HickoryDns::new(&[server], None, limit, Arc::new(SystemClock)).unwrap();
+        let told = format!("{:?}", ask_in_vain(&dns, name, limit).await);
+        assert!(told.starts_with(expected), "{udp:?}, {tcp:?}: {told}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn with_validation_too_what_is_no_answer_is_neither_a_record_nor_a_denial() {
+    let bind = world();
+    let in_zone = async |name: &'static str| {
+        join_all(NO_ANSWERS.map(async |(udp, tcp, _)| {
+            let dns = validating(scripted(name, udp, tcp, Some(bind.recursive)).await, &bind.dnskey);
+            let told = ask_in_vain(&dns, name, Duration::from_secs(5)).await;
+            let is_answer = matches!(told, DnsOutcome::Records(_) | DnsOutcome::NoData | DnsOutcome::NxDomain);
+            assert!(!is_answer, "{name}, {udp:?}, {tcp:?}: {told:?}");
+        }))
+        .await;
+    };
+    tokio::join!(in_zone("txt.nsec.test"), in_zone("txt.plain.test"));
+}
+
+#[tokio::test]
+async fn as_much_as_one_message_holds_is_read_whole_and_is_too_much() {
+    let server = scripted("txt.plain.test", Says::Truncated, OverTcp::Says(Says::Huge), None).await;
+    let dns = HickoryDns::new(&[server], None, Duration::from_secs(5), Arc::new(SystemClock)).unwrap();
+    let answer = dns.txt("txt.plain.test").await;
+    let whole = DnsOutcome::Records((0..HUGE).map(|number| huge(number).into_bytes()).collect());
+    assert!(answer.outcome == whole, "{:?}", answer.exchange);
+    let (status, contacts, reasons) = dns_txt::read(&answer.outcome, answer.dnssec);
+    assert_eq!((status, contacts.len(), reasons), (SourceStatus::Failed, 0, vec!["too-many-records".to_owned()]));
 }

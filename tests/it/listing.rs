@@ -1,14 +1,19 @@
 //! Who may approve: the listing, stored look-ups, and the check of what is chosen.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use dcvd::dcv::contact::Source;
 use dcvd::dcv::contact::dns_txt::DnsOutcome;
 use dcvd::dcv::contact::whois::HopError;
 use dcvd::dcv::evidence::Dnssec;
+use hickory_resolver::proto::op::ResponseCode;
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::process::Setup;
 use crate::support::app::TestApp;
+use crate::support::dns::{OverTcp, Says, scripted};
 use crate::support::on_both;
 
 on_both!(the_listing_is_as_the_contract_says, an_order_keeps_the_evidence_it_rests_on);
@@ -146,6 +151,7 @@ async fn a_source_that_fails_hides_no_other_and_says_why() {
         (DnsOutcome::ServFail, Dnssec::Indeterminate, "servfail"),
         (DnsOutcome::Timeout, Dnssec::Indeterminate, "timeout"),
         (DnsOutcome::Bogus, Dnssec::Bogus, "dnssec-bogus"),
+        (DnsOutcome::Other("Query Refused".to_owned()), Dnssec::Indeterminate, "dns-error"),
         (DnsOutcome::Records(vec![b"owner@example.co.jp".to_vec()]), Dnssec::Bogus, "dnssec-bogus"),
     ] {
         app.dns.outcome_is("example.co.jp", outcome, dnssec, Duration::ZERO);
@@ -156,6 +162,38 @@ async fn a_source_that_fails_hides_no_other_and_says_why() {
         assert_eq!(source(&listing, "dns_txt")["status"], "failed");
         assert_eq!(source(&listing, "dns_txt")["reasons"], json!([reason]));
         assert_eq!(source(&listing, "whois")["reasons"], json!(["timeout"]));
+    }
+}
+
+/// The built program at a name server that refuses, garbles, or sends elsewhere whoever asks for a name's contact.
+#[tokio::test]
+async fn a_name_server_of_no_help_is_a_source_that_failed_and_whose_addresses_nobody_can_choose() {
+    for says in [Says::Code(ResponseCode::Refused), Says::CutShort, Says::Referral { with_record: false }] {
+        let setup = Setup::new().await;
+        let upstream = setup.world.dns.address;
+        let server = scripted("_validation-contactemail.sample-shop.co.jp", says, OverTcp::Refuses, Some(upstream)).await;
+        let text = std::fs::read_to_string(&setup.config).unwrap();
+        let servers = |address: SocketAddr| format!("nameservers = [\"{address}\"]");
+        assert!(text.contains(&servers(upstream)));
+        std::fs::write(&setup.config, text.replace(&servers(upstream), &servers(server))).unwrap();
+        let _daemon = setup.serve().await;
+        let request =
+            |method, path: &str| setup.client.request(method, format!("{}{path}", setup.base)).bearer_auth(&setup.world.token);
+        let answer = request(Method::GET, "/v1/approvers?name=sample-shop.co.jp").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let listing: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let dns_txt = source(&listing, "dns_txt");
+        assert_eq!(dns_txt["status"], "failed", "{says:?}: {dns_txt}");
+        assert!(["dns-error", "dnssec-bogus"].contains(&dns_txt["reasons"][0].as_str().unwrap()), "{says:?}: {dns_txt}");
+        assert_eq!((emails(&listing, "dns_txt").len(), emails(&listing, "constructed").len()), (0, 5));
+        // What stands there could be chosen if it were known: it is neither taken nor refused.
+        let body =
+            json!({"order_ref": "A-1", "names": ["sample-shop.co.jp"], "approvers": ["dns-owner@sample-shop.co.jp"]}).to_string();
+        let order = request(Method::POST, "/v1/orders").header("content-type", "application/json").body(body);
+        let answer = order.send().await.unwrap();
+        assert_eq!(answer.status(), 503);
+        let problem: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!((problem["code"].as_str(), problem["source"].as_str()), (Some("source-unavailable"), Some("dns_txt")));
     }
 }
 

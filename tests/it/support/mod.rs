@@ -4,6 +4,7 @@ pub mod app;
 pub mod bind;
 pub mod browser;
 pub mod cluster;
+pub mod dns;
 pub mod fakes;
 pub mod log_watch;
 pub mod postfix;
