@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mail_parser::MessageParser;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Time for each line to arrive.
@@ -58,7 +59,18 @@ impl Arrived {
     }
 }
 
-/// What the server answers after the body.
+/// Where in the dialogue of a mail the server goes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// In the place of an answer to RCPT.
+    Rcpt,
+    /// In the place of an answer to DATA.
+    Data,
+    /// In the place of an answer to the body.
+    Body,
+}
+
+/// How the server answers.
 #[derive(Debug, Clone, Default)]
 pub enum Reply {
     /// It takes the message.
@@ -76,6 +88,8 @@ pub enum Reply {
     TakeAndDrop,
     /// It answers the next command with 421 and closes, on every connection.
     Close,
+    /// It answers this step with 421, takes nothing and closes, on every connection.
+    CloseAt(Step),
     /// It takes so long for each answer.
     Tarpit(Duration),
 }
@@ -91,6 +105,8 @@ pub struct Inbox {
 #[derive(Default)]
 struct Shared {
     arrived: Vec<Arrived>,
+    refused: Vec<Arrived>,
+    spoken_to_after_the_end: usize,
     reply: Reply,
     connections: usize,
     no_utf8: bool,
@@ -127,6 +143,18 @@ impl Inbox {
         self.lock().arrived.iter().filter(|one| one.rcpt_to.iter().any(|to| to == recipient)).cloned().collect()
     }
 
+    /// What was sent as a whole so far and not taken.
+    #[must_use]
+    pub fn refused(&self) -> Vec<Arrived> {
+        self.lock().refused.clone()
+    }
+
+    /// Connections so far on which the other side went on talking after a 421.
+    #[must_use]
+    pub fn spoken_to_after_the_end(&self) -> usize {
+        self.lock().spoken_to_after_the_end
+    }
+
     /// Connections made so far.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -156,13 +184,17 @@ impl Inbox {
             let line = line(&mut lines).await?;
             let verb = line.get(..4).unwrap_or(&line).to_ascii_uppercase();
             let reply = self.lock().reply.clone();
-            match reply {
-                Reply::Close if verb != "EHLO" => {
-                    write.write_all(b"421 4.3.2 going down\r\n").await.ok()?;
-                    return None;
-                }
-                Reply::Tarpit(wait) => tokio::time::sleep(wait).await,
-                _ => {}
+            let goes_down = match &reply {
+                Reply::Close => verb != "EHLO",
+                Reply::CloseAt(Step::Rcpt) => verb == "RCPT",
+                Reply::CloseAt(Step::Data) => verb == "DATA",
+                _ => false,
+            };
+            if goes_down {
+                return self.go_down(&mut lines, &mut write).await;
+            }
+            if let Reply::Tarpit(wait) = reply {
+                tokio::time::sleep(wait).await;
             }
             let answer = match verb.as_str() {
                 "EHLO" => {
@@ -198,7 +230,14 @@ impl Inbox {
                     let raw = body(&mut lines).await?;
                     let message = Arrived { mail_from: from.clone(), rcpt_to: to.clone(), raw, commands: commands.clone() };
                     match reply {
-                        Reply::RefuseData(words) => words,
+                        Reply::RefuseData(words) => {
+                            self.lock().refused.push(message);
+                            words
+                        }
+                        Reply::CloseAt(_) => {
+                            self.lock().refused.push(message);
+                            return self.go_down(&mut lines, &mut write).await;
+                        }
                         Reply::TakeAndDrop => {
                             self.lock().arrived.push(message);
                             return None;
@@ -220,6 +259,15 @@ impl Inbox {
             };
             write.write_all(format!("{answer}\r\n").as_bytes()).await.ok()?;
         }
+    }
+
+    /// Says that it goes down, and listens whether the other side believes it.
+    async fn go_down(&self, lines: &mut BufReader<OwnedReadHalf>, write: &mut OwnedWriteHalf) -> Option<()> {
+        write.write_all(b"421 4.3.2 going down\r\n").await.ok()?;
+        write.shutdown().await.ok()?;
+        line(lines).await?;
+        self.lock().spoken_to_after_the_end += 1;
+        None
     }
 }
 

@@ -9,7 +9,7 @@ use dcvd::dcv::email::EmailAddress;
 use dcvd::dcv::evidence::Dnssec;
 use dcvd::dcv::id::MailId;
 use dcvd::dcv::order::Locale;
-use dcvd::demo::smtp::{Arrived, Inbox, Reply};
+use dcvd::demo::smtp::{Arrived, Inbox, Reply, Step};
 use dcvd::jobs::{self, JobSettings};
 use dcvd::ports::{MailOut as _, Outgoing, SendFailure};
 use dcvd::store::EffectKind;
@@ -27,6 +27,7 @@ on_both!(
     a_temporary_refusal_is_tried_again_with_the_same_bytes,
     a_permanent_refusal_ends_the_mail_and_is_told,
     a_relay_that_hangs_up_after_the_body_gets_the_same_message_again,
+    a_relay_that_goes_down_amid_a_mail_gets_it_once_when_it_is_back,
 );
 
 #[tokio::test]
@@ -107,7 +108,40 @@ async fn a_temporary_refusal_is_tried_again_with_the_same_bytes(app: TestApp) {
     let sent = app.order(&order).await;
     assert_eq!((sent["mails"][0]["delivery"].as_str(), sent["mails"][0]["state"].as_str()), (Some("accepted"), Some("sent")));
     assert_eq!(app.hooks.taken("mail.sent").len(), 1);
-    assert_eq!(app.inbox.arrived().len(), 1);
+    let (refused, arrived) = (app.inbox.refused(), app.inbox.arrived());
+    assert_eq!((refused.len(), arrived.len()), (1, 1));
+    assert_eq!(refused[0].raw, arrived[0].raw, "every byte the same");
+}
+
+async fn a_relay_that_goes_down_amid_a_mail_gets_it_once_when_it_is_back(app: TestApp) {
+    for (n, step) in [Step::Rcpt, Step::Data, Step::Body].into_iter().enumerate() {
+        app.inbox.answer_with(Reply::CloseAt(step));
+        let order = app.place_plain(&format!("A-{n}")).await;
+        let id = MailId::parse(order["mails"][0]["id"].as_str().unwrap()).unwrap();
+        let sealed = app.app.store.mail_body(id).await.unwrap().unwrap();
+        app.run_jobs().await;
+        let waiting = app.order(&order).await["mails"][0].clone();
+        assert_eq!(
+            (waiting["delivery"].as_str(), waiting["state"].as_str()),
+            (Some("sending"), Some("queued")),
+            "{step:?}: {waiting}"
+        );
+        assert!(waiting["failure"].as_str().unwrap().contains("421 4.3.2"), "{step:?}: {waiting}");
+        assert_eq!((app.inbox.arrived().len(), app.hooks.taken("mail.sent").len()), (n, n), "{step:?}");
+        app.inbox.answer_with(Reply::Take);
+        app.clock.advance(Duration::from_secs(3));
+        app.run_jobs().await;
+        let arrived = app.inbox.arrived();
+        assert_eq!((arrived.len(), app.hooks.taken("mail.sent").len()), (n + 1, n + 1), "{step:?}");
+        assert!(arrived[n].raw.trim_ascii_end() == sealed.trim_ascii_end(), "{step:?}: what was made with the order");
+        let sent = app.order(&order).await["mails"][0].clone();
+        assert_eq!((sent["delivery"].as_str(), sent["state"].as_str()), (Some("accepted"), Some("sent")), "{step:?}");
+        assert_eq!(app.event_types(&order).await, ["order.created", "mail.sent"], "{step:?}");
+    }
+    let refused = app.inbox.refused();
+    assert_eq!(refused.len(), 1, "the body alone was said in vain");
+    assert_eq!(refused[0].raw, app.inbox.arrived()[2].raw, "every byte the same");
+    assert_eq!(app.inbox.spoken_to_after_the_end(), 0, "nobody goes on with a connection that is said to close");
 }
 
 async fn a_permanent_refusal_ends_the_mail_and_is_told(app: TestApp) {
@@ -133,6 +167,7 @@ async fn a_relay_that_hangs_up_after_the_body_gets_the_same_message_again(app: T
     app.inbox.answer_with(Reply::TakeAndDrop);
     app.place_plain("A-1").await;
     app.run_jobs().await;
+    assert!(app.hooks.taken("mail.sent").is_empty(), "nobody knows yet");
     app.inbox.answer_with(Reply::Take);
     app.clock.advance(Duration::from_secs(3));
     app.run_jobs().await;
@@ -140,6 +175,14 @@ async fn a_relay_that_hangs_up_after_the_body_gets_the_same_message_again(app: T
     assert_eq!(arrived.len(), 2, "at least once");
     assert_eq!(arrived[0].raw, arrived[1].raw, "every byte the same, Message-ID and link included");
     assert_eq!(app.approve(&arrived[0].link().unwrap()).await.0, 303);
+    app.run_jobs().await;
+    let told = |kind: &str| app.hooks.taken(kind).len();
+    assert_eq!(
+        ["mail.sent", "validation.approved", "order.completed"].map(told),
+        [1, 1, 1],
+        "one order, however often it was mailed"
+    );
+    assert_eq!(app.approval_mails().len(), 2);
 }
 
 #[tokio::test]
@@ -156,7 +199,11 @@ async fn an_unreachable_relay_is_tried_for_three_days_and_then_given_up() {
         (failed["mails"][0]["delivery"].as_str(), failed["mails"][0]["failure"].as_str()),
         (Some("failed"), Some("gave-up"))
     );
-    assert_eq!(app.hooks.taken("mail.failed").len(), 1);
+    assert_eq!((app.hooks.taken("mail.failed").len(), app.hooks.taken("mail.sent").len()), (1, 0));
+    assert!(app.inbox.arrived().is_empty());
+    let refused = app.inbox.refused();
+    let same = refused.iter().filter(|one| one.raw == refused[0].raw).count();
+    assert!(same > 10, "{same} of {}", refused.len());
 }
 
 async fn a_slow_relay_keeps_its_lease_and_gets_the_mail_once(app: TestApp) {
@@ -374,6 +421,28 @@ async fn a_relay_that_is_not_at_work_hands_over_to_the_next() {
     let mail = app.order(&waiting).await["mails"][0].clone();
     assert_eq!(mail["delivery"], "sending");
     assert!(mail["failure"].as_str().unwrap().matches(": 421 ").count() == 2, "{mail}");
+    let told = || (app.inbox.arrived().len(), second.arrived().len(), app.hooks.taken("mail.sent").len());
+    assert_eq!(told(), (1, 2, 3));
+    second.answer_with(Reply::Take);
+    app.clock.advance(Duration::from_secs(3));
+    app.run_jobs().await;
+    assert_eq!(told(), (1, 3, 4), "and goes once");
+    assert_eq!(app.order(&waiting).await["mails"][0]["delivery"], "accepted");
+}
+
+#[tokio::test]
+async fn a_relay_that_goes_down_after_the_body_has_not_taken_it_and_the_next_gets_it() {
+    let second = Inbox::start().await.unwrap();
+    let app = TestApp::tuned(&[], |_, smtp| smtp.urls.push(format!("smtp://{}", second.address).into())).await;
+    app.inbox.answer_with(Reply::CloseAt(Step::Body));
+    let order = app.place_plain("A-1").await;
+    app.run_jobs().await;
+    assert_eq!(app.order(&order).await["mails"][0]["delivery"], "accepted");
+    let (refused, arrived) = (app.inbox.refused(), second.arrived());
+    assert_eq!((refused.len(), app.inbox.arrived().len(), arrived.len()), (1, 0, 1));
+    assert_eq!(refused[0].raw, arrived[0].raw, "every byte the same");
+    assert_eq!(app.hooks.taken("mail.sent").len(), 1);
+    assert_eq!(app.inbox.spoken_to_after_the_end(), 0);
 }
 
 #[tokio::test]
@@ -440,10 +509,13 @@ async fn a_tarpit_is_waited_for_so_long_and_its_late_answer_is_nobody_elses() {
     let slow = app.place_plain("A-1").await;
     app.run_jobs().await;
     assert_eq!(app.order(&slow).await["mails"][0]["delivery"], "accepted");
+    let told = || ["mail.sent", "mail.failed"].map(|kind| app.hooks.taken(kind).len());
+    assert_eq!((app.inbox.arrived().len(), told()), (1, [1, 0]));
     app.inbox.answer_with(Reply::Tarpit(Duration::from_millis(1200)));
     let stuck = app.place_plain("A-2").await;
     app.run_jobs().await;
     assert!(app.order(&stuck).await["mails"][0]["failure"].as_str().unwrap().contains("in time"));
+    assert_eq!((app.inbox.arrived().len(), told()), (1, [1, 0]));
     app.inbox.answer_with(Reply::RefuseRcpt("550 5.1.1 no such user".to_owned()));
     app.clock.advance(Duration::from_secs(3));
     let refused = app.place_plain("A-3").await;
@@ -451,6 +523,7 @@ async fn a_tarpit_is_waited_for_so_long_and_its_late_answer_is_nobody_elses() {
     for order in [&stuck, &refused] {
         assert_eq!(app.order(order).await["mails"][0]["delivery"], "failed", "its own answer");
     }
+    assert_eq!((app.inbox.arrived().len(), told()), (1, [1, 2]));
 }
 
 #[tokio::test]
