@@ -14,9 +14,9 @@ use reqwest::{Client, Identity};
 use crate::process::Setup;
 use crate::support::process::address;
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(organization: &str) -> Authority {
+pub fn authority(organization: &str) -> Authority {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -17,6 +17,7 @@ mod kills;
 mod kills_in_time;
 mod listing;
 mod mail;
+mod mail_tls;
 mod manual;
 mod notices;
 mod openid;

@@ -90,8 +90,8 @@ pub fn huge(number: usize) -> String {
     format!("{number:03}{}", "x".repeat(252))
 }
 
-/// Starts it on a free port: to questions about `name`, of whatever type, it says `udp`, and over TCP it does `tcp`. Other questions go
-/// to `upstream` over UDP, or where there is none stay unanswered.
+/// Starts it on a free port: to questions about `name`, of whatever type, it says `udp`, and over TCP it does `tcp`. Other
+/// questions go to `upstream` over UDP, or where there is none stay unanswered.
 pub async fn scripted(name: &str, udp: Says, tcp: OverTcp, upstream: Option<SocketAddr>) -> SocketAddr {
     let (at, name) = (address(), format!("{name}."));
     let front = Arc::new(UdpSocket::bind(at).await.unwrap());

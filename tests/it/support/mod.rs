@@ -10,6 +10,7 @@ pub mod log_watch;
 pub mod postfix;
 pub mod postgres;
 pub mod process;
+pub mod tls_relay;
 
 /// Makes each test run on SQLite and on PostgreSQL: `on_both!(a_name, another)` for `async fn a_name(app: TestApp)`.
 macro_rules! on_both {
