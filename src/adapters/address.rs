@@ -97,17 +97,26 @@ impl Resolve for PublicOnly {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::collections::HashMap;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::adapters::clock::SystemClock;
+    use crate::adapters::rdap::HttpRdap;
+    use crate::adapters::webhook::{Endpoint, StandardWebhooks};
+    use crate::adapters::whois::PortFortyThree;
+    use crate::dcv::contact::whois::Question;
+    use crate::dcv::timestamp::Timestamp;
+    use crate::ports::{Rdap as _, Webhook as _, Whois as _};
 
     /// Counts who connects, and answers each.
-    async fn listen(at: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+    pub(in crate::adapters) async fn listen(at: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
         let listener = TcpListener::bind(at).await.unwrap();
         let (at, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&count);
@@ -121,33 +130,76 @@ mod tests {
         (at, count)
     }
 
-    /// DNS rebinding, with 127.0.0.2 in the place of a public address: the name leads there when it is looked at, and to 127.0.0.3 at
+    /// Leads every name to what `lookup` says at the time; what `may` takes counts as public.
+    pub(in crate::adapters) fn scripted(
+        lookup: impl Fn() -> SocketAddr + Send + Sync + 'static,
+        may: fn(IpAddr) -> bool,
+    ) -> PublicOnly {
+        let lookup = move |_: String, _: u16| {
+            let found = lookup();
+            async move { Ok(vec![found]) }.boxed()
+        };
+        PublicOnly { lookup: Box::new(lookup), may }
+    }
+
+    /// DNS rebinding, with 127.0.0.2 in the place of a public address: a name leads there when it is looked at, and to 127.0.0.3 at
     /// every other question.
+    struct Rebinding {
+        port: u16,
+        asked: Arc<AtomicUsize>,
+        reached: Arc<AtomicUsize>,
+        inner: Arc<AtomicUsize>,
+    }
+
+    impl Rebinding {
+        async fn start() -> (Self, PublicOnly) {
+            let (public, reached) = listen("127.0.0.2:0".parse().unwrap()).await;
+            let port = public.port();
+            let (_, inner) = listen(SocketAddr::from(([127, 0, 0, 3], port))).await;
+            let asked = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&asked);
+            let lookup = move || {
+                let last = if counted.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { 2 } else { 3 };
+                SocketAddr::from(([127, 0, 0, last], port))
+            };
+            let only = scripted(lookup, |ip| ip == Ipv4Addr::new(127, 0, 0, 2));
+            (Self { port, asked, reached, inner }, only)
+        }
+
+        /// Has `ask` ask again and again: once each time, and nobody reaches what is not public.
+        async fn holds(&self, ask: impl AsyncFn()) {
+            for round in 1..=5 {
+                ask().await;
+                ask().await;
+                let told = [&self.asked, &self.reached, &self.inner].map(|count| count.load(Ordering::SeqCst));
+                assert_eq!(told, [2 * round, round, 0]);
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_name_that_changes_leads_only_to_what_was_looked_at() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (public, reached) = listen("127.0.0.2:0".parse().unwrap()).await;
-        let (_, inner) = listen(SocketAddr::from(([127, 0, 0, 3], public.port()))).await;
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
-        let lookup = move |_: String, port: u16| {
-            let last = if counted.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { 2 } else { 3 };
-            async move { Ok(vec![SocketAddr::from(([127, 0, 0, last], port))]) }.boxed()
-        };
-        let only = PublicOnly { lookup: Box::new(lookup), may: |ip| ip == Ipv4Addr::new(127, 0, 0, 2) };
-        let client = reqwest::Client::builder().no_proxy().dns_resolver(Arc::new(only)).build().unwrap();
-        for round in 1..=5 {
-            let post = || client.post(format!("http://rebound.example:{}/", public.port())).send();
-            assert_eq!(post().await.unwrap().status(), 204);
-            let refused = format!("{:?}", post().await.unwrap_err());
-            assert!(refused.contains("NotPublic"), "{refused}");
-            assert_eq!(
-                (reached.load(Ordering::SeqCst), asked.load(Ordering::SeqCst)),
-                (round, 2 * round),
-                "asked once each time"
-            );
-        }
-        assert_eq!(inner.load(Ordering::SeqCst), 0, "nobody reaches what is not public");
+        let (timeout, clock) = (Duration::from_secs(5), Arc::new(SystemClock));
+
+        let (world, only) = Rebinding::start().await;
+        let url = format!("http://rebound.example:{}/", world.port).parse().unwrap();
+        let endpoint = Endpoint { name: "hook".to_owned(), url, keys: vec![vec![1]], allow_private_address: false };
+        let webhooks = StandardWebhooks::finding(vec![endpoint], timeout, only).unwrap();
+        let at = Timestamp::from_unix_secs(1);
+        world.holds(async || drop(webhooks.post("hook", "evt_1", at, "{}").await)).await;
+
+        // Nobody answers in TLS there: whether it was reached is all that counts.
+        let (world, only) = Rebinding::start().await;
+        let rdap = HttpRdap::finding("", false, timeout, clock.clone(), only).unwrap();
+        let url = format!("https://rebound.example:{}/domain/example.com", world.port);
+        world.holds(async || drop(rdap.ask(&url).await)).await;
+
+        let (world, only) = Rebinding::start().await;
+        let mut whois = PortFortyThree::new(HashMap::new(), timeout, Duration::from_millis(10), 20, clock);
+        whois.public_only = only;
+        let question = Question { server: "rebound.example".to_owned(), query: "example.com".to_owned() };
+        world.holds(async || drop(whois.ask(&question).await)).await;
     }
 
     #[test]

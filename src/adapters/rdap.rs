@@ -45,9 +45,20 @@ impl HttpRdap {
     /// # Errors
     /// The TLS back-end cannot be set up.
     pub fn new(bootstrap: &str, allow_http: bool, timeout: Duration, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+        Self::finding(bootstrap, allow_http, timeout, clock, PublicOnly::default())
+    }
+
+    /// As [`Self::new`], where names lead to what `public_only` finds.
+    pub(super) fn finding(
+        bootstrap: &str,
+        allow_http: bool,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+        public_only: PublicOnly,
+    ) -> Result<Self, reqwest::Error> {
         let mut builder = reqwest::Client::builder().redirect(Policy::none()).no_proxy().timeout(timeout);
         if !allow_http {
-            builder = builder.https_only(true).dns_resolver(Arc::new(PublicOnly::default()));
+            builder = builder.https_only(true).dns_resolver(Arc::new(public_only));
         }
         Ok(Self { client: builder.build()?, bootstrap: bootstrap.to_owned(), allow_http, clock })
     }
@@ -106,5 +117,47 @@ impl Rdap for HttpRdap {
                 RdapAnswer { result: Err(AskError::Broken(words)), exchange }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::adapters::address::tests::listen;
+    use crate::adapters::clock::SystemClock;
+
+    #[tokio::test]
+    async fn nothing_that_is_not_public_is_asked_however_it_is_written() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (inner, reached) = listen("127.0.0.1:0".parse().unwrap()).await;
+        let (port, timeout, clock) = (inner.port(), Duration::from_secs(5), Arc::new(SystemClock));
+        let rdap = HttpRdap::new("", false, timeout, clock.clone()).unwrap();
+        let addresses = [
+            "127.0.0.1",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "0.0.0.0",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+        ];
+        for host in addresses.into_iter().chain(["localhost"]) {
+            for scheme in ["https", "http"] {
+                let url = format!("{scheme}://{host}:{port}/domain/example.com");
+                let answer = rdap.ask(&url).await;
+                let refused = answer.result.unwrap_err();
+                assert!(host == "localhost" || refused.contains("not a public one"), "{url}: {refused}");
+                assert_eq!(answer.exchange.error, Some(refused), "the refusal is evidence");
+                let rdap = HttpRdap::new(&url, false, timeout, clock.clone()).unwrap();
+                assert!(rdap.bootstrap().await.is_err(), "{url}");
+            }
+        }
+        // In clear no name is asked at all.
+        assert!(rdap.ask("http://rdap.example/domain/example.com").await.result.is_err());
+        assert_eq!(reached.load(Ordering::SeqCst), 0);
     }
 }

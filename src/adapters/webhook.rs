@@ -49,6 +49,11 @@ impl StandardWebhooks {
     /// # Errors
     /// The TLS back-end cannot be set up.
     pub fn new(endpoints: Vec<Endpoint>, timeout: Duration) -> Result<Self, reqwest::Error> {
+        Self::finding(endpoints, timeout, PublicOnly::default())
+    }
+
+    /// As [`Self::new`], where names lead to what `public_only` finds.
+    pub(super) fn finding(endpoints: Vec<Endpoint>, timeout: Duration, public_only: PublicOnly) -> Result<Self, reqwest::Error> {
         let builder = || {
             reqwest::Client::builder()
                 .redirect(Policy::none())
@@ -60,7 +65,7 @@ impl StandardWebhooks {
         };
         Ok(Self {
             endpoints: endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), endpoint)).collect(),
-            public_only: builder().dns_resolver(Arc::new(PublicOnly::default())).build()?,
+            public_only: builder().dns_resolver(Arc::new(public_only)).build()?,
             anywhere: builder().build()?,
         })
     }

@@ -26,7 +26,7 @@ const SERVERS_KEPT: usize = 1000;
 pub struct PortFortyThree {
     library: WhoIs,
     connect_to: HashMap<String, SocketAddr>,
-    public_only: PublicOnly,
+    pub(super) public_only: PublicOnly,
     timeout: Duration,
     limiter: DefaultKeyedRateLimiter<String>,
     refused: Mutex<HashMap<String, Refused>>,
@@ -157,5 +157,63 @@ impl Whois for PortFortyThree {
                 WhoisAnswer { result: Err(error), exchange }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::adapters::address;
+    use crate::adapters::address::tests::{listen, scripted};
+    use crate::adapters::clock::SystemClock;
+    use crate::dcv::contact::SourceStatus;
+    use crate::dcv::contact::whois::Walk;
+    use crate::dcv::name::{Adn, SuffixList};
+
+    /// A root server that names one server for every top level.
+    async fn root(named: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut question = String::new();
+                let _ = BufReader::new(&mut stream).read_line(&mut question).await;
+                let answer = format!("refer: {named}\r\n\r\ndomain: {}\r\n", question.trim().to_uppercase());
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        at
+    }
+
+    #[tokio::test]
+    async fn a_referral_leads_to_no_address_that_is_not_public() {
+        // Every name leads to a listener on this host, so that whoever follows is seen.
+        let (inner, reached) = listen("127.0.0.1:0".parse().unwrap()).await;
+        for (named, reason) in [
+            ("localhost", "unreadable-answer"),
+            ("127.0.0.1", "unreadable-answer"),
+            ("[::1]", "unreadable-answer"),
+            ("whois.inner.example", "server-address-forbidden"),
+            ("localhost.localdomain", "server-address-forbidden"),
+        ] {
+            let connect_to = HashMap::from([("whois.iana.org".to_owned(), root(named).await)]);
+            let clock = Arc::new(SystemClock);
+            let mut whois = PortFortyThree::new(connect_to, Duration::from_secs(5), Duration::from_millis(10), 20, clock);
+            whois.public_only = scripted(move || inner, address::is_public);
+            let mut walk = Walk::new(&Adn::parse("example.jp", &SuffixList::BuiltIn).unwrap(), "whois.iana.org", None);
+            while let Some(question) = walk.question() {
+                let answer = whois.ask(&question).await;
+                walk.answer(answer.result.as_deref().map_err(Clone::clone));
+            }
+            let outcome = walk.finish();
+            assert_eq!((outcome.status, outcome.reasons), (SourceStatus::Failed, vec![reason.to_owned()]), "{named}");
+            assert!(outcome.contacts.is_empty());
+        }
+        assert_eq!(reached.load(Ordering::SeqCst), 0);
     }
 }
