@@ -219,6 +219,8 @@ async fn a_gtlds_rdap_leads_through_the_registrar_and_is_bounded() {
     let kept = app.app.store.latest_lookup(Source::Rdap, "plain.com").await.unwrap().unwrap();
     let [exchange] = &kept.exchanges[..] else { panic!("{:?}", kept.exchanges) };
     assert!(exchange.answer.contains("plain.com") && exchange.error.as_deref().is_some_and(|words| words.contains("text/plain")));
+    let (_, packed) = app.get("/v1/approvers?name=packed.com").await;
+    assert_eq!(source(&packed, "rdap")["reasons"], json!(["unreadable-answer"]), "it was not asked for and is not unpacked");
 }
 
 #[tokio::test]

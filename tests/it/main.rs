@@ -26,6 +26,7 @@ mod ordering;
 mod policy;
 mod postfix;
 mod process;
+mod rdap;
 mod renewals;
 mod resend;
 mod retention;

@@ -9,6 +9,7 @@ use dcvd::ports::Webhook as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::app::{SECRET, TestApp};
+use crate::support::gzip::bomb;
 use crate::support::on_both;
 
 on_both!(
@@ -107,8 +108,10 @@ async fn an_event_goes_to_no_endpoint_that_does_not_want_it() {
 
 /// What a receiver does with a connection, as raw as it can be told.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub enum Fault {
     Answers(&'static str),
+    /// With this status, and what would be unpacked to hundreds of megabytes.
+    Bomb(&'static str),
     Hangs,
     Resets,
     /// An answer that never ends.
@@ -116,7 +119,7 @@ enum Fault {
 }
 
 /// A receiver of raw bytes: what was sent to it, request by request.
-async fn raw_receiver(fault: Fault) -> (String, Arc<Mutex<Vec<String>>>) {
+pub async fn raw_receiver(fault: Fault) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let requests = Arc::new(Mutex::new(Vec::new()));
@@ -131,6 +134,14 @@ async fn raw_receiver(fault: Fault) -> (String, Arc<Mutex<Vec<String>>>) {
                 match fault {
                     Fault::Answers(answer) => {
                         let _ = stream.write_all(answer.as_bytes()).await;
+                    }
+                    Fault::Bomb(status) => {
+                        let bomb = bomb();
+                        let head = format!(
+                            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+                            bomb.len()
+                        );
+                        let _ = stream.write_all(&[head.as_bytes(), &bomb].concat()).await;
                     }
                     Fault::Hangs => tokio::time::sleep(Duration::from_secs(60)).await,
                     Fault::Resets => stream.set_zero_linger().unwrap(),
@@ -169,6 +180,7 @@ async fn a_receiver_in_trouble_is_a_failure_within_the_limits() {
             false,
         ),
         (Fault::Answers("nonsense\r\n\r\n"), "the request failed", None, false),
+        (Fault::Bomb("500 Oh No"), "500 Internal Server Error \u{1f}\u{fffd}\u{8}", None, false),
         (Fault::Resets, "the request failed", None, false),
         (Fault::Hangs, "no answer in time", None, false),
         (Fault::Endless, "500 Internal Server Error xxx", None, false),

@@ -40,6 +40,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::fakes::{FakeClock, FakeDns, FakeWhois, SeededEntropy};
+use super::gzip::bomb;
 use super::log_watch::LogWatch;
 use super::postgres;
 
@@ -385,7 +386,11 @@ async fn rdap_registry() -> SocketAddr {
         .route("/registrar/domain/EXAMPLE.COM", answer(thick))
         // As text, which is what axum makes of a string.
         .route("/rdap/domain/plain.com", get(|| async move { plain.to_string() }))
-        .route("/rdap/domain/endless.com", answer(json!("x".repeat(300_000))));
+        .route("/rdap/domain/endless.com", answer(json!("x".repeat(300_000))))
+        .route(
+            "/rdap/domain/packed.com",
+            get(|| async { ([("content-encoding", "gzip"), ("content-type", "application/rdap+json")], bomb()) }),
+        );
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod cluster;
 pub mod dns;
 pub mod fakes;
+pub mod gzip;
 pub mod log_watch;
 pub mod postfix;
 pub mod postgres;
