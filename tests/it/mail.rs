@@ -307,7 +307,7 @@ async fn under_enforce_an_address_that_dnssec_cannot_confirm_at_sending_waits() 
     }
 }
 
-fn outgoing(to: &EmailAddress) -> Outgoing<'_> {
+pub fn outgoing(to: &EmailAddress) -> Outgoing<'_> {
     Outgoing { return_path: "bounce@dcv.example.net", to, envelope_id: "0123", all_reports: true }
 }
 

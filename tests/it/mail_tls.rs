@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use dcvd::demo::smtp::Inbox;
+use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
+use dcvd::dcv::email::EmailAddress;
+use dcvd::demo::smtp::{Inbox, Reply};
+use dcvd::ports::{MailOut as _, SendFailure};
 
 use crate::certificates::authority;
+use crate::mail::outgoing;
 use crate::support::app::TestApp;
 use crate::support::tls_relay::TlsRelay;
 
@@ -22,6 +26,33 @@ async fn by_starttls_where_it_is_offered_a_mail_waits_for_the_right_certificate(
 #[tokio::test]
 async fn by_tls_from_the_first_byte_a_mail_waits_for_the_right_certificate() {
     waits_for_the_right_certificate(|relay| format!("smtps://{}", relay.implicit)).await;
+}
+
+/// Whoever sits in between answers every step of a mail before TLS begins, and the relay refuses it.
+#[tokio::test]
+async fn what_is_said_in_clear_passes_for_no_answer_within_tls() {
+    let believed = authority("Relays");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), believed.pem()).unwrap();
+    let inbox = Inbox::start().await.unwrap();
+    inbox.answer_with(Reply::RefuseRcpt("550 5.1.1 no such user".to_owned()));
+    let relay = TlsRelay::start(inbox.address).await;
+    relay.shows(&believed, "127.0.0.1", 2124);
+    let to = EmailAddress::parse("admin@example.jp").unwrap();
+    let send = async |tls: &str| {
+        let settings = SmtpSettings::new(&format!("smtp://{}?tls={tls}", relay.starttls), "dcv@dcv.example.net");
+        let smtp = Smtp::new(&SmtpSettings { ca_file: file.path().to_owned(), ..settings }).unwrap();
+        smtp.send(&outgoing(&to), b"Subject: x\r\n\r\nx\r\n").await
+    };
+    for tls in ["required", "opportunistic"] {
+        relay.is_forged_with("");
+        let refused = send(tls).await;
+        assert!(matches!(&refused, Err(SendFailure::Permanent(trouble)) if trouble.detail.contains("550")), "{refused:?}");
+        relay.is_forged_with("250 a\r\n250 b\r\n250 c\r\n250 d\r\n354 e\r\n250 taken\r\n");
+        let forged = send(tls).await;
+        assert!(matches!(&forged, Err(SendFailure::Transient(trouble)) if trouble.detail.contains("TLS: ")), "{forged:?}");
+    }
+    assert_eq!(inbox.connections(), 2, "those that nobody touched");
 }
 
 async fn waits_for_the_right_certificate(url: fn(&TlsRelay) -> String) {

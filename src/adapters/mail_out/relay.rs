@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use lettre::Address;
@@ -166,7 +166,8 @@ impl Relay {
                     let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
                     Box::new(TlsStream(stream.map_err(|error| format!("TLS: {error}"))?))
                 }
-                Security::Plain | Security::Required(_) | Security::Opportunistic(_) => Box::new(stream),
+                Security::Plain => Box::new(stream),
+                Security::Required(_) | Security::Opportunistic(_) => Box::new(InClear { stream, is_over: false }),
             };
             let connected = AsyncSmtpConnection::connect_with_transport(transport, &self.hello).await;
             let mut smtp = connected.map_err(|error| words(&error))?;
@@ -438,6 +439,54 @@ fn words(error: &dyn std::error::Error) -> String {
 fn queue_id(reply: &str) -> Option<&str> {
     let (_, rest) = reply.split_once("queued as ")?;
     rest.split_whitespace().next()
+}
+
+/// A connection on which TLS may begin. Until then it hands over one octet at a time: lettre reads ahead and keeps what it has read, so
+/// that answers which somebody puts behind the relay's answer to STARTTLS would pass for answers within TLS. Here they are left to the
+/// handshake, which then fails. Spec: RFC 3207 §4.2 ("The client MUST discard any knowledge obtained from the server").
+#[derive(Debug)]
+struct InClear {
+    stream: TcpStream,
+    is_over: bool,
+}
+
+/// The first octet of a client's first words in TLS, and of no command. Spec: RFC 8446 §5.1 (`handshake`).
+const TLS_HANDSHAKE: u8 = 22;
+
+impl AsyncTokioStream for InClear {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+}
+
+impl AsyncRead for InClear {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.is_over || buf.remaining() == 0 {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
+        let mut octet = [0];
+        let mut one = ReadBuf::new(&mut octet);
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut one))?;
+        buf.put_slice(one.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for InClear {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.is_over |= buf.first() == Some(&TLS_HANDSHAKE);
+        Pin::new(&mut this.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
 }
 
 /// TLS over a connection of our own making.

@@ -25,13 +25,15 @@ struct Shared {
     inbox: SocketAddr,
     acceptor: Mutex<Option<TlsAcceptor>>,
     in_clear: Mutex<Vec<String>>,
+    behind_starttls: Mutex<String>,
 }
 
 impl TlsRelay {
     /// Listens before an inbox. It must be told a certificate before anybody comes.
     pub async fn start(inbox: SocketAddr) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let shared = Arc::new(Shared { inbox, acceptor: Mutex::default(), in_clear: Mutex::default() });
+        let shared =
+            Arc::new(Shared { inbox, acceptor: Mutex::default(), in_clear: Mutex::default(), behind_starttls: Mutex::default() });
         let (asked, at_once) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let relay =
             Self { starttls: asked.local_addr().unwrap(), implicit: at_once.local_addr().unwrap(), shared: Arc::clone(&shared) };
@@ -61,6 +63,11 @@ impl TlsRelay {
         *self.shared.acceptor.lock().unwrap() = Some(TlsAcceptor::from(Arc::new(config)));
     }
 
+    /// From now on, somebody in between puts these lines behind the answer to STARTTLS.
+    pub fn is_forged_with(&self, lines: &str) {
+        lines.clone_into(&mut self.shared.behind_starttls.lock().unwrap());
+    }
+
     /// The lines that came in clear.
     pub fn in_clear(&self) -> Vec<String> {
         self.shared.in_clear.lock().unwrap().clone()
@@ -78,12 +85,12 @@ impl Shared {
                 return Ok(());
             }
             self.in_clear.lock().unwrap().push(line.trim_end().to_owned());
-            let answer: &[u8] = match line.split_whitespace().next() {
-                Some("EHLO") => b"250-relay.example\r\n250 STARTTLS\r\n",
-                Some("STARTTLS") => b"220 go ahead\r\n",
-                _ => b"530 5.7.0 STARTTLS first\r\n",
+            let answer = match line.split_whitespace().next() {
+                Some("EHLO") => "250-relay.example\r\n250 STARTTLS\r\n".to_owned(),
+                Some("STARTTLS") => format!("220 go ahead\r\n{}", self.behind_starttls.lock().unwrap()),
+                _ => "530 5.7.0 STARTTLS first\r\n".to_owned(),
             };
-            stream.write_all(answer).await?;
+            stream.write_all(answer.as_bytes()).await?;
             if line.starts_with("STARTTLS") {
                 return self.hand_on(stream.into_inner(), true).await;
             }
