@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mail_parser::MessageParser;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
@@ -26,6 +26,8 @@ pub struct Arrived {
     pub raw: Vec<u8>,
     /// The commands MAIL and RCPT as they came.
     pub commands: Vec<String>,
+    /// When all of it was there.
+    pub at: Instant,
 }
 
 impl Arrived {
@@ -228,7 +230,8 @@ impl Inbox {
                 "DATA" => {
                     write.write_all(b"354 go ahead\r\n").await.ok()?;
                     let raw = body(&mut lines).await?;
-                    let message = Arrived { mail_from: from.clone(), rcpt_to: to.clone(), raw, commands: commands.clone() };
+                    let (mail_from, rcpt_to, commands) = (from.clone(), to.clone(), commands.clone());
+                    let message = Arrived { mail_from, rcpt_to, raw, commands, at: Instant::now() };
                     match reply {
                         Reply::RefuseData(words) => {
                             self.lock().refused.push(message);

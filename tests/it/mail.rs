@@ -1,6 +1,6 @@
 //! Mail: what it says, how it is handed over, and what comes of a relay's answers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dcvd::adapters::mail_out::{Smtp, SmtpSettings};
 use dcvd::app::pace::{Pace, Rate};
@@ -382,7 +382,8 @@ async fn a_relay_that_quotes_the_link_gives_it_to_nobody() {
         let order = app.place_plain(&format!("A-{n}")).await;
         let id = MailId::parse(order["mails"][0]["id"].as_str().unwrap()).unwrap();
         let sealed = app.app.store.mail_body(id).await.unwrap().unwrap();
-        let link = Arrived { mail_from: String::new(), rcpt_to: Vec::new(), raw: sealed, commands: Vec::new() }.link().unwrap();
+        let (mail_from, at) = (String::new(), Instant::now());
+        let link = Arrived { mail_from, rcpt_to: Vec::new(), raw: sealed, commands: Vec::new(), at }.link().unwrap();
         app.inbox.answer_with(Reply::RefuseData(format!("{code} blocked: {} {}", &link[..70], &link[70..])));
         app.run_jobs().await;
         let token = link.rsplit_once('/').unwrap().1;
