@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -278,8 +278,7 @@ async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_froze
         let bases: Vec<String> = hosts.iter().map(|(_, _, base)| base.clone()).collect();
         let thawing = async {
             arrived(2).await;
-            let pid = frozen.child.id().to_string();
-            assert!(Command::new("kill").args(["-CONT", &pid]).status().unwrap().success());
+            frozen.signal("-CONT");
         };
         let killing = async {
             for round in 0..6 {
@@ -324,7 +323,8 @@ async fn one_host_for_http_and_one_for_jobs_work_hand_in_hand() {
     settled(&setup).await;
 }
 
-fn half(setup: &Setup, which: &str) -> Daemon {
+/// Starts half of a daemon; the halves of one have one configuration.
+pub fn half(setup: &Setup, which: &str) -> Daemon {
     let log = setup.config.with_extension(format!("{which}.log"));
     let mut command = program();
     command.current_dir(setup.config.parent().unwrap()).args(["serve", "--only", which, "--config"]).arg(&setup.config);
@@ -334,7 +334,7 @@ fn half(setup: &Setup, which: &str) -> Daemon {
 }
 
 /// The same daemon on another address of its own.
-fn another(setup: &Setup, number: usize) -> (PathBuf, String) {
+pub fn another(setup: &Setup, number: usize) -> (PathBuf, String) {
     let config = setup.config.with_file_name(format!("host-{number}.toml"));
     let (own, listen) = (setup.base.trim_start_matches("http://"), address());
     let text = std::fs::read_to_string(&setup.config).unwrap();
@@ -343,11 +343,12 @@ fn another(setup: &Setup, number: usize) -> (PathBuf, String) {
 }
 
 /// Starts a daemon, that dies at a point where one is given; it may do so before it is ready.
-async fn start(setup: &Setup, config: &PathBuf, base: &str, die_at: Option<&str>) -> Daemon {
+pub async fn start(setup: &Setup, config: &PathBuf, base: &str, die_at: Option<&str>) -> Daemon {
     start_with(setup, config, base, die_at.map(|point| ("DCVD_DIE_AT", point))).await
 }
 
-async fn start_with(setup: &Setup, config: &PathBuf, base: &str, at: Option<(&str, &str)>) -> Daemon {
+/// The same where it is asked by the environment to die or to stand still at a point.
+pub async fn start_with(setup: &Setup, config: &PathBuf, base: &str, at: Option<(&str, &str)>) -> Daemon {
     let log = config.with_extension("log");
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
     let mut command = program();
@@ -364,46 +365,66 @@ async fn start_with(setup: &Setup, config: &PathBuf, base: &str, at: Option<(&st
     daemon
 }
 
-fn domain(number: usize) -> String {
+pub fn domain(number: usize) -> String {
     format!("n{number}.sample-shop.co.jp")
 }
 
 /// Places an order as an ordering system does, again and again with the same key until it is answered; answers the mail that comes; and waits
 /// for the order's end. The daemon may die meanwhile at any time.
-async fn see_through(setup: &Setup, base: &str, number: usize) {
-    let recipient = format!("admin@{}", domain(number));
-    let order =
-        json!({"order_ref": format!("K-{number}"), "names": [format!("www.{}", domain(number))], "approvers": [recipient]});
+pub async fn see_through(setup: &Setup, base: &str, number: usize) {
     let placed = wait("the order's place", async || {
-        let request = setup.client.post(format!("{base}/v1/orders")).bearer_auth(&setup.world.token);
-        let request = request.header("content-type", "application/json").header("idempotency-key", format!("key-{number}"));
-        let answer = request.body(order.to_string()).send().await.ok()?;
-        let (status, text) = (answer.status().as_u16(), answer.text().await.ok()?);
+        let (status, text) = place(setup, base, number).await?;
         assert!(status == 201 || status == 503 || status == 409, "{status}: {text}");
         (status == 201).then(|| serde_json::from_str::<Value>(&text).unwrap())
     })
     .await;
-    let id = placed["id"].as_str().unwrap().to_owned();
-    let link = wait("the mail", async || {
+    let link = link(setup, number).await.replace(&setup.base, base);
+    approve(setup, base, &link, placed["id"].as_str().unwrap()).await;
+}
+
+/// Places an order once, with a key of its own: what was answered; none while the daemon is dead.
+pub async fn place(setup: &Setup, base: &str, number: usize) -> Option<(u16, String)> {
+    let recipient = format!("admin@{}", domain(number));
+    let order =
+        json!({"order_ref": format!("K-{number}"), "names": [format!("www.{}", domain(number))], "approvers": [recipient]});
+    let request = setup.client.post(format!("{base}/v1/orders")).bearer_auth(&setup.world.token);
+    let request = request.header("content-type", "application/json").header("idempotency-key", format!("key-{number}"));
+    let answer = request.body(order.to_string()).send().await.ok()?;
+    Some((answer.status().as_u16(), answer.text().await.ok()?))
+}
+
+/// The link that an order's mail brings.
+pub async fn link(setup: &Setup, number: usize) -> String {
+    let recipient = format!("admin@{}", domain(number));
+    wait("the mail", async || {
         let arrived = setup.world.inbox.arrived_for(&recipient);
         arrived.iter().find_map(Arrived::link)
     })
-    .await;
-    let link = link.replace(&setup.base, base);
+    .await
+}
+
+/// Approves by a link until the order's end is told.
+pub async fn approve(setup: &Setup, base: &str, link: &str, id: &str) {
     wait("the order's end", async || {
         // A press whose answer was lost is made again; then the page has no button any more.
-        let page = setup.client.get(&link).send().await.ok()?.text().await.ok()?;
-        if let Some(nonce) = page.split("name=\"nonce\" value=\"").nth(1).and_then(|rest| rest.split('"').next()) {
-            let form = [("decision", "approve"), ("authority", "yes"), ("nonce", nonce)];
-            let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-            let request = setup.client.post(&link).header("content-type", "application/x-www-form-urlencoded");
-            request.body(body).send().await.ok()?;
+        if let Some(nonce) = setup.nonce(link).await {
+            setup.press(link, &nonce).await?;
         }
-        let told = setup.client.get(format!("{base}/v1/orders/{id}")).bearer_auth(&setup.world.token).send().await.ok()?;
-        let told: Value = serde_json::from_str(&told.text().await.ok()?).ok()?;
-        (told["state"] == "completed").then_some(())
+        (order(setup, base, id).await?["state"] == "completed").then_some(())
     })
     .await;
+}
+
+/// An order as the API tells it; none while the daemon is dead.
+pub async fn order(setup: &Setup, base: &str, id: &str) -> Option<Value> {
+    let request = setup.client.get(format!("{base}/v1/orders/{id}")).bearer_auth(&setup.world.token);
+    serde_json::from_str(&request.send().await.ok()?.text().await.ok()?).ok()
+}
+
+/// Waits until nothing is left in the outbox; what was done may still wait for its seal.
+pub async fn quiet(setup: &Setup) {
+    const DUE: &str = "SELECT COUNT(*), '' FROM effects WHERE state = 'due'";
+    wait("an empty outbox", async || (rows(setup, DUE).await?[0].0 == 0).then_some(())).await;
 }
 
 /// Waits until nothing is left in the outbox, nor to be sealed. What was leased by five daemons that died is left alone for five minutes.
@@ -435,7 +456,7 @@ pub async fn rows(setup: &Setup, sql: &'static str) -> Option<Vec<(i64, String)>
 
 /// What database, inbox and receiver must say whatever happened: every order is approved once; every event arrived, in order, under one id;
 /// a mail that came twice holds the same link.
-async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
+pub async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
     let count = async |sql| rows(setup, sql).await.unwrap()[0].0;
     let all = i64::try_from(orders).unwrap();
     assert_eq!(count("SELECT COUNT(*), '' FROM orders").await, all, "{told}");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::clock::{set_clock, start};
-use crate::kills::{outlived, posted_in_order, rows, settled, verified};
+use crate::kills::{order, outlived, posted_in_order, rows, settled, verified};
 use crate::process::Setup;
 use crate::returned::report;
 use crate::support::postgres;
@@ -85,11 +85,12 @@ async fn life(setup: &Setup) {
     let folder = setup.config.with_file_name("returned");
     std::fs::write(folder.join("tmp/1"), message).unwrap();
     std::fs::rename(folder.join("tmp/1"), folder.join("new/1")).unwrap();
-    wait("the bounce", async || (order(setup, &first).await?["mails"][0]["delivery"] == "bounced").then_some(())).await;
+    let told = async |id: &str| order(setup, &setup.base, id).await;
+    wait("the bounce", async || (told(&first).await?["mails"][0]["delivery"] == "bounced").then_some(())).await;
     let link = link.link().unwrap();
     assert_eq!(setup.approve(&link).await, 303);
     let state = async |id: &str, state: &str| {
-        wait(state, async || (order(setup, id).await?["validations"][0]["state"] == state).then_some(())).await;
+        wait(state, async || (told(id).await?["validations"][0]["state"] == state).then_some(())).await;
     };
     state(&third, "approved").await;
     let now = SystemClock.now();
@@ -139,12 +140,6 @@ async fn place(setup: &Setup, number: usize) -> String {
 async fn mail(setup: &Setup, number: usize) -> Arrived {
     let to = recipient(number);
     wait("the mail", async || setup.world.inbox.arrived_for(&to).into_iter().find(|one| one.link().is_some())).await
-}
-
-/// An order as the API tells it; none while the daemon is dead.
-async fn order(setup: &Setup, id: &str) -> Option<Value> {
-    let request = setup.client.get(format!("{}/v1/orders/{id}", setup.base)).bearer_auth(&setup.world.token);
-    serde_json::from_str(&request.send().await.ok()?.text().await.ok()?).ok()
 }
 
 async fn all_is_well(setup: &Setup, told: &str) {

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::routing::post;
 use dcvd::demo::World;
 use dcvd::demo::smtp::Reply;
-use reqwest::Client;
+use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -56,21 +56,36 @@ impl Setup {
     }
 
     pub async fn place(&self, order_ref: &str) -> Value {
+        self.place_at(&self.base, order_ref).await
+    }
+
+    /// Places an order at one of several daemons.
+    pub async fn place_at(&self, base: &str, order_ref: &str) -> Value {
         let body = json!({"order_ref": order_ref, "names": ["www.sample-shop.co.jp"], "approvers": ["admin@sample-shop.co.jp"]});
-        let request = self.client.post(format!("{}/v1/orders", self.base)).bearer_auth(&self.world.token);
+        let request = self.client.post(format!("{base}/v1/orders")).bearer_auth(&self.world.token);
         let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
         assert_eq!(answer.status(), 201);
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
 
     pub async fn approve(&self, link: &str) -> u16 {
-        let page = self.client.get(link).send().await.unwrap().text().await.unwrap();
-        let nonce = page.split("name=\"nonce\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([("decision", "approve"), ("authority", "yes"), ("nonce", nonce)])
-            .finish();
+        let nonce = self.nonce(link).await.unwrap();
+        self.press(link, &nonce).await.unwrap().status().as_u16()
+    }
+
+    /// The nonce of a link's page; none where the daemon is dead, or the page has no button any more.
+    pub async fn nonce(&self, link: &str) -> Option<String> {
+        let page = self.client.get(link).send().await.ok()?.text().await.ok()?;
+        let nonce = page.split("name=\"nonce\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        nonce.map(str::to_owned)
+    }
+
+    /// Presses the button that approves; none where the daemon is dead, or died of it.
+    pub async fn press(&self, link: &str, nonce: &str) -> Option<Response> {
+        let form = [("decision", "approve"), ("authority", "yes"), ("nonce", nonce)];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = self.client.post(link).header("content-type", "application/x-www-form-urlencoded");
-        request.body(body).send().await.unwrap().status().as_u16()
+        request.body(body).send().await.ok()
     }
 }
 
@@ -214,8 +229,7 @@ async fn the_lists_are_read_again_on_sighup_and_a_bad_file_leaves_them_as_they_w
     std::fs::write(&setup.config, format!("{head}{text}\n[policy]\nhold = \"{}\"\n", hold.display())).unwrap();
     let daemon = setup.serve().await;
     let metrics = async || setup.client.get(format!("{}/metrics", setup.base)).send().await.unwrap().text().await.unwrap();
-    let hangup =
-        || assert!(std::process::Command::new("kill").args(["-HUP", &daemon.child.id().to_string()]).status().unwrap().success());
+    let hangup = || daemon.signal("-HUP");
     let text = metrics().await;
     assert!(text.contains("dcvd_policy_entries{list=\"hold\"} 1"), "{text}");
     let age = text.lines().find_map(|line| line.strip_prefix("dcvd_public_suffix_list_age_seconds ")).unwrap();

@@ -80,10 +80,24 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal, named as `kill` takes it: `-CONT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it stands still where `DCVD_FREEZE_AT` has it do so; `-CONT` ends that.
+    pub async fn stands_still(&self) {
+        let status = format!("/proc/{}/status", self.child.id());
+        wait("its standing still", async || {
+            std::fs::read_to_string(&status).unwrap().lines().any(|line| line.starts_with("State:\tT")).then_some(())
+        })
+        .await;
+    }
+
     /// Sends SIGTERM and waits for the end; whether it ended well.
     pub async fn terminate(&mut self) -> bool {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
