@@ -9,6 +9,7 @@ mod certificates;
 mod change;
 mod clients;
 mod clock;
+mod cuts;
 mod dns;
 mod faults;
 mod hostile;
