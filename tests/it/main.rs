@@ -10,6 +10,7 @@ mod change;
 mod clients;
 mod clock;
 mod cuts;
+mod daemons;
 mod dns;
 mod faults;
 mod hostile;
