@@ -16,6 +16,7 @@ mod faults;
 mod hostile;
 mod keys;
 mod kills;
+mod kills_by_hand;
 mod kills_in_time;
 mod listing;
 mod mail;
