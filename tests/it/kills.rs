@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use dcvd::demo::smtp::{Arrived, Reply};
 use dcvd::demo::webhooks::Received;
 use futures_util::stream::{self, StreamExt as _};
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use tokio::io::copy_bidirectional;
@@ -266,7 +267,7 @@ async fn one_of_three_on_one_database_is_killed_again_and_again_and_one_is_froze
     let (config, alone) = another(&setup, 0);
     let frozen = start_with(&setup, &config, &alone, Some(("DCVD_FREEZE_AT", "begin deliver"))).await;
     let arrived = async |times: usize| {
-        let mails = || setup.world.inbox.arrived_for(&format!("admin@{}", domain(1))).len();
+        let mails = || setup.world.inbox.arrived_for(&recipient(1)).len();
         wait("the first order's mail", async || (mails() >= times).then_some(())).await;
     };
     let others = async {
@@ -371,6 +372,28 @@ pub fn domain(number: usize) -> String {
     format!("n{number}.sample-shop.co.jp")
 }
 
+pub fn recipient(number: usize) -> String {
+    format!("admin@{}", domain(number))
+}
+
+/// An order for a domain of its own, as an ordering system sends it.
+pub fn plain_order(setup: &Setup, base: &str, number: usize) -> RequestBuilder {
+    let names = [format!("www.{}", domain(number))];
+    let order = json!({"order_ref": format!("K-{number}"), "names": names, "approvers": [recipient(number)]});
+    let request = setup.client.post(format!("{base}/v1/orders")).bearer_auth(&setup.world.token);
+    request.header("content-type", "application/json").body(order.to_string())
+}
+
+/// The same under a key, so that it may be sent again.
+pub fn keyed_order(setup: &Setup, base: &str, number: usize) -> RequestBuilder {
+    plain_order(setup, base, number).header("idempotency-key", format!("key-{number}"))
+}
+
+/// The links that were mailed for an order, one for each time that it went. Receipts have none.
+pub fn links(setup: &Setup, number: usize) -> Vec<String> {
+    setup.world.inbox.arrived_for(&recipient(number)).iter().filter_map(Arrived::link).collect()
+}
+
 /// Places an order as an ordering system does, again and again with the same key until it is answered; answers the mail that comes; and waits
 /// for the order's end. The daemon may die meanwhile at any time.
 pub async fn see_through(setup: &Setup, base: &str, number: usize) {
@@ -386,32 +409,20 @@ pub async fn see_through(setup: &Setup, base: &str, number: usize) {
 
 /// Places an order once, with a key of its own: what was answered; none while the daemon is dead.
 pub async fn place(setup: &Setup, base: &str, number: usize) -> Option<(u16, String)> {
-    let recipient = format!("admin@{}", domain(number));
-    let order =
-        json!({"order_ref": format!("K-{number}"), "names": [format!("www.{}", domain(number))], "approvers": [recipient]});
-    let request = setup.client.post(format!("{base}/v1/orders")).bearer_auth(&setup.world.token);
-    let request = request.header("content-type", "application/json").header("idempotency-key", format!("key-{number}"));
-    let answer = request.body(order.to_string()).send().await.ok()?;
+    let answer = keyed_order(setup, base, number).send().await.ok()?;
     Some((answer.status().as_u16(), answer.text().await.ok()?))
 }
 
 /// The link that an order's mail brings.
 pub async fn link(setup: &Setup, number: usize) -> String {
-    let recipient = format!("admin@{}", domain(number));
-    wait("the mail", async || {
-        let arrived = setup.world.inbox.arrived_for(&recipient);
-        arrived.iter().find_map(Arrived::link)
-    })
-    .await
+    wait("the mail", async || links(setup, number).into_iter().next()).await
 }
 
 /// Approves by a link until the order's end is told.
 pub async fn approve(setup: &Setup, base: &str, link: &str, id: &str) {
     wait("the order's end", async || {
         // A press whose answer was lost is made again; then the page has no button any more.
-        if let Some(nonce) = setup.nonce(link).await {
-            setup.press(link, &nonce).await?;
-        }
+        setup.try_approve(link).await;
         (order(setup, base, id).await?["state"] == "completed").then_some(())
     })
     .await;
@@ -468,15 +479,7 @@ pub async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
     // A mail that is taken and not recorded waits for nothing once its link was used.
     let given_up = "SELECT COUNT(*), '' FROM effects WHERE state = 'dead' AND last_error <> 'link-ended'";
     assert_eq!(count(given_up).await, 0, "{told}");
-    let mut timelines: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
-    for (seq, event) in
-        rows(setup, "SELECT e.seq, o.order_ref || ' ' || e.kind FROM events e JOIN orders o ON o.id = e.order_id ORDER BY e.seq")
-            .await
-            .unwrap()
-    {
-        let (order_ref, kind) = event.split_once(' ').unwrap();
-        timelines.entry(order_ref.to_owned()).or_default().push((seq, kind.to_owned()));
-    }
+    let timelines = timelines(setup).await;
     // Each looked at once: an hour's load is a quarter of a million.
     let (hooks, mails) = (setup.world.webhooks.received(), setup.world.inbox.arrived());
     let mut links: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -501,10 +504,22 @@ pub async fn all_is_well(setup: &Setup, orders: usize, told: &str) {
         let wanted: BTreeSet<i64> =
             timeline.iter().filter(|(_, kind)| wanted.contains(&kind.as_str())).map(|(seq, _)| *seq).collect();
         assert!(posted.is_superset(&wanted), "{told}: {posted:?} of {timeline:?}");
-        let own = links.get(format!("admin@{}", domain(number)).as_str());
+        let own = links.get(recipient(number).as_str());
         assert_eq!(own.map_or(0, BTreeSet::len), 1, "{told}: never another link");
     }
     verified(setup, told).await;
+}
+
+/// The events of every order, by its reference: place and type.
+pub async fn timelines(setup: &Setup) -> BTreeMap<String, Vec<(i64, String)>> {
+    const SQL: &str =
+        "SELECT e.seq, o.order_ref || ' ' || e.kind FROM events e JOIN orders o ON o.id = e.order_id ORDER BY e.seq";
+    let mut timelines: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
+    for (seq, event) in rows(setup, SQL).await.unwrap() {
+        let (order_ref, kind) = event.split_once(' ').unwrap();
+        timelines.entry(order_ref.to_owned()).or_default().push((seq, kind.to_owned()));
+    }
+    timelines
 }
 
 /// The places of an order's events that the receiver got: in order, each under one id.

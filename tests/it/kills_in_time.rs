@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::clock::{set_clock, start};
-use crate::kills::{order, outlived, posted_in_order, rows, settled, verified};
+use crate::kills::{keyed_order, order, outlived, posted_in_order, recipient, rows, settled, verified};
 use crate::process::Setup;
 use crate::returned::report;
 use crate::support::postgres;
@@ -73,10 +73,6 @@ fn prepare(setup: &Setup) {
     set_clock(setup, "+0");
 }
 
-fn recipient(number: usize) -> String {
-    format!("admin@n{number}.sample-shop.co.jp")
-}
-
 /// One order's mail comes back; nobody answers another; a third is approved, and its certificate ends.
 async fn life(setup: &Setup) {
     let [first, second, third] = [place(setup, 1).await, place(setup, 2).await, place(setup, 3).await];
@@ -124,12 +120,8 @@ async fn life(setup: &Setup) {
 }
 
 async fn place(setup: &Setup, number: usize) -> String {
-    let body = json!({"order_ref": format!("K-{number}"), "names": [format!("www.n{number}.sample-shop.co.jp")],
-        "approvers": [recipient(number)]});
     let placed = wait("the order's place", async || {
-        let request = setup.client.post(format!("{}/v1/orders", setup.base)).bearer_auth(&setup.world.token);
-        let request = request.header("content-type", "application/json").header("idempotency-key", format!("key-{number}"));
-        let answer = request.body(body.to_string()).send().await.ok()?;
+        let answer = keyed_order(setup, &setup.base, number).send().await.ok()?;
         let (status, text) = (answer.status().as_u16(), answer.text().await.ok()?);
         (status == 201).then(|| serde_json::from_str::<Value>(&text).unwrap())
     })

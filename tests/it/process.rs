@@ -69,8 +69,13 @@ impl Setup {
     }
 
     pub async fn approve(&self, link: &str) -> u16 {
-        let nonce = self.nonce(link).await.unwrap();
-        self.press(link, &nonce).await.unwrap().status().as_u16()
+        self.try_approve(link).await.unwrap()
+    }
+
+    /// As [`approve`](Self::approve); none where the daemon is dead, or the page has no button any more.
+    pub async fn try_approve(&self, link: &str) -> Option<u16> {
+        let nonce = self.nonce(link).await?;
+        Some(self.press(link, &nonce).await?.status().as_u16())
     }
 
     /// The nonce of a link's page; none where the daemon is dead, or the page has no button any more.
