@@ -12,6 +12,9 @@ use tokio::net::{TcpListener, TcpStream};
 /// Time for each line to arrive.
 const LINE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether a message that is held may be answered.
+const HOLD_LOOK: Duration = Duration::from_millis(10);
+
 /// Largest message kept, in bytes.
 const MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
@@ -88,6 +91,8 @@ pub enum Reply {
     TakeAfter(Duration),
     /// It takes the message and closes without an answer.
     TakeAndDrop,
+    /// It takes the message and answers only once it is told to answer otherwise.
+    TakeAndHold,
     /// It answers the next command with 421 and closes, on every connection.
     Close,
     /// It answers this step with 421, takes nothing and closes, on every connection.
@@ -177,6 +182,10 @@ impl Inbox {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn holds(&self) -> bool {
+        matches!(self.lock().reply, Reply::TakeAndHold)
+    }
+
     async fn serve(&self, stream: TcpStream) -> Option<()> {
         let (read, mut write) = stream.into_split();
         let mut lines = BufReader::new(read);
@@ -249,6 +258,9 @@ impl Inbox {
                             self.lock().arrived.push(message);
                             if let Reply::TakeAfter(wait) = other {
                                 tokio::time::sleep(wait).await;
+                            }
+                            while self.holds() {
+                                tokio::time::sleep(HOLD_LOOK).await;
                             }
                             "250 2.0.0 taken".to_owned()
                         }

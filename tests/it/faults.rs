@@ -1,20 +1,25 @@
 //! What the database cannot do for a while: nothing is half written, the error is clear, and the daemon goes on by itself.
+//!
+//! Each of them comes while a relay has taken a mail and its record is not written yet, and ends with what database, inbox and receiver
+//! must say whatever happened.
 
 use std::process::{Command, Stdio};
 
+use dcvd::demo::smtp::Reply;
 use dcvd::store::{Migrate, Store};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::kills::{all_is_well, keyed_order, links, see_through, settled};
 use crate::process::Setup;
 use crate::support::postgres;
 use crate::support::process::{Daemon, wait};
 
-async fn order(setup: &Setup, order_ref: &str) -> (u16, Value, bool) {
-    let body = json!({"order_ref": order_ref, "names": ["www.sample-shop.co.jp"], "approvers": ["admin@sample-shop.co.jp"]});
-    let request = setup.client.post(format!("{}/v1/orders", setup.base)).bearer_auth(&setup.world.token);
-    let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
+/// How an order was answered, and whether that says when to come again.
+async fn place(setup: &Setup, number: usize) -> (u16, Value, bool) {
+    let answer = keyed_order(setup, &setup.base, number).send().await.unwrap();
     let (status, retry) = (answer.status().as_u16(), answer.headers().contains_key("retry-after"));
     (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap(), retry)
 }
@@ -31,23 +36,87 @@ async fn orders(setup: &Setup) -> usize {
     serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()["orders"].as_array().unwrap().len()
 }
 
-/// While it lasts orders are refused and can be read; when it is over the same order is taken, once, and its mail goes.
-async fn refused_then_taken(setup: &Setup, begin: impl AsyncFn(), end: impl AsyncFn()) {
-    assert_eq!(order(setup, "A-1").await.0, 201);
+/// How many attempts at a mail have ended, and how many of them were recorded as taken.
+async fn attempts(setup: &Setup) -> (u32, u32) {
+    let counted = setup.client.get(format!("{}/metrics", setup.base)).send().await.unwrap().text().await.unwrap();
+    let count = |series: &str| -> u32 {
+        counted.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |rest| rest.trim().parse().unwrap())
+    };
+    let ended = count("dcvd_attempt_duration_seconds_count{kind=\"mail\"}");
+    (ended, count("dcvd_attempts_total{kind=\"mail\",outcome=\"done\"}"))
+}
+
+/// The first order waits for its owner; the second one's mail is taken by the relay, and not recorded yet, when it begins; the third comes
+/// while it lasts. All are told to come again, and what is stored can be read. When it is over everything goes on, and ends as it should.
+async fn refused_then_taken(setup: &Setup, told: &str, begin: impl AsyncFn(), end: impl AsyncFn()) {
+    assert_eq!(place(setup, 1).await.0, 201, "{told}");
     // And recorded: one that is not goes once more.
     wait("the first mail", async || setup.world.webhooks.taken("mail.sent").into_iter().next()).await;
-    assert_eq!(setup.world.inbox.arrived().len(), 1);
+    wait("the first attempt's end", async || (attempts(setup).await == (1, 1)).then_some(())).await;
+    let link = links(setup, 1).pop().unwrap();
+    setup.world.inbox.answer_with(Reply::TakeAndHold);
+    assert_eq!(place(setup, 2).await.0, 201, "{told}");
+    wait("the second mail", async || links(setup, 2).pop()).await;
     begin().await;
-    let (status, told, retry) = order(setup, "A-2").await;
-    assert_eq!((status, &told["code"], retry), (503, &json!("unavailable"), true), "{told}");
-    assert_eq!(orders(setup).await, 1, "what is stored is read, and nothing of the other stands there");
+    setup.world.inbox.answer_with(Reply::Take);
+    let unrecorded = async {
+        let (_, recorded) =
+            wait("the second attempt's end", async || Some(attempts(setup).await).filter(|(ended, _)| *ended > 1)).await;
+        assert_eq!(recorded, 1, "{told}: what the relay said cannot be written down");
+    };
+    let refused = async {
+        let (status, problem, retry) = place(setup, 3).await;
+        assert_eq!((status, &problem["code"], retry), (503, &json!("unavailable"), true), "{told}: {problem}");
+    };
+    let pressed = async {
+        // A connection that was cut may fail the page.
+        let status = wait("the page", async || setup.press(&link).await).await;
+        assert_eq!(status, 503, "{told}: nothing is decided");
+    };
+    tokio::join!(unrecorded, refused, pressed);
+    assert_eq!(orders(setup).await, 2, "{told}: what is stored is read, and nothing of the third stands there");
     end().await;
-    wait("the order", async || (order(setup, "A-2").await.0 == 201).then_some(())).await;
-    wait("the second mail", async || (setup.world.inbox.arrived().len() == 2).then_some(())).await;
-    assert_eq!(orders(setup).await, 2);
-    let mail = setup.world.inbox.arrived().pop().unwrap();
-    assert_eq!(setup.approve(&mail.link().unwrap()).await, 303);
-    wait("the result", async || setup.world.webhooks.taken("order.completed").into_iter().next()).await;
+    wait("the second mail once more", async || (links(setup, 2).len() > 1).then_some(())).await;
+    for number in 1..=3 {
+        see_through(setup, &setup.base, number).await;
+    }
+    settled(setup).await;
+    assert_eq!(
+        (links(setup, 1).len(), links(setup, 3).len()),
+        (1, 1),
+        "{told}: what was recorded, and what was not taken, went once"
+    );
+    all_is_well(setup, 3, told).await;
+}
+
+/// Another program on the database, that no write of orders gets past while it holds it.
+pub enum Other {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+impl Other {
+    pub async fn of(setup: &Setup) -> Self {
+        let file = setup.config.with_file_name("dcvd.db");
+        match setup.database() {
+            Some(url) => Self::Postgres(PgConnection::connect(url).await.unwrap()),
+            None => Self::Sqlite(SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap()),
+        }
+    }
+
+    pub async fn hold(&mut self) {
+        match self {
+            Self::Postgres(conn) => conn.execute("BEGIN; LOCK TABLE orders IN SHARE MODE").await.map(drop).unwrap(),
+            Self::Sqlite(conn) => conn.execute("BEGIN IMMEDIATE").await.map(drop).unwrap(),
+        }
+    }
+
+    pub async fn let_go(&mut self) {
+        match self {
+            Self::Postgres(conn) => conn.execute("ROLLBACK").await.map(drop).unwrap(),
+            Self::Sqlite(conn) => conn.execute("ROLLBACK").await.map(drop).unwrap(),
+        }
+    }
 }
 
 #[tokio::test]
@@ -74,19 +143,17 @@ async fn a_full_disk_refuses_and_is_over_when_there_is_room() {
         limit("1024");
         wait("word of it", async || ready().await.filter(|(status, told)| *status == 503 && told.contains("failing"))).await;
     };
-    refused_then_taken(&setup, fill, async || limit("unlimited")).await;
+    refused_then_taken(&setup, "a full disk", fill, async || limit("unlimited")).await;
     wait("the all-clear", async || ready().await.filter(|(status, _)| *status == 200)).await;
 }
 
 #[tokio::test]
 async fn a_sqlite_that_another_program_holds_refuses_and_is_over_when_it_lets_go() {
     let setup = Setup::new().await;
-    let database = format!("sqlite://{}", setup.config.with_file_name("held.db").display());
-    let _daemon = Daemon::start(&setup.config, &setup.base, Some(&database)).await;
-    let holder = tokio::sync::Mutex::new(SqliteConnection::connect(&database).await.unwrap());
-    let hold = async || holder.lock().await.execute("BEGIN IMMEDIATE").await.map(drop).unwrap();
-    let let_go = async || holder.lock().await.execute("ROLLBACK").await.map(drop).unwrap();
-    refused_then_taken(&setup, hold, let_go).await;
+    let _daemon = setup.serve().await;
+    let other = Mutex::new(Other::of(&setup).await);
+    let (hold, let_go) = (async || other.lock().await.hold().await, async || other.lock().await.let_go().await);
+    refused_then_taken(&setup, "SQLite held", hold, let_go).await;
 }
 
 #[tokio::test]
@@ -104,7 +171,7 @@ async fn a_postgres_that_only_reads_refuses_and_is_over_when_it_writes() {
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         conn.execute(end).await.unwrap();
     };
-    refused_then_taken(&setup, async || set("on").await, async || set("off").await).await;
+    refused_then_taken(&setup, "PostgreSQL only reads", async || set("on").await, async || set("off").await).await;
 }
 
 #[tokio::test]
