@@ -174,6 +174,54 @@ async fn a_postgres_that_only_reads_refuses_and_is_over_when_it_writes() {
     refused_then_taken(&setup, "PostgreSQL only reads", async || set("on").await, async || set("off").await).await;
 }
 
+/// From now on PostgreSQL fails whoever writes an order, with this code.
+async fn fail_with(url: &str, code: &str) {
+    let function = format!(
+        "CREATE FUNCTION in_the_way() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'on purpose' USING ERRCODE = '{code}'; END $$"
+    );
+    let mut conn = PgConnection::connect(url).await.unwrap();
+    conn.execute(sqlx::AssertSqlSafe(function)).await.unwrap();
+    conn.execute("CREATE TRIGGER in_the_way BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION in_the_way()")
+        .await
+        .unwrap();
+}
+
+async fn fail_no_more(url: &str) {
+    let mut conn = PgConnection::connect(url).await.unwrap();
+    conn.execute("DROP FUNCTION in_the_way CASCADE").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_postgres_where_others_are_in_the_way_refuses_and_is_over_when_they_are_gone() {
+    // What cannot be serialized with what another did, and what would wait for another for ever.
+    for code in ["40001", "40P01"] {
+        let url = postgres::database().await;
+        let setup = Setup::on(Some(url.clone())).await;
+        let _daemon = setup.serve().await;
+        refused_then_taken(&setup, code, async || fail_with(&url, code).await, async || fail_no_more(&url).await).await;
+    }
+}
+
+#[tokio::test]
+async fn what_would_fail_again_is_not_said_to_be_over_soon() {
+    let url = postgres::database().await;
+    let setup = Setup::on(Some(url.clone())).await;
+    let _daemon = setup.serve().await;
+    // A row that is not allowed, and an error of somebody's own making.
+    for (number, code) in [(1, "23514"), (2, "P0001")] {
+        fail_with(&url, code).await;
+        let (status, problem, retry) = place(&setup, number).await;
+        assert_eq!((status, &problem["code"], retry), (500, &json!("internal"), false), "{code}: {problem}");
+        fail_no_more(&url).await;
+    }
+    assert_eq!(orders(&setup).await, 0);
+    for number in 1..=2 {
+        see_through(&setup, &setup.base, number).await;
+    }
+    settled(&setup).await;
+    all_is_well(&setup, 2, "what would fail again").await;
+}
+
 #[tokio::test]
 async fn daemons_that_work_on_one_database_are_counted() {
     let url = postgres::database().await;
