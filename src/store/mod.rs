@@ -558,3 +558,121 @@ async fn schema<C: sqlx::migrate::Migrate>(conn: &mut C, migrate: Migrate) -> Re
 fn id_bytes(bytes: &[u8], table: &'static str, column: &'static str) -> Result<[u8; 16], StoreError> {
     bytes.try_into().map_err(|_| StoreError::inconsistent(table, column, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::error::Error as StdError;
+    use std::fmt;
+
+    use sqlx::SqliteConnection;
+    use sqlx::error::{DatabaseError, ErrorKind};
+
+    use super::*;
+
+    /// An error of a database's own, as far as its code tells.
+    #[derive(Debug)]
+    struct Coded(String);
+
+    impl fmt::Display for Coded {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    impl StdError for Coded {}
+
+    impl DatabaseError for Coded {
+        fn message(&self) -> &str {
+            &self.0
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(Cow::Borrowed(&self.0))
+        }
+
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+
+        fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+            self
+        }
+    }
+
+    fn coded(code: &str) -> sqlx::Error {
+        sqlx::Error::Database(Box::new(Coded(code.to_owned())))
+    }
+
+    fn passes(code: &str) -> bool {
+        let error = StoreError::from(coded(code));
+        assert_ne!(error.is_passing(), error.would_recur(), "{error}: one or the other");
+        error.is_passing()
+    }
+
+    #[test]
+    fn what_postgres_fails_with_for_now_is_told_from_what_would_recur() {
+        // In the way: serialization, deadlock, a lock, a time limit. Short of: disk, memory, connections. Its disk. Only reading.
+        for code in ["40001", "40P01", "55P03", "57014", "53100", "53200", "53300", "58030", "25006"] {
+            assert!(passes(code) && !is_cut(&coded(code)), "{code}");
+        }
+        // Lost, refused; ended by an operator, by a crash, or not there yet.
+        for code in ["08006", "08001", "57P01", "57P02", "57P03"] {
+            assert!(passes(code) && is_cut(&coded(code)), "{code}");
+        }
+        // A row, a value, somebody's own, a name, a right, a damaged file.
+        for code in ["23505", "23514", "22P02", "P0001", "42P01", "42501", "XX001"] {
+            assert!(!passes(code) && !is_cut(&coded(code)), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_sqlite_fails_with_for_now_is_told_from_what_would_recur() {
+        // Busy, locked, read-only, input or output, full, cannot open; and what is said more closely of some.
+        for code in [5, 6, 8, 10, 13, 14, 5 | (2 << 8), 8 | (4 << 8), 10 | (3 << 8), 10 | (34 << 8), 14 | (4 << 8)] {
+            let code = code.to_string();
+            assert!(is_passing_on_sqlite(&coded(&code)) && passes(&code), "{code}");
+        }
+        // An error of the question, a damaged file, a constraint, no database.
+        for code in [1, 11, 19, 26, 11 | (1 << 8), 19 | (8 << 8)] {
+            let code = code.to_string();
+            assert!(!is_passing_on_sqlite(&coded(&code)) && !passes(&code), "{code}");
+        }
+        assert!(!is_passing_on_sqlite(&sqlx::Error::RowNotFound));
+    }
+
+    async fn refused(conn: &mut SqliteConnection, sql: &'static str) -> (String, bool) {
+        let error = conn.execute(sql).await.map(drop).unwrap_err();
+        let code = error.as_database_error().and_then(DatabaseError::code).unwrap().into_owned();
+        (code, StoreError::from(error).is_passing())
+    }
+
+    #[tokio::test]
+    async fn an_sqlite_that_only_reads_is_busy_or_was_moved_says_so_by_these_codes() {
+        const ANOTHER: &str = "INSERT INTO t DEFAULT VALUES";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.db");
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(Duration::ZERO);
+        let mut conn = options.clone().create_if_missing(true).connect().await.unwrap();
+        conn.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)").await.unwrap();
+        let mut reader = options.clone().read_only(true).connect().await.unwrap();
+        assert_eq!(refused(&mut reader, ANOTHER).await, ("8".to_owned(), true));
+        let mut other = options.connect().await.unwrap();
+        other.execute("BEGIN IMMEDIATE").await.unwrap();
+        assert_eq!(refused(&mut conn, ANOTHER).await, ("5".to_owned(), true));
+        other.execute("INSERT INTO t VALUES (1); COMMIT").await.unwrap();
+        assert_eq!(refused(&mut conn, "INSERT INTO t VALUES (1)").await, ("1555".to_owned(), false), "a row that is there");
+        std::fs::rename(&path, dir.path().join("moved.db")).unwrap();
+        assert_eq!(refused(&mut conn, ANOTHER).await, ("1032".to_owned(), true));
+        let nowhere = SqliteConnectOptions::new().filename(dir.path().join("none/t.db")).connect().await.unwrap_err();
+        assert!(is_passing_on_sqlite(&nowhere), "{nowhere}");
+    }
+}
