@@ -1,15 +1,19 @@
 //! Callers that mean ill, or are too many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use futures_util::stream::{self, StreamExt as _};
-use serde_json::{Value, json};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
+use crate::faults::Other;
+use crate::kills::{links, order, recipient, rows, settled, verified};
 use crate::process::Setup;
+use crate::support::postgres;
 use crate::support::process::{PATIENCE, wait};
 
 async fn connect(setup: &Setup) -> TcpStream {
@@ -21,7 +25,7 @@ async fn say(setup: &Setup, bytes: &[u8]) -> String {
     let mut stream = connect(setup).await;
     let _ = stream.write_all(bytes).await;
     let mut said = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("it closes");
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("it closes");
     String::from_utf8_lossy(&said).into_owned()
 }
 
@@ -39,7 +43,7 @@ async fn who_never_ends_a_request_is_hung_up_on_and_keeps_nobody_waiting() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
-        let closed = tokio::time::timeout(PATIENCE, from.read_to_end(&mut Vec::new())).await;
+        let closed = timeout(PATIENCE, from.read_to_end(&mut Vec::new())).await;
         dripping.abort();
         closed.is_ok()
     });
@@ -129,36 +133,103 @@ async fn guessing_links_leads_nowhere_and_shuts_nobody_out() {
     assert_eq!(setup.approve(&link).await, 303);
 }
 
+/// Requests of ordering systems that may be under way at once, and ten times as many.
+const AT_ONCE: usize = 8;
+const TOO_MANY: usize = 10 * AT_ONCE;
+
 #[tokio::test]
-async fn what_is_too_much_is_shed_and_what_is_taken_is_kept() {
-    let setup = Setup::new().await;
-    let text = std::fs::read_to_string(&setup.config).unwrap();
-    std::fs::write(&setup.config, format!("{text}\n[limits]\nrequests_at_once = 8\n")).unwrap();
-    let _daemon = setup.serve().await;
-    let place = async |number: usize| {
-        let body = json!({"order_ref": format!("O-{number}"), "names": ["www.sample-shop.co.jp"], "approvers": ["admin@sample-shop.co.jp"]});
-        let request = setup.client.post(format!("{}/v1/orders", setup.base)).bearer_auth(&setup.world.token);
-        let answer = request.header("content-type", "application/json").body(body.to_string()).send().await.unwrap();
-        let told = (answer.status().as_u16(), answer.headers().get("retry-after").cloned());
-        if told.0 == 503 {
-            let problem: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-            assert!(problem["code"] == "unavailable" && told.1.is_some(), "{problem}");
+async fn what_is_too_much_is_shed_and_what_is_taken_is_kept_on_sqlite() {
+    what_is_too_much_is_shed_and_what_is_taken_is_kept(Setup::new().await).await;
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_shed_and_what_is_taken_is_kept_on_postgres() {
+    what_is_too_much_is_shed_and_what_is_taken_is_kept(Setup::on(Some(postgres::database().await)).await).await;
+}
+
+async fn what_is_too_much_is_shed_and_what_is_taken_is_kept(setup: Setup) {
+    // A mail that waits long for its record under such a load is no dead daemon's.
+    let text = std::fs::read_to_string(&setup.config).unwrap().replace("lease = \"2s\"", "lease = \"10s\"");
+    std::fs::write(&setup.config, format!("{text}\n[limits]\nrequests_at_once = {AT_ONCE}\n")).unwrap();
+    let mut daemon = setup.serve().await;
+    let mut other = Other::of(&setup).await;
+    assert_eq!(place(&setup, 1).await, (1, 201));
+    let link = wait("the mail", async || links(&setup, 1).pop()).await;
+    let mut taken = BTreeSet::from([1]);
+    for round in 1..=3 {
+        settled(&setup).await;
+        // No order can be written: whoever is let in waits, and whoever is one too many must not.
+        other.hold().await;
+        let numbers = round * TOO_MANY..(round + 1) * TOO_MANY;
+        let mut answers: FuturesUnordered<_> = numbers.map(|number| place(&setup, number)).collect();
+        let refused = answers.by_ref().take(TOO_MANY - AT_ONCE).collect::<Vec<(usize, u16)>>();
+        let refused = timeout(PATIENCE, refused).await.expect("so many and no more are let in");
+        assert!(refused.iter().all(|(_, status)| *status == 503), "{refused:?}");
+        // Neither owners nor whoever watches over the daemon needs a place.
+        let healthz = format!("{}/healthz", setup.base);
+        for address in [&link, &healthz] {
+            assert_eq!(setup.client.get(address).send().await.unwrap().status(), 200);
         }
-        (number, told.0)
-    };
-    // Ten times as many as may be under way, again and again.
-    let answers: Vec<(usize, u16)> = stream::iter(0..800).map(place).buffer_unordered(80).collect().await;
-    let count = |wanted: u16| answers.iter().filter(|(_, status)| *status == wanted).count();
-    assert_eq!(count(201) + count(503), 800, "{answers:?}");
-    assert!(count(503) > 0 && count(201) > 0, "{} were taken, {} shed", count(201), count(503));
-    for (number, status) in answers.iter().filter(|(number, _)| number % 8 == 0) {
-        // Whoever was told to come again does.
-        wait("a place", async || {
-            let (_, again) = place(*number).await;
-            // What was taken is there, and what was shed was not taken by half.
-            assert!(again == 503 || again == if *status == 201 { 409 } else { 201 }, "{number}: {status}, then {again}");
-            (again != 503).then_some(())
-        })
-        .await;
+        other.let_go().await;
+        let let_in: Vec<(usize, u16)> = answers.collect().await;
+        assert!(let_in.len() == AT_ONCE && let_in.iter().all(|(_, status)| *status == 201), "{let_in:?}");
+        taken.extend(let_in.into_iter().map(|(number, _)| number));
     }
+    // With nothing in the way, as fast as they are answered.
+    let storm = stream::iter(4 * TOO_MANY..6 * TOO_MANY).map(|number| place(&setup, number));
+    let answers: Vec<(usize, u16)> = storm.buffer_unordered(TOO_MANY).collect().await;
+    let count = |wanted: u16| answers.iter().filter(|(_, status)| *status == wanted).count();
+    assert_eq!(count(201) + count(503), answers.len(), "{answers:?}");
+    assert!(count(503) > 0 && count(201) > 0, "{} were taken, {} shed", count(201), count(503));
+    taken.extend(answers.iter().filter(|(_, status)| *status == 201).map(|(number, _)| *number));
+    for (number, status) in answers.iter().filter(|(number, _)| number % 8 == 0) {
+        // Whoever was told to come again does. What was taken is there, and what was shed was not taken by half.
+        let again = async || Some(place(&setup, *number).await.1).filter(|again| *again != 503);
+        let again = wait("a place", again).await;
+        assert_eq!(again, if *status == 201 { 409 } else { 201 }, "{number}: {status} at first");
+        taken.insert(*number);
+    }
+    settled(&setup).await;
+    assert!(daemon.terminate().await);
+    nothing_was_lost(&setup, &taken).await;
+}
+
+/// An order's number, and how it was answered. Whoever is refused is told when to come again.
+async fn place(setup: &Setup, number: usize) -> (usize, u16) {
+    let answer = order(setup, &setup.base, number).send().await.unwrap();
+    let (status, retry) = (answer.status().as_u16(), answer.headers().contains_key("retry-after"));
+    if status == 503 {
+        let problem: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert!(problem["code"] == "unavailable" && retry, "{problem}");
+    }
+    (number, status)
+}
+
+/// Of those that were taken the order is stored, its one mail came once, and the receiver was told under one id; of others there is nothing.
+async fn nothing_was_lost(setup: &Setup, taken: &BTreeSet<usize>) {
+    let order_refs: BTreeSet<String> = taken.iter().map(|number| format!("K-{number}")).collect();
+    let stored = rows(setup, "SELECT last_seq, order_ref FROM orders").await.unwrap();
+    assert_eq!(stored.into_iter().map(|(_, order_ref)| order_ref).collect::<BTreeSet<_>>(), order_refs);
+    let all = i64::try_from(taken.len()).unwrap();
+    for sql in [
+        "SELECT COUNT(*), '' FROM orders",
+        "SELECT COUNT(*), '' FROM validations WHERE state = 'pending'",
+        "SELECT COUNT(*), '' FROM mails WHERE delivery = 'accepted'",
+        "SELECT COUNT(*), '' FROM events WHERE kind = 'order.created'",
+        "SELECT COUNT(*), '' FROM events WHERE kind = 'mail.sent'",
+        "SELECT COUNT(*), '' FROM effects WHERE kind = 'mail' AND state = 'done'",
+    ] {
+        assert_eq!(rows(setup, sql).await.unwrap()[0].0, all, "{sql}");
+    }
+    let mut arrived: Vec<String> = setup.world.inbox.arrived().into_iter().flat_map(|mail| mail.rcpt_to).collect();
+    arrived.sort_unstable();
+    let mut wanted: Vec<String> = taken.iter().map(|number| recipient(*number)).collect();
+    wanted.sort_unstable();
+    assert_eq!(arrived, wanted, "each went once");
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for hook in setup.world.webhooks.taken("order.created") {
+        told.entry(hook.body["data"]["order_ref"].as_str().unwrap().to_owned()).or_default().insert(hook.id);
+    }
+    assert!(told.keys().eq(&order_refs) && told.values().all(|ids| ids.len() == 1), "{told:?}");
+    verified(setup, "too many").await;
 }
