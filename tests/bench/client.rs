@@ -88,8 +88,15 @@ impl Connection {
 
     /// Asks and reads the answer to its end.
     pub(super) async fn ask(&mut self, request: &[u8], status: u16) -> anyhow::Result<()> {
+        let told = self.told(request).await?;
+        anyhow::ensure!(told == status, "{}", String::from_utf8_lossy(&self.buffer));
+        Ok(())
+    }
+
+    /// As [`Connection::ask`], whatever is answered; the status.
+    pub(super) async fn told(&mut self, request: &[u8]) -> anyhow::Result<u16> {
         self.stream.write_all(request).await?;
-        answer(&mut self.stream, &mut self.buffer, status).await
+        answer(&mut self.stream, &mut self.buffer).await
     }
 }
 
@@ -101,20 +108,21 @@ pub(super) async fn ask(server: SocketAddr, request: &[u8], status: u16) -> anyh
     Ok(whole.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-/// Reads one answer to its end, in as few reads as it takes: the client must not be what is measured.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>, status: u16) -> anyhow::Result<()> {
+/// Reads one answer to its end, in as few reads as it takes: the client must not be what is measured. Its status.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<u16> {
     buffer.clear();
-    let mut whole = None;
+    let (mut whole, mut status) = (None, 0);
     while whole.is_none_or(|whole| buffer.len() < whole) {
         anyhow::ensure!(stream.read_buf(buffer).await? > 0, "the server closed the connection");
         if whole.is_none()
             && let Some(head) = buffer.windows(4).position(|four| four == b"\r\n\r\n")
         {
             let text = std::str::from_utf8(&buffer[..head])?;
-            anyhow::ensure!(text.starts_with(&format!("HTTP/1.1 {status}")), "{text}");
+            let line = text.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3));
+            status = line.and_then(|status| status.parse().ok()).ok_or_else(|| anyhow::anyhow!("no answer: {text}"))?;
             let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
             whole = Some(head + 4 + length.map_or(Ok(0), str::parse::<usize>)?);
         }
     }
-    Ok(())
+    Ok(status)
 }

@@ -1,11 +1,12 @@
 //! What is asked over HTTP beside an empty handler, in turns on the same machine, on SQLite and PostgreSQL: `cargo bench --bench http`.
 //!
 //! The listing of constructed approvers, a valid approve page (beside a bare handler that reads one row of the same database, too), a
-//! forged link, and decisions on orders of their own, each committed durably. Client and servers share the machine, so that all rates are
-//! lower than a server's alone. Needs Debian's `postgresql`.
+//! forged link, and decisions on orders of their own, each committed durably; then orders, ten times as many at once as are let in. Client and
+//! servers share the machine, so that all rates are lower than a server's alone. Needs Debian's `postgresql`.
 
 mod client;
 mod decided;
+mod overload;
 #[expect(unreachable_pub, reason = "the tests' own module")]
 #[path = "../it/support/postgres.rs"]
 mod postgres;
@@ -57,7 +58,9 @@ async fn main() -> anyhow::Result<()> {
             bare.all,
             decided.rate / bare.all
         );
+        let database = if daemon.database.starts_with("postgres:") { Some(postgres::database().await) } else { None };
         daemon.end().await?;
+        overload::overload(database, rounds, round).await?;
     }
     Ok(())
 }

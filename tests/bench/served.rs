@@ -35,6 +35,11 @@ pub(super) struct Served {
 impl Served {
     /// Starts one that sheds nobody, with this database or a file of SQLite's.
     pub(super) async fn start(database: Option<String>) -> anyhow::Result<Self> {
+        Self::letting_in(u16::MAX, database).await
+    }
+
+    /// As [`Served::start`], with so many requests of ordering systems under way at once.
+    pub(super) async fn letting_in(at_once: u16, database: Option<String>) -> anyhow::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir()?;
         let database = database.unwrap_or_else(|| format!("sqlite://{}/bench.db", dir.path().display()));
@@ -47,7 +52,7 @@ impl Served {
         let text = format!(
             "profile_dir = \"{}/profiles\"\ndefault_profile = \"quick\"\n[database]\nurl = \"{database}\"\n\
              [dns]\nnameservers = [\"127.0.0.1:9\"]\n[limits]\nwrong_links_per_minute = 4000000000\nclient_rate = \"4000000/1s\"\n\
-             [[clients]]\nname = \"bench\"\ntoken_sha256 = \"{hash}\"\n",
+             requests_at_once = {at_once}\n[[clients]]\nname = \"bench\"\ntoken_sha256 = \"{hash}\"\n",
             dir.path().display()
         );
         std::fs::write(&path, text)?;
@@ -65,14 +70,7 @@ impl Served {
 
     /// Places an order over HTTP and reads its link's token from the sealed mail, as only this program may.
     pub(super) async fn place(&self, number: usize) -> anyhow::Result<String> {
-        let body = format!(
-            "{{\"order_ref\":\"B-{number}\",\"names\":[\"www.n{number}.example.jp\"],\"approvers\":[\"admin@n{number}.example.jp\"]}}"
-        );
-        let request = format!(
-            "POST /v1/orders HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let answer: serde_json::Value = serde_json::from_str(&client::ask(self.address, request.as_bytes(), 201).await?)?;
+        let answer: serde_json::Value = serde_json::from_str(&client::ask(self.address, &order(number), 201).await?)?;
         let id = MailId::parse(answer["mails"][0]["id"].as_str().unwrap_or_default())?;
         let sealed = self.app.store.mail_body(id).await?.unwrap_or_default();
         let text = MessageParser::new().parse(&sealed).and_then(|mail| mail.body_text(0).map(std::borrow::Cow::into_owned));
@@ -86,6 +84,18 @@ impl Served {
         self.stop.cancel();
         self.serving.await?
     }
+}
+
+/// Places an order for a domain of its own.
+pub(super) fn order(number: usize) -> Vec<u8> {
+    let body = format!(
+        "{{\"order_ref\":\"B-{number}\",\"names\":[\"www.n{number}.example.jp\"],\"approvers\":[\"admin@n{number}.example.jp\"]}}"
+    );
+    format!(
+        "POST /v1/orders HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// Asks for the page of a link.
