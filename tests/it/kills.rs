@@ -115,9 +115,13 @@ async fn at_random_on_postgres() {
     at_random(Setup::on(Some(postgres::database().await)).await).await;
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test is told so how long it may take")]
 fn kills() -> u32 {
-    std::env::var("DCVD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(8)
+    wished("DCVD_KILLS").and_then(|kills| kills.parse().ok()).unwrap_or(8)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test is told so how long it may take, and on what")]
+fn wished(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 async fn at_random(setup: Setup) {
@@ -199,12 +203,12 @@ async fn postgres_fails_over_to_a_replica() {
     all_is_well(&setup, 25, "failover").await;
 }
 
-/// An hour of it: `DCVD_SOAK_SECS=3600 cargo test --test it kills::memory_and_files`.
+/// An hour of it: `DCVD_SOAK_SECS=3600 cargo test --test it kills::memory_and_files`; with `DCVD_SOAK_DATABASE=postgres` on PostgreSQL.
 #[tokio::test]
 async fn memory_and_files_stay_as_they_are_under_a_mixed_load() {
-    #[expect(clippy::disallowed_methods, reason = "a test is told so how long it may take")]
-    let secs: u64 = std::env::var("DCVD_SOAK_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(20);
-    let setup = Setup::new().await;
+    let secs: u64 = wished("DCVD_SOAK_SECS").and_then(|secs| secs.parse().ok()).unwrap_or(20);
+    let on_postgres = wished("DCVD_SOAK_DATABASE").is_some_and(|database| database == "postgres");
+    let setup = Setup::on(if on_postgres { Some(postgres::database().await) } else { None }).await;
     let mut daemon = start(&setup, &setup.config, &setup.base, None).await;
     let (end, number) = (Instant::now() + Duration::from_secs(secs), AtomicUsize::new(0));
     let ordering = stream::iter(std::iter::repeat_n((), 6)).for_each_concurrent(None, async |()| {
@@ -213,10 +217,12 @@ async fn memory_and_files_stay_as_they_are_under_a_mixed_load() {
         }
     });
     let looking = async {
-        // Not `/metrics`: what is counted must not grow where nobody reads it.
         let paths = ["/v1/orders?limit=50", "/admin", "/admin/orders?q=K-1", "/approve/forged", "/readyz", "/docs"];
+        let half = end - Duration::from_secs(secs) / 2;
         while Instant::now() < end {
-            for path in paths {
+            // Not in the first half: what is counted must not grow where nobody reads it.
+            let counted = Some("/metrics").filter(|_| Instant::now() > half);
+            for path in paths.into_iter().chain(counted) {
                 let answer =
                     setup.client.get(format!("{}{path}", setup.base)).bearer_auth(&setup.world.token).send().await.unwrap();
                 assert!(!answer.status().is_server_error(), "{path}: {}", answer.status());
@@ -246,7 +252,9 @@ async fn memory_and_files_stay_as_they_are_under_a_mixed_load() {
     let most =
         |part: &[(usize, usize)]| (part.iter().map(|one| one.0).max().unwrap(), part.iter().map(|one| one.1).max().unwrap());
     let (early, late) = (most(&seen[..third]), most(&seen[2 * third..]));
-    assert!(late.0 < early.0 + early.0 / 2 + 16 * 1024, "memory grows: {seen:?}");
+    // An hour's grew by less than a fifth (`docs/performance.md`); a short run's caches are still filling.
+    let more = if secs < 600 { early.0 / 2 + 16 * 1024 } else { early.0 / 4 };
+    assert!(late.0 < early.0 + more, "memory grows: {seen:?}");
     assert!(late.1 < early.1 + 16, "open files grow: {seen:?}");
     assert!(daemon.terminate().await);
     all_is_well(&setup, orders, "soak").await;
