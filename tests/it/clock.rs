@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::kills::{links, order, posted_in_order, rows, settled, timelines, verified};
+use crate::kills::{links, plain_order, posted_in_order, rows, settled, timelines, verified};
 use crate::process::Setup;
 use crate::support::postgres;
 use crate::support::process::{Daemon, program, wait};
@@ -59,7 +59,7 @@ async fn jumps_of_an_hour_and_a_leap_beyond_the_deadline(setup: Setup) {
     };
     let ready = async || readyz().await.filter(|(status, _)| *status == 200).map(drop);
     let place = async |number: usize| {
-        let answer = order(&setup, &setup.base, number).send().await.unwrap();
+        let answer = plain_order(&setup, &setup.base, number).send().await.unwrap();
         assert_eq!(answer.status(), 201);
         let placed: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         placed["id"].as_str().unwrap().to_owned()

@@ -70,7 +70,7 @@ async fn refused_then_taken(setup: &Setup, told: &str, begin: impl AsyncFn(), en
     };
     let pressed = async {
         // A connection that was cut may fail the page.
-        let status = wait("the page", async || setup.press(&link).await).await;
+        let status = wait("the page", async || setup.try_approve(&link).await).await;
         assert_eq!(status, 503, "{told}: nothing is decided");
     };
     tokio::join!(unrecorded, refused, pressed);

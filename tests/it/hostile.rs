@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::faults::Other;
-use crate::kills::{links, order, recipient, rows, settled, verified};
+use crate::kills::{links, plain_order, recipient, rows, settled, verified};
 use crate::process::Setup;
 use crate::support::postgres;
 use crate::support::process::{PATIENCE, wait};
@@ -196,7 +196,7 @@ async fn what_is_too_much_is_shed_and_what_is_taken_is_kept(setup: Setup) {
 
 /// An order's number, and how it was answered. Whoever is refused is told when to come again.
 async fn place(setup: &Setup, number: usize) -> (usize, u16) {
-    let answer = order(setup, &setup.base, number).send().await.unwrap();
+    let answer = plain_order(setup, &setup.base, number).send().await.unwrap();
     let (status, retry) = (answer.status().as_u16(), answer.headers().contains_key("retry-after"));
     if status == 503 {
         let problem: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
