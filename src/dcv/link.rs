@@ -489,6 +489,51 @@ mod tests {
         assert!(verify_dispute(&ring(1), &sign(&ring(1), &RandomValue::new([7; 16]), NOW)).is_err());
     }
 
+    /// Octets that look random and are the same in every run: splitmix64.
+    fn octets(state: &mut u64, into: &mut [u8]) {
+        for chunk in into.chunks_mut(8) {
+            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = *state;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+
+    #[test]
+    fn of_a_hundred_thousand_guesses_none_is_a_token() {
+        let (ring, mut state) = (ring(1), 1);
+        let head = URL_SAFE_NO_PAD.decode(sign(&ring, &RandomValue::new([7; 16]), NOW)).unwrap();
+        let mut token = [0; TOKEN_OCTETS];
+        for number in 0..100_000 {
+            octets(&mut state, &mut token);
+            // Every second one has the version and the key's name, which every link shows: only the MAC stands against it.
+            let wanted = if number % 2 == 0 {
+                token[..5].copy_from_slice(&head[..5]);
+                TokenError::Forged
+            } else {
+                TokenError::Foreign
+            };
+            assert_eq!(verify(&ring, &URL_SAFE_NO_PAD.encode(token)), Err(wanted), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_token_with_any_one_bit_turned_is_none() {
+        let ring = ring(1);
+        let link = URL_SAFE_NO_PAD.decode(sign(&ring, &RandomValue::new([7; 16]), NOW)).unwrap();
+        let dispute = URL_SAFE_NO_PAD.decode(sign_dispute(&ring, &[9; 16])).unwrap();
+        for genuine in [link, dispute] {
+            for bit in 0..genuine.len() * 8 {
+                let mut turned = genuine.clone();
+                turned[bit / 8] ^= 1 << (bit % 8);
+                let token = URL_SAFE_NO_PAD.encode(turned);
+                // As either kind: no turned bit makes one of the other.
+                assert!(verify(&ring, &token).is_err() && verify_dispute(&ring, &token).is_err(), "{bit}");
+            }
+        }
+    }
+
     #[test]
     fn nothing_secret_is_printed() {
         assert_eq!(format!("{:?}", RandomValue::new([7; 16])), "RandomValue(…)");
