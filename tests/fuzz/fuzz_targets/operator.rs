@@ -1,0 +1,75 @@
+//! What operators write down and how they come in: profiles, a provider's claims, certificates.
+//!
+//! An input that is a JSON object is a provider's claims; one that holds a PEM label, or is no text, a chain of certificates; any other a
+//! profile's file, whole.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use dcvd::adapters::client_certificate::Authorities;
+use dcvd::dcv::field::is_one_line;
+use dcvd::dcv::operator::Role;
+use dcvd::dcv::operator_certificate::Chain;
+use dcvd::dcv::operator_claims::{ClaimRule, Identity, admit, called};
+use dcvd::dcv::profile::{Profile, SubjectFields, Versioned, advice};
+use dcvd::dcv::timestamp::Timestamp;
+use dcvd::ports::ClientCertificates as _;
+use libfuzzer_sys::fuzz_target;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::{Map, Value};
+
+const NOW: Timestamp = Timestamp::from_unix_secs(1_795_305_600);
+
+static AUTHORITIES: LazyLock<Authorities> = LazyLock::new(|| Authorities::read(&[], &[]).expect("there is nothing to read"));
+
+/// Whoever is let in is so by the rule, under a name of one line.
+fn claims(claims: Map<String, Value>) {
+    let rule = ClaimRule { claim: "groups".to_owned(), value: "dcvd".to_owned(), role: Role::Operator };
+    let identity = Identity { issuer: "https://id.example".to_owned(), claims };
+    if let Ok((name, role)) = admit(&identity, &[rule]) {
+        assert!(is_one_line(&name) && role == Role::Operator);
+        assert!(identity.claims["groups"].to_string().contains("\"dcvd\""), "{:?}", identity.claims);
+    }
+    assert!(called(&identity).is_none_or(|name| is_one_line(&name)));
+}
+
+/// Of authorities that nobody knows: nobody is let in, whatever it says of itself.
+fn chain(raw: &[u8]) {
+    let pem = CertificateDer::pem_slice_iter(raw).map_while(Result::ok).map(|one| one.as_ref().to_vec());
+    let mut chain: Vec<Vec<u8>> = pem.collect();
+    if chain.is_empty() {
+        chain.push(raw.to_vec());
+    }
+    let presented = AUTHORITIES.look_at(&chain, NOW).expect("there is one");
+    assert!(presented.chain != Chain::Good && !presented.operator_name().chars().any(char::is_control));
+}
+
+/// What the loader would take is stored and read back the same, and what it words stands on one line.
+fn profile(text: &str) {
+    let Ok(profile) = toml::from_str::<Profile>(&format!("id = \"fuzzed\"\n{text}")) else { return };
+    let profile = profile.effective();
+    if profile.lint().is_err() {
+        return;
+    }
+    let stored = Versioned::new(profile).expect("a profile can be written");
+    let read = Versioned::from_body(&stored.body).expect("what was written can be read");
+    assert!(read.profile == stored.profile && read.hash == stored.hash, "{}", stored.body);
+    let _ = advice(&stored.profile, NOW);
+    let fields = SubjectFields { domain: "example.jp", request_id: "ord_1", order_ref: "A-1" };
+    for (japanese, renewal) in [(true, true), (true, false), (false, false)] {
+        let subject = stored.profile.mail.subject(japanese, renewal, &fields);
+        assert!(subject.is_none_or(|subject| is_one_line(&subject) && subject.contains("example.jp")));
+    }
+}
+
+fuzz_target!(|raw: &[u8]| {
+    match std::str::from_utf8(raw) {
+        Ok(text) if text.contains("-----BEGIN") => chain(raw),
+        Err(_) => chain(raw),
+        Ok(text) => match serde_json::from_str(text) {
+            Ok(Value::Object(object)) => claims(object),
+            _ => profile(text),
+        },
+    }
+});
