@@ -296,13 +296,41 @@ async fn the_page_speaks_both_languages_and_guards_itself() {
 
 #[tokio::test]
 async fn what_strangers_write_is_shown_as_text() {
+    // What a template would work out, beside markup.
+    const WRITTEN: &str = "zz{{7*7}}zz{% raw %}{{ config }}";
     let app = TestApp::sqlite().await;
-    app.place(&json!({"order_ref": "<script>1</script>", "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
-                      "applicant": {"organization": "\"><img src=x onerror=alert(1)>"}}))
+    let (order_ref, organization) = (format!("<script>1</script>{WRITTEN}"), format!("\"><img src=x onerror=alert(1)>{WRITTEN}"));
+    app.place(&json!({"order_ref": order_ref, "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
+                      "applicant": {"organization": organization}, "requester": WRITTEN, "product": WRITTEN,
+                      "notify": ["staff@reseller.example"]}))
         .await;
     app.run_jobs().await;
-    let page = app.page(&app.last_link()).await.1;
-    assert!(page.contains("&lt;script&gt;") && !page.contains("<script>") && !page.contains("<img"));
+    let link = app.last_link();
+    for lang in ["ja", "en"] {
+        let page = app.page(&format!("{link}?lang={lang}")).await.1;
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script>") && !page.contains("<img"));
+        assert!(page.matches(WRITTEN).count() >= 4 && !page.contains("zz49zz"), "{page}");
+    }
+    // Without the box it is shown again, with what was typed.
+    let nonce = app.nonce(&link).await;
+    let form = [("decision", "approve"), ("signer", WRITTEN), ("reason", WRITTEN), ("nonce", nonce.as_str())];
+    let (status, page) = app.send_form(&link, &form).await;
+    assert!(status == 422 && page.matches(WRITTEN).count() >= 6 && !page.contains("zz49zz"), "{page}");
+    let form = [&form[..], &[("authority", "yes")]].concat();
+    assert_eq!(app.send_form(&link, &form).await.0, 303);
+    app.run_jobs().await;
+    // To whoever is asked, and to the ordering side before and after.
+    let mails = app.inbox.arrived();
+    assert!(mails.len() >= 4, "{}", mails.len());
+    for mail in mails {
+        let read = mail_parser::MessageParser::new().parse(&mail.raw).unwrap();
+        let html = read.body_html(0).unwrap();
+        assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
+        for told in [mail.text(), html.into_owned()] {
+            assert!(told.contains(WRITTEN) && !told.contains("zz49zz"), "{told}");
+        }
+        assert!(!mail.subject().contains("zz49zz"), "{}", mail.subject());
+    }
 }
 
 const SCOPES: &str = "extends = \"standard\"\n[page]\nauthority_check = false\nsigner = \"required\"\nscope_options = [\"fqdn\", \"subtree\", \"base\"]\n";

@@ -510,8 +510,11 @@ async fn a_long_file_is_made_a_part_at_a_time(app: TestApp) {
     assert_eq!((file.state.as_str(), file.row_count), ("ready", 620));
 }
 
-/// What whoever fills a field might write there.
-const MARKUP: &str = "<img src=x onerror=alert(1)>\"'&lt;script&gt;";
+/// What whoever fills a field might write there: markup, and what a template would work out.
+const MARKUP: &str = "<img src=x onerror=alert(1)>\"'&lt;script&gt;zz{{7*7}}zz{% raw %}{{ config }}";
+
+/// What of it is shown as it was written.
+const LITERAL: &str = "zz{{7*7}}zz{% raw %}{{ config }}";
 
 async fn nothing_that_strangers_write_is_markup(app: TestApp) {
     let mut order = json!({"order_ref": MARKUP, "names": ["www.example.co.jp"], "approvers": ["admin@example.co.jp"],
@@ -556,6 +559,9 @@ async fn nothing_that_strangers_write_is_markup(app: TestApp) {
     ] {
         let (_, text) = page(&app, path).await;
         assert!(!text.contains("<img") && !text.contains("<b>\"@") && !text.contains("\"'&lt;s"), "{path}: {text}");
+        assert!(!text.contains("zz49zz"), "{path} works out what was written: {text}");
+        let is_shown = path == "/admin/orders" || path == shown || path == lost;
+        assert!(!is_shown || text.contains(LITERAL), "{path}: {text}");
     }
 }
 
