@@ -14,7 +14,7 @@ use crate::faults::Other;
 use crate::kills::{links, plain_order, recipient, rows, settled, verified};
 use crate::process::Setup;
 use crate::support::postgres;
-use crate::support::process::{PATIENCE, wait};
+use crate::support::process::{Daemon, PATIENCE, wait};
 
 async fn connect(setup: &Setup) -> TcpStream {
     TcpStream::connect(setup.base.trim_start_matches("http://")).await.unwrap()
@@ -83,10 +83,6 @@ async fn what_is_too_large_or_no_request_is_refused_and_the_daemon_goes_on() {
         let request = setup.client.post(format!("{}/v1/orders", setup.base)).bearer_auth(token).body(body);
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send()
     };
-    // What a small body would unpack to is not looked at: it is no JSON.
-    let packed = [b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".to_vec(), vec![0; 5_000]].concat();
-    let answer = order(&[("content-type", "application/json"), ("content-encoding", "gzip")], packed).await.unwrap();
-    assert!(answer.status().is_client_error(), "{}", answer.status());
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     let answer = order(&[("content-type", "application/json")], deep).await.unwrap();
     assert!(answer.status().is_client_error(), "{}", answer.status());
@@ -96,6 +92,97 @@ async fn what_is_too_large_or_no_request_is_refused_and_the_daemon_goes_on() {
     wait("an answer", async || setup.client.get(format!("{}/healthz", setup.base)).send().await.ok()).await;
     let log = std::fs::read_to_string(&daemon.log).unwrap();
     assert!(!log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
+async fn who_never_ends_a_body_is_ended_and_keeps_nobody_waiting() {
+    let setup = Setup::new().await;
+    let text = std::fs::read_to_string(&setup.config).unwrap();
+    std::fs::write(&setup.config, text.replace("[server]\n", "[server]\nrequest_timeout = \"5s\"\n")).unwrap();
+    let _daemon = setup.serve().await;
+    let (token, form, chunks) = (&setup.world.token, "application/x-www-form-urlencoded", "transfer-encoding: chunked");
+    // An ordering system's, one that may be repeated, many orders, and strangers' forms; told by their length or in chunks.
+    let heads = [
+        ("/v1/orders", "application/json", "content-length: 100000"),
+        ("/v1/orders", "application/json", "idempotency-key: k\r\ncontent-length: 100000"),
+        ("/v1/orders/bulk", "application/jsonl", chunks),
+        ("/enter", form, "content-length: 100000"),
+        ("/status", form, chunks),
+    ];
+    let heads = heads.map(|(path, kind, told)| {
+        format!("POST {path} HTTP/1.1\r\nhost: slow\r\nauthorization: Bearer {token}\r\ncontent-type: {kind}\r\n{told}\r\n\r\n")
+    });
+    let slow = (0..100).map(async |number: usize| {
+        let head = &heads[number % heads.len()];
+        let drip: &'static [u8] = if head.contains("chunked") { b"1\r\n \r\n" } else { b" " };
+        let mut stream = connect(&setup).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (mut from, mut to) = stream.into_split();
+        let dripping = tokio::spawn(async move {
+            while to.write_all(drip).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+        });
+        let mut said = Vec::new();
+        let closed = tokio::time::timeout(PATIENCE, from.read_to_end(&mut said)).await.is_ok();
+        dripping.abort();
+        (closed, String::from_utf8_lossy(&said).into_owned())
+    });
+    let fine = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let begun = Instant::now();
+        setup.place("A-1").await;
+        assert_eq!(setup.client.get(format!("{}/enter", setup.base)).send().await.unwrap().status(), 200);
+        assert!(begun.elapsed() < Duration::from_secs(4), "others wait for the slow ones");
+    };
+    let (slow, ()) = tokio::join!(join_all(slow), fine);
+    // Whoever was still sending may be hung up on before the answer is read.
+    let wrong = slow.iter().find(|(closed, said)| !closed || !(said.is_empty() || said.starts_with("HTTP/1.1 503 ")));
+    assert!(wrong.is_none(), "{wrong:?}");
+    let told = slow.iter().filter(|(_, said)| said.contains("\"code\":\"unavailable\"")).count();
+    assert!(told > 0, "ordering systems are told: {slow:?}");
+}
+
+/// Gzip of nothing but zeros, 250 KB that unpack to 258 MB: by the codes of its one block each octet 0 is four times "258 octets, as the last".
+fn bomb() -> Vec<u8> {
+    let head = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xed\xe0\x81\0\0\0\0\x80\x20\xec\x4f\xbd\x48\x05".to_vec();
+    // The block's end, the sum and the length.
+    let tail = b"\x03\x68\xda\x11\xf1\x85\xc6\x60\x0f".to_vec();
+    [head, vec![0; 250_000], tail].concat()
+}
+
+/// The most memory that a daemon ever had, in kilobytes.
+fn most_memory(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.child.id())).unwrap();
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    most.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_would_unpack_to_hundreds_of_megabytes_is_unpacked_by_nobody() {
+    let setup = Setup::new().await;
+    let daemon = setup.serve().await;
+    setup.place("A-1").await;
+    let (before, bomb) = (most_memory(&daemon), bomb());
+    let send = async |path: &str, kind: &str| {
+        let request = setup.client.post(format!("{}{path}", setup.base)).bearer_auth(&setup.world.token).body(bomb.clone());
+        let answer = request.header("content-type", kind).header("content-encoding", "gzip").send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    for _ in 0..8 {
+        // It is read as it stands, and so it is no JSON, no line of it and no link.
+        let (order, lines, form) = tokio::join!(
+            send("/v1/orders", "application/json"),
+            send("/v1/orders/bulk", "application/jsonl"),
+            send("/enter", "application/x-www-form-urlencoded")
+        );
+        assert!(order.0 == 400 && order.1.contains("\"code\":\"broken-json\""), "{order:?}");
+        assert!(lines.0 == 200 && lines.1.contains("\"status\":400") && !lines.1.contains("\"status\":201"), "{lines:?}");
+        assert_eq!(form.0, 422);
+    }
+    setup.place("A-2").await;
+    let after = most_memory(&daemon);
+    assert!(after < before + 64 * 1024, "from {before} to {after} kB");
 }
 
 /// `DCVD_GUESSES=100000` says how many; the tests' own number is small.
