@@ -13,6 +13,7 @@ mod cuts;
 mod daemons;
 mod dns;
 mod faults;
+mod headers;
 mod hostile;
 mod keys;
 mod kills;
