@@ -1,5 +1,7 @@
 //! Who may use the status page, and what is on record of it.
 
+use std::net::IpAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use dcvd::adapters::credentials::{hash, one_time_password};
@@ -8,6 +10,8 @@ use dcvd::app::sign_in::{disable, end_resting, set_operator};
 use dcvd::dcv::link::one_time_secrets;
 use dcvd::dcv::operator::{Role, SessionLimits};
 use dcvd::store::{OperatorRow, StoreError};
+use futures_util::stream::{self, StreamExt as _};
+use reqwest::Client;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
 
@@ -262,6 +266,56 @@ async fn strangers_get_no_further() {
     assert_eq!(get(&app, &cookie, "/admin").await.0, 200);
     let (_, _, page) = get(&app, &cookie, "/admin/access?lang=en").await;
     assert!(page.contains("session.refused") && !page.contains("wrong horse") && !page.contains(PASSWORD), "{page}");
+}
+
+/// All that a try to sign in is answered, but for what each answer has of its own and the name that was typed.
+#[derive(Debug, PartialEq)]
+struct Told {
+    status: u16,
+    headers: Vec<(String, String)>,
+    page: String,
+}
+
+/// Tries to sign in with a one-time password that is wrong, from another address of this host.
+async fn told(app: &TestApp, host: u8, name: &str, password: &str) -> Told {
+    let client = Client::builder().no_proxy().local_address(IpAddr::from([127, 0, 0, host])).build().unwrap();
+    let form = [("name", name), ("password", password), ("code", "000000")];
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let request = client.post(format!("{}/admin/sign-in", app.base)).header("origin", &app.base);
+    let answer = request.header("content-type", "application/x-www-form-urlencoded").body(body).send().await.unwrap();
+    let status = answer.status().as_u16();
+    let all = answer.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
+    let mut headers: Vec<_> = all.filter(|(name, _)| name != "date" && name != "x-request-id").collect();
+    headers.sort();
+    Told { status, headers, page: answer.text().await.unwrap().replace(name, "") }
+}
+
+#[tokio::test]
+async fn whoever_tries_learns_of_no_name_whether_it_is_an_operators() {
+    let app = sqlite().await;
+    operator(&app, "花子", Role::Viewer, true).await;
+    operator(&app, "次郎", Role::Viewer, true).await;
+    assert!(disable(&app.app.store, "次郎", app.app.now()).await.unwrap());
+    // The names are as long as each other: an answer is as long as what it repeats.
+    let wrong = told(&app, 2, "花子", "wrong").await;
+    assert!(wrong.status == 422 && wrong.page.contains("いずれかが違います"), "{wrong:?}");
+    for (host, name, password) in [(3, "太郎", "wrong"), (4, "花子", PASSWORD), (4, "次郎", PASSWORD), (4, "太郎", PASSWORD)]
+    {
+        assert_eq!(told(&app, host, name, password).await, wrong, "{name}");
+    }
+    // Whoever tries too often has to wait, whosever name it is. Of many tries at once those are answered first: no password is looked at.
+    let waits = async |host: u8, name: &str| {
+        let mut tries = pin!(stream::iter(0..20).map(|_| told(&app, host, name, "wrong")).buffer_unordered(20));
+        loop {
+            let told = tries.next().await.expect("twenty are too many");
+            if told.status == 429 {
+                return told;
+            }
+        }
+    };
+    let (known, unknown) = (waits(2, "花子").await, waits(3, "太郎").await);
+    assert!(known.page.contains("試行回数が多すぎます"), "{known:?}");
+    assert_eq!(known, unknown);
 }
 
 #[tokio::test]
