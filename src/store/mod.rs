@@ -185,11 +185,11 @@ impl StoreError {
 /// would again.
 const PASSING: [&str; 5] = ["40", "53", "58", "25006", "55P03"];
 
-/// SQLite's primary codes of the same: busy, locked, read-only, input or output failed, full, cannot be opened.
-const PASSING_SQLITE: [i32; 6] = [5, 6, 8, 10, 13, 14];
+/// SQLite's primary codes of the same: busy, locked, read-only, input or output failed, full, cannot be opened, a lock that kept changing.
+const PASSING_SQLITE: [i32; 7] = [5, 6, 8, 10, 13, 14, 15];
 
-/// PostgreSQL's codes of a connection that is lost (class 08), or ended by an operator or a crash.
-const CUT: [&str; 2] = ["08", "57P0"];
+/// PostgreSQL's codes of a connection that is lost (class 08), or ended by an operator, a crash or a limit of its own for transactions.
+const CUT: [&str; 4] = ["08", "57P0", "25P03", "25P04"];
 
 fn has_code(error: &sqlx::Error, beginnings: &[&str]) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -620,16 +620,16 @@ mod tests {
 
     #[test]
     fn what_postgres_fails_with_for_now_is_told_from_what_would_recur() {
-        // In the way: serialization, deadlock, a lock, a time limit. Short of: disk, memory, connections. Its disk. Only reading.
-        for code in ["40001", "40P01", "55P03", "57014", "53100", "53200", "53300", "58030", "25006"] {
+        // In the way: serialization, deadlock, a lock. Short of: disk, memory, connections. Its disk. Only reading.
+        for code in ["40001", "40P01", "55P03", "53100", "53200", "53300", "58030", "25006"] {
             assert!(passes(code) && !is_cut(&coded(code)), "{code}");
         }
         // Lost, refused; ended by an operator, by a crash, or not there yet.
-        for code in ["08006", "08001", "57P01", "57P02", "57P03"] {
+        for code in ["08006", "08001", "57P01", "57P02", "57P03", "25P03", "25P04"] {
             assert!(passes(code) && is_cut(&coded(code)), "{code}");
         }
-        // A row, a value, somebody's own, a name, a right, a damaged file.
-        for code in ["23505", "23514", "22P02", "P0001", "42P01", "42501", "XX001"] {
+        // A row, a value, somebody's own, a name, a right, a damaged file, a time limit, a transaction that failed.
+        for code in ["23505", "23514", "22P02", "P0001", "42P01", "42501", "XX001", "57014", "25P02"] {
             assert!(!passes(code) && !is_cut(&coded(code)), "{code}");
         }
     }
