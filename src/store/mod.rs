@@ -637,12 +637,12 @@ mod tests {
     #[test]
     fn what_sqlite_fails_with_for_now_is_told_from_what_would_recur() {
         // Busy, locked, read-only, input or output, full, cannot open; and what is said more closely of some.
-        for code in [5, 6, 8, 10, 13, 14, 5 | (2 << 8), 8 | (4 << 8), 10 | (3 << 8), 10 | (34 << 8), 14 | (4 << 8)] {
+        for code in [5, 6, 8, 10, 13, 14, 15, 5 + 256 * 2, 8 + 256 * 4, 10 + 256 * 3, 10 + 256 * 34, 14 + 256 * 4] {
             let code = code.to_string();
             assert!(is_passing_on_sqlite(&coded(&code)) && passes(&code), "{code}");
         }
         // An error of the question, a damaged file, a constraint, no database.
-        for code in [1, 11, 19, 26, 11 | (1 << 8), 19 | (8 << 8)] {
+        for code in [1, 11, 19, 26, 11 + 256, 19 + 256 * 8] {
             let code = code.to_string();
             assert!(!is_passing_on_sqlite(&coded(&code)) && !passes(&code), "{code}");
         }

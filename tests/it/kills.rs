@@ -218,7 +218,7 @@ async fn memory_and_files_stay_as_they_are_under_a_mixed_load() {
     });
     let looking = async {
         let paths = ["/v1/orders?limit=50", "/admin", "/admin/orders?q=K-1", "/approve/forged", "/readyz", "/docs"];
-        let half = end - Duration::from_secs(secs) / 2;
+        let half = Instant::now() + Duration::from_secs(secs) / 2;
         while Instant::now() < end {
             // Not in the first half: what is counted must not grow where nobody reads it.
             let counted = Some("/metrics").filter(|_| Instant::now() > half);

@@ -48,7 +48,7 @@ async fn at_every_point(setup: impl AsyncFn() -> Setup) {
             life(&setup).await;
             settled(&setup).await;
         };
-        let mut daemon = outlived(point, start(&setup, Some(point)), async || start(&setup, None), life).await;
+        let mut daemon = Box::pin(outlived(point, start(&setup, Some(point)), async || start(&setup, None), life)).await;
         settled(&setup).await;
         assert!(daemon.terminate().await, "{point}");
         all_is_well(&setup, point).await;

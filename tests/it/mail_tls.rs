@@ -14,18 +14,18 @@ use crate::support::tls_relay::TlsRelay;
 
 #[tokio::test]
 async fn by_starttls_a_mail_waits_for_the_right_certificate() {
-    waits_for_the_right_certificate(|relay| format!("smtp://{}?tls=required", relay.starttls)).await;
+    Box::pin(waits_for_the_right_certificate(|relay| format!("smtp://{}?tls=required", relay.starttls))).await;
 }
 
 /// Where TLS is taken if it is offered, a certificate that does not fit is no reason to do without.
 #[tokio::test]
 async fn by_starttls_where_it_is_offered_a_mail_waits_for_the_right_certificate() {
-    waits_for_the_right_certificate(|relay| format!("smtp://{}?tls=opportunistic", relay.starttls)).await;
+    Box::pin(waits_for_the_right_certificate(|relay| format!("smtp://{}?tls=opportunistic", relay.starttls))).await;
 }
 
 #[tokio::test]
 async fn by_tls_from_the_first_byte_a_mail_waits_for_the_right_certificate() {
-    waits_for_the_right_certificate(|relay| format!("smtps://{}", relay.implicit)).await;
+    Box::pin(waits_for_the_right_certificate(|relay| format!("smtps://{}", relay.implicit))).await;
 }
 
 /// Whoever sits in between answers every step of a mail before TLS begins, and the relay refuses it.
@@ -63,7 +63,7 @@ async fn waits_for_the_right_certificate(url: fn(&TlsRelay) -> String) {
     let relay = TlsRelay::start(inbox.address).await;
     let app = TestApp::tuned(&[], |_, smtp| {
         smtp.urls = vec![url(&relay).into()];
-        smtp.ca_file = file.path().to_owned();
+        file.path().clone_into(&mut smtp.ca_file);
     })
     .await;
     let order = app.place_plain("A-1").await;

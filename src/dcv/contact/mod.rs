@@ -635,7 +635,7 @@ mod tests {
             let report = told(&listing, Source::Whois);
             assert_eq!((report.status, &report.reasons[..]), (status, &[reason.to_owned()][..]), "{lines}");
             let missing: Vec<SourceReport> = listing.missing().cloned().collect();
-            assert_eq!(missing, [report.clone()], "{lines}");
+            assert_eq!(missing, std::slice::from_ref(report), "{lines}");
             let ways = remedies(&listing.name, &profile.addresses, &missing);
             assert_eq!(ways.iter().map(|way| way.code).collect::<Vec<_>>(), ["lift-whois-protection"], "{lines}");
         }
