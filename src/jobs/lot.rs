@@ -37,6 +37,17 @@ impl Lot {
         if free >= self.size.div_ceil(2) { free } else { 0 }
     }
 
+    /// How long one more waits for its turn where so many are held; `None` for as long as it takes. What is held beyond the least is given
+    /// back where its turn does not come soon: receivers were quick and are not any more.
+    pub(super) fn patience(self, held: usize) -> Option<Duration> {
+        (held >= self.least as usize).then_some(LONG)
+    }
+
+    /// Takes note that something was given back.
+    pub(super) const fn was_too_much(&mut self) {
+        self.size = self.least;
+    }
+
     /// Takes note of how long it took until there was room again, after as many were leased as there was room for.
     pub(super) fn took(&mut self, time: Duration) {
         if time < SOON {
@@ -69,6 +80,10 @@ mod tests {
             lot.took(LONG * 2);
         }
         assert_eq!(lot.room(0), 128);
+        assert_eq!((lot.patience(127), lot.patience(128)), (None, Some(LONG)), "the least wait for their turn");
+        lot.took(SOON / 2);
+        lot.was_too_much();
+        assert_eq!((lot.room(0), lot.room(128)), (128, 0));
     }
 
     #[test]

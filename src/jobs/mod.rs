@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::deliver::{Lease, deliver, give_back};
@@ -120,7 +120,7 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
     let mut running = JoinSet::new();
     loop {
         while let Some(ended) = running.try_join_next() {
-            told(kind, ended);
+            told(kind, ended, &mut lot);
         }
         if lot.room(running.len()) > 0
             && let Some(since) = full_since.take()
@@ -133,7 +133,7 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
                 Ok((lease, effects)) => {
                     full_since = (effects.len() == room as usize).then(Instant::now);
                     for effect in effects {
-                        let turn = Arc::clone(&turns);
+                        let turn = Turn { turns: Arc::clone(&turns), patience: lot.patience(running.len()) };
                         running.spawn(hold(Arc::clone(&app), kind, effect, lease, settings.lease, turn));
                     }
                 }
@@ -142,7 +142,7 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = running.join_next() => told(kind, ended),
+            Some(ended) = running.join_next() => told(kind, ended, &mut lot),
             () = app.store.woken(kind) => {}
             () = sleep(settings.poll) => {}
         }
@@ -150,13 +150,24 @@ async fn worker(app: Arc<App>, kind: EffectKind, concurrency: u32, settings: Job
     // Whoever still waits for a turn gives its effect back untried.
     turns.close();
     while let Some(ended) = running.join_next().await {
-        told(kind, ended);
+        told(kind, ended, &mut lot);
     }
 }
 
-fn told(kind: EffectKind, ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(kind = kind.as_str(), %error, "an attempt panicked; its lease will end");
+/// What an effect waits for that is leased, and how long; as long as it takes where nothing is said.
+struct Turn {
+    turns: Arc<Semaphore>,
+    patience: Option<Duration>,
+}
+
+/// Whether an effect was given back untried.
+type GivenBack = bool;
+
+fn told(kind: EffectKind, ended: Result<GivenBack, JoinError>, lot: &mut Lot) {
+    match ended {
+        Ok(false) => {}
+        Ok(true) => lot.was_too_much(),
+        Err(error) => tracing::error!(kind = kind.as_str(), %error, "an attempt panicked; its lease will end"),
     }
 }
 
@@ -178,7 +189,14 @@ async fn claim(app: &App, kind: EffectKind, lease_time: Duration, limit: u32) ->
 ///
 /// The renewal has a task of its own, once it is due: on PostgreSQL it may wait for the row that the delivery's own transaction holds, so
 /// the delivery must go on meanwhile. A lease that was lost ends the delivery: its successor is at work, and its record is refused.
-async fn hold(app: Arc<App>, kind: EffectKind, effect: ClaimedEffect, lease: Lease, lease_time: Duration, turns: Arc<Semaphore>) {
+async fn hold(
+    app: Arc<App>,
+    kind: EffectKind,
+    effect: ClaimedEffect,
+    lease: Lease,
+    lease_time: Duration,
+    Turn { turns, patience }: Turn,
+) -> GivenBack {
     let id = effect.id.clone();
     let renewal = async {
         sleep(lease_time / 3).await;
@@ -187,20 +205,28 @@ async fn hold(app: Arc<App>, kind: EffectKind, effect: ClaimedEffect, lease: Lea
         renewal.join_next().await
     };
     let delivery = async {
-        let Ok(turn) = turns.acquire().await else {
+        let turn = match patience {
+            Some(patience) => timeout(patience, turns.acquire()).await,
+            None => Ok(turns.acquire().await),
+        };
+        let Ok(Ok(turn)) = turn else {
             if let Err(error) = give_back(&app, effect, lease).await {
                 tracing::warn!(kind = kind.as_str(), %error, "what was not tried could not be given back; its lease will end");
             }
-            return;
+            return true;
         };
         if let Err(error) = deliver(&app, kind, effect, lease, turn).await {
             tracing::error!(kind = kind.as_str(), %error, "an attempt could not be recorded; it will be made again");
         }
+        false
     };
     tokio::select! {
         biased;
-        () = delivery => {}
-        _ = renewal => tracing::warn!(kind = kind.as_str(), "a lease was lost; the attempt is left to its successor"),
+        given_back = delivery => given_back,
+        _ = renewal => {
+            tracing::warn!(kind = kind.as_str(), "a lease was lost; the attempt is left to its successor");
+            false
+        }
     }
 }
 
