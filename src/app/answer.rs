@@ -144,8 +144,8 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     let approves = decision.state == ValidationState::Approved;
                     let others_who_may = || may_answer(&mails, mail, now, |other| asks(other, one));
                     let others_may_answer = || others_who_may().map(|count| count > 0);
-                    let (by, decision, people) = match of_this {
-                        Ruled::Stands { by, decision, people } => (*by, decision, people),
+                    let (by, decision, people, held) = match of_this {
+                        Ruled::Stands { by, decision, people, held } => (*by, decision, people, *held),
                         Ruled::Waits { have, need } => {
                             let data = json!({"name": one.name, "mail_id": mail.id()?, "have": have, "need": need});
                             events.push(Event::new(EventType::ApprovalCounted, now, "approver", data));
@@ -164,13 +164,10 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                         }
                     };
                     // Whoever approved first and waited for this answer is whose approval counts.
-                    if approves && one.veto_ends_at.is_some() {
+                    if held {
                         if others_may_answer()? {
                             waiting.push(one.id.clone());
                         } else if let Some((row, event)) = end_veto(tx, &profile, &mails, one, now).await? {
-                            if row.state == ValidationState::Expired.as_str() {
-                                unreachable.push(one.name.as_str());
-                            }
                             ended.push(row);
                             events.push(event);
                         }
@@ -178,6 +175,8 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
                     }
                     if approves && profile.profile.decision.policy == DecisionPolicy::RejectVetoes && others_may_answer()? {
                         let ends = now + profile.profile.decision.veto_for;
+                        // In place of one that may count no more.
+                        tx.drop_held_approval(&one.id).await?;
                         tx.hold_approval(&one.id, by.id()?, by.source()?.method(), decision, ends).await?;
                         waiting.push(one.id.clone());
                         let data = json!({"name": one.name, "mail_id": by.id()?, "veto_ends_at": ends});
@@ -227,8 +226,8 @@ pub async fn answer(app: &App, opened: &Opened, answer: Answer, caller: Caller) 
 
 /// What an answer does to one name.
 enum Ruled<'m> {
-    /// It is decided so, by the answer to this mail; these people approved where several must.
-    Stands { by: &'m MailRow, decision: Decision, people: Vec<String> },
+    /// It is decided so, by the answer to this mail; these people approved where several must. `held`: that approval waited for a refusal.
+    Stands { by: &'m MailRow, decision: Decision, people: Vec<String>, held: bool },
     /// More people must approve it.
     Waits { have: u32, need: u32 },
 }
@@ -245,11 +244,13 @@ fn rule<'m>(
 ) -> Result<Ruled<'m>, StoreError> {
     let quorum = profile.profile.decision.quorum;
     let held = mails.iter().find(|mail| one.veto_ends_at.is_some() && one.mail_id.as_ref() == Some(&mail.id));
-    if let (Some(by), ValidationState::Approved) = (held, decision.state) {
-        return Ok(Ruled::Stands { by, decision: held_decision(one), people: Vec::new() });
+    if let (Some(by), ValidationState::Approved) = (held, decision.state)
+        && !is_forbidden(profile, by, now)?
+    {
+        return Ok(Ruled::Stands { by, decision: held_decision(one), people: Vec::new(), held: true });
     }
     if !approvals_count(profile, decision) {
-        return Ok(Ruled::Stands { by: answered, decision: decision.clone(), people: Vec::new() });
+        return Ok(Ruled::Stands { by: answered, decision: decision.clone(), people: Vec::new(), held: false });
     }
     let mut given = Vec::new();
     for row in approvals.iter().filter(|row| row.validation_id == one.id) {
@@ -279,8 +280,9 @@ fn rule<'m>(
                     ..decision.clone()
                 },
                 people: people(given.iter().map(|(mail, ..)| *mail)),
+                held: false,
             },
-            None => Ruled::Stands { by: answered, decision: decision.clone(), people: Vec::new() },
+            None => Ruled::Stands { by: answered, decision: decision.clone(), people: Vec::new(), held: false },
         },
     })
 }

@@ -328,6 +328,15 @@ impl Tx<'_> {
         Ok(decided)
     }
 
+    /// Drops an approval of a name that waits for a refusal, where there is one.
+    pub async fn drop_held_approval(&mut self, id: &[u8]) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE validations SET veto_ends_at = NULL, mail_id = NULL, answer = NULL, method = NULL, scope = NULL,
+            signer = NULL, reusable_until = NULL, adn = NULL WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL";
+        later!(self, SQL, id);
+        Ok(())
+    }
+
     /// Writes an approval down that waits for a refusal by somebody else; `false` where the name is not open or one waits already.
     pub async fn hold_approval(
         &mut self,
@@ -377,13 +386,10 @@ impl Tx<'_> {
 
     /// Records that somebody is asked for a name that awaited an approver, or still asked for one that was asked for before.
     pub async fn asked(&mut self, id: &[u8]) -> Result<(), StoreError> {
-        const UNHOLD: &str =
-            "UPDATE validations SET veto_ends_at = NULL, mail_id = NULL, answer = NULL, method = NULL, scope = NULL,
-            signer = NULL, reusable_until = NULL, adn = NULL WHERE id = $1 AND state = 'pending' AND veto_ends_at IS NOT NULL";
         const SQL: &str = "UPDATE validations SET state = 'pending', selection_ends_at = NULL, look_again_at = NULL, entry = NULL WHERE id = $1 AND state = 'awaiting_approver'";
         // Whoever was asked before counts no more.
         later!(self, "UPDATE mail_validations SET void = 1 WHERE validation_id = $1", id);
-        later!(self, UNHOLD, id);
+        self.drop_held_approval(id).await?;
         later!(self, SQL, id);
         Ok(())
     }

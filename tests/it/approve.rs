@@ -682,7 +682,7 @@ fn expiry_notices(app: &TestApp) -> usize {
 }
 
 #[tokio::test]
-async fn a_second_approval_saves_none_that_waited_past_its_methods_last_day() {
+async fn a_second_approval_counts_by_itself_where_the_first_waited_past_its_methods_last_day() {
     let app = TestApp::with_profiles(&[("veto", &format!("{VETO}compliance = \"enforce\"\n"))]).await;
     // The last day of registration contacts.
     let last_day = dcvd::dcv::timestamp::Timestamp::parse_rfc3339("2025-07-14T12:00:00Z").unwrap();
@@ -697,8 +697,10 @@ async fn a_second_approval_saves_none_that_waited_past_its_methods_last_day() {
     assert_eq!(state_of(&app, &order).await, "pending");
     app.clock.advance(Duration::from_secs(13 * 3600));
     assert_eq!(app.approve(&second).await.0, 303);
-    assert_eq!(state_of(&app, &order).await, "expired");
-    assert_eq!((app.hooks.taken("validation.expired").len(), expiry_notices(&app)), (1, 1));
+    assert_eq!(state_of(&app, &order).await, "approved");
+    let told = app.hooks.taken("validation.approved");
+    assert_eq!((told.len(), told[0].body["data"]["approver"].as_str()), (1, Some("admin@example.jp")));
+    assert_eq!((app.hooks.taken("validation.expired").len(), expiry_notices(&app)), (0, 0));
 }
 
 #[tokio::test]
