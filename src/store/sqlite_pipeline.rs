@@ -121,12 +121,14 @@ impl<'c> Executor<'c> for &'c mut Pipeline<'_> {
         'q: 'e,
         E: 'q + Execute<'q, Sqlite>,
     {
-        if self.waiting.is_empty() {
-            self.asked = true;
-            return self.conn.fetch_optional(query);
-        }
         let mut rows = self.run(query).try_filter_map(|one| future::ready(Ok(one.right())));
-        async move { rows.try_next().await }.boxed()
+        // To its end, so that what goes wrong there is this statement's.
+        async move {
+            let first = rows.try_next().await?;
+            while rows.try_next().await?.is_some() {}
+            Ok(first)
+        }
+        .boxed()
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [SqliteTypeInfo]) -> BoxFuture<'e, Result<SqliteStatement, Error>>
