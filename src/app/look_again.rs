@@ -199,7 +199,7 @@ pub(super) fn needed(
 ) -> Event {
     let mut sources: Vec<&SourceReport> = Vec::new();
     for report in missing {
-        if !sources.contains(&report) {
+        if !sources.iter().any(|known| known.tells_the_same(report)) {
             sources.push(report);
         }
     }

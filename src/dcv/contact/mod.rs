@@ -243,6 +243,15 @@ pub struct SourceReport {
     pub unanswered: Vec<String>,
 }
 
+impl SourceReport {
+    /// Whether another one, for another name, tells the same.
+    #[must_use]
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        let told = |one: &Self| Self { unanswered: Vec::new(), ..one.clone() };
+        told(self) == told(other)
+    }
+}
+
 /// All that may approve a name, and how each source fared.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listing {
@@ -636,6 +645,8 @@ mod tests {
             assert_eq!((report.status, &report.reasons[..]), (status, &[reason.to_owned()][..]), "{lines}");
             let missing: Vec<SourceReport> = listing.missing().cloned().collect();
             assert_eq!(missing, std::slice::from_ref(report), "{lines}");
+            let of_another_name = SourceReport { unanswered: vec!["other.example".to_owned()], ..report.clone() };
+            assert!(report.tells_the_same(&of_another_name) && *report != of_another_name, "{lines}");
             let ways = remedies(&listing.name, &profile.addresses, &missing);
             assert_eq!(ways.iter().map(|way| way.code).collect::<Vec<_>>(), ["lift-whois-protection"], "{lines}");
         }

@@ -88,6 +88,9 @@ fn objects(text: &str, base: &Adn) -> Reading {
             "tech-c" => Role::Technical,
             _ => continue,
         };
+        if is_cut(text, handle) {
+            return truncated();
+        }
         let mut named = objects.iter().filter(|object| is_handle(object, handle));
         let (first, None) = (named.next(), named.next()) else {
             note(&mut reasons, "malformed-contact");
