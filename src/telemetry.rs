@@ -193,7 +193,7 @@ static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 /// How often [`gather`] had better be called.
 pub const GATHER_EVERY: Duration = Duration::from_secs(5);
 
-/// Sums up what histograms were told since the last time. Without it, or a reader of [`metrics`], each value told is kept in memory.
+/// Sums up what histograms were told since the last time. Without it, or a reader of [`metrics()`], each value told is kept in memory.
 pub fn gather() {
     if let Some(handle) = HANDLE.get() {
         handle.run_upkeep();
