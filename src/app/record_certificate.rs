@@ -79,6 +79,11 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
                 if tx.count_certificates(id).await? > CERTIFICATES_MAX {
                     return Err(CertificateError::TooMany);
                 }
+                // A repeat is told of the certificate and not of the order, so that the answer is kept with it.
+                tx.remember(cause.request.as_ref(), id, now).await?;
+                if let Some(request) = &cause.request {
+                    tx.keep_answer(request, None, &certificate_view(&row).to_string(), now).await?;
+                }
                 // What a client under test brought about is nobody's certificate.
                 if order.test == 0 {
                     watch(tx, id, &new, &profile.profile.renewal, now).await?;

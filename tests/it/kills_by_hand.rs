@@ -84,7 +84,8 @@ async fn life(setup: &Setup) {
     let now = SystemClock.now();
     let certificate = json!({"serial": "0a", "names": [format!("www.{}", domain(1))], "not_before": now,
         "not_after": now + Duration::from_secs(100 * 86_400)});
-    asked(setup, &path(&first, "certificates"), "certificate", &certificate).await;
+    let noted = asked(setup, &path(&first, "certificates"), "certificate", &certificate).await;
+    assert_eq!((&noted["serial"], &noted["state"]), (&json!("a"), &Value::Null), "the certificate and not the order is told");
     let dispute = line(setup, &admin, "/dispute/").await;
     quiet(setup).await;
     wait("the objection", async || {
@@ -114,6 +115,7 @@ async fn asked(setup: &Setup, path: &str, key: &str, body: &Value) -> Value {
         let answer = request.body(body.to_string()).send().await.ok()?;
         let (status, text) = (answer.status(), answer.text().await.ok()?);
         assert!(status.is_success() || status == 503, "{key}: {status}: {text}");
+        assert!(status != 200 || !path.ends_with("/certificates"), "{key}: a repeat is answered as the first time: {text}");
         status.is_success().then(|| serde_json::from_str::<Value>(&text).unwrap())
     })
     .await
