@@ -528,6 +528,19 @@ mod tests {
         assert_eq!(returned.mail_id.as_deref(), Some("mail_01abc"));
     }
 
+    /// Where mail-parser loses its way among messages within messages, the report before them is read all the same.
+    #[test]
+    fn messages_within_what_came_back_take_nothing_from_the_report() {
+        let headers = "--b\r\nContent-Type: text/rfc822-headers\r\n\r\n";
+        for depth in 1..12 {
+            let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(depth);
+            for after in ["", headers] {
+                let raw = report("failed", "5.1.1", "550 5.1.1 no").replace(headers, &format!("--b\r\n{nested}{after}"));
+                assert_eq!(told(&raw), (Kind::Bounce, Some(true), admin()), "{depth} {after}");
+            }
+        }
+    }
+
     #[test]
     fn late_is_not_lost_and_a_poor_code_is_read_from_the_servers_words() {
         assert_eq!(told(&report("delayed", "4.4.1", "connection timed out")), (Kind::Delay, Some(false), admin()));
