@@ -92,9 +92,9 @@ impl Anchor {
             return Err(AnchorError::Empty);
         }
         let is_iana = keys.iter().all(|(owner, key)| owner.is_root() && iana_keys().any(|iana| iana == *key.public_key()))
-            && digests.iter().all(|(owner, ds)| {
-                owner.is_root() && iana_keys().any(|iana| ds.covers(owner, &DNSKEY::from_key(&iana)).unwrap_or(false))
-            });
+            && digests
+                .iter()
+                .all(|(owner, ds)| owner.is_root() && iana_keys().any(|iana| is_of(ds, owner, &DNSKEY::from_key(&iana))));
         Ok(Self { keys, digests, text: text.to_owned(), tags, is_iana })
     }
 
@@ -136,9 +136,14 @@ impl Anchor {
 
     /// Whether a key is one that a digest in the file vouches for.
     pub(super) fn covers(&self, owner: &Name, key: &DNSKEY) -> bool {
-        let covered = |(of, ds): &(Name, DS)| of == owner && ds.covers(owner, key).unwrap_or(false);
+        let covered = |(of, ds): &(Name, DS)| of == owner && is_of(ds, owner, key);
         key.zone_key() && !key.revoke() && self.digests.iter().any(covered)
     }
+}
+
+/// Whether a digest is a key's, by its tag as well. Spec: RFC 4035 §5.2.
+fn is_of(ds: &DS, owner: &Name, key: &DNSKEY) -> bool {
+    key.calculate_key_tag().is_ok_and(|tag| tag == ds.key_tag()) && ds.covers(owner, key).unwrap_or(false)
 }
 
 fn iana_keys() -> impl Iterator<Item = PublicKeyBuf> {
@@ -165,6 +170,8 @@ mod tests {
         assert_eq!((anchor.key_tags(), anchor.owners_of_digests().len()), (&[20326][..], 1));
         let other = ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8E";
         assert!(!Anchor::parse(other).unwrap().is_iana());
+        let tag = ". IN DS 20327 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
+        assert!(!Anchor::parse(tag).unwrap().is_iana());
         let below = "jp. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
         assert!(!Anchor::parse(below).unwrap().is_iana());
     }
