@@ -1,12 +1,13 @@
-//! What operators write down and how they come in: profiles, a provider's claims, certificates.
+//! What operators write down and how they come in: profiles, trust anchors, a provider's claims, certificates, and what authorities say of them.
 //!
-//! An input that is a JSON object is a provider's claims; one that holds a PEM label, or is no text, a chain of certificates; any other a
-//! profile's file, whole.
+//! An input that is a JSON object is a provider's claims; one that holds a PEM label, or is no text, a chain of certificates, the file of an
+//! authority and one of revocation lists; one that names DNSKEY or DS a trust anchor; any other a profile's file, whole.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use dcvd::adapters::client_certificate::Authorities;
+use dcvd::adapters::dns::anchor::Anchor;
 use dcvd::dcv::field::is_one_line;
 use dcvd::dcv::operator::Role;
 use dcvd::dcv::operator_certificate::Chain;
@@ -18,10 +19,13 @@ use libfuzzer_sys::fuzz_target;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Map, Value};
+use tempfile::NamedTempFile;
 
 const NOW: Timestamp = Timestamp::from_unix_secs(1_795_305_600);
 
 static AUTHORITIES: LazyLock<Authorities> = LazyLock::new(|| Authorities::read(&[], &[]).expect("there is nothing to read"));
+
+static IANA: LazyLock<Anchor> = LazyLock::new(Anchor::iana);
 
 /// Whoever is let in is so by the rule, under a name of one line.
 fn claims(claims: Map<String, Value>) {
@@ -43,6 +47,31 @@ fn chain(raw: &[u8]) {
     }
     let presented = AUTHORITIES.look_at(&chain, NOW).expect("there is one");
     assert!(presented.chain != Chain::Good && !presented.operator_name().chars().any(char::is_control));
+    let file = written(raw);
+    let own = [file.path().to_owned()];
+    // Lists that can be read say nothing of a chain that nobody knows.
+    if let Ok(revoking) = Authorities::read(&[], &own) {
+        assert!(revoking.look_at(&chain, NOW) == Some(presented));
+    }
+    // An authority of the input's own may let in whom it likes.
+    if let Ok(trusting) = Authorities::read(&own, &[]) {
+        let _ = trusting.look_at(&chain, NOW);
+    }
+}
+
+/// The input as a file that the configuration names.
+fn written(raw: &[u8]) -> NamedTempFile {
+    let file = NamedTempFile::new().expect("a file can be made");
+    std::fs::write(file.path(), raw).expect("a file can be written");
+    file
+}
+
+/// An anchor has a record, and is the root's where it says no more than the root's.
+fn anchor(raw: &[u8]) {
+    if let Ok(anchor) = Anchor::read(written(raw).path()) {
+        assert!(!anchor.key_tags().is_empty());
+        assert!(!anchor.is_iana() || anchor.key_tags().iter().all(|tag| IANA.key_tags().contains(tag)));
+    }
 }
 
 /// What the loader would take is stored and read back the same, and what it words stands on one line.
@@ -69,6 +98,7 @@ fuzz_target!(|raw: &[u8]| {
         Err(_) => chain(raw),
         Ok(text) => match serde_json::from_str(text) {
             Ok(Value::Object(object)) => claims(object),
+            _ if text.contains("DNSKEY") || text.contains("DS") => anchor(raw),
             _ => profile(text),
         },
     }

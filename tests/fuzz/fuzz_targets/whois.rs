@@ -7,9 +7,8 @@ use dcvd::dcv::contact::whois::{HopError, Walk, decode, read_domain, read_saved}
 use dcvd::dcv::name::{Adn, DomainClass, SuffixList};
 use libfuzzer_sys::fuzz_target;
 
-const NAMES: [&str; 8] = [
-    "example.com", "example.jp", "example.co.jp", "example.tokyo.jp", "example.fr", "example.de", "example.at", "example.be",
-];
+const NAMES: [&str; 8] =
+    ["example.com", "example.jp", "example.co.jp", "example.tokyo.jp", "example.fr", "example.de", "example.at", "example.be"];
 
 /// More hops than any walk takes: IANA, the registry, its handles, the registrar.
 const HOPS_MAX: usize = 16;
