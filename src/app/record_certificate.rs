@@ -11,7 +11,7 @@ use crate::dcv::id::OrderId;
 use crate::dcv::profile::RenewalRules;
 use crate::dcv::renewal::{self, Life};
 use crate::dcv::timestamp::{DAY_SECS, Timestamp};
-use crate::store::{CertificateRow, StoreError, Tx};
+use crate::store::{CertificateRow, Repeatable, StoreError, Tx};
 
 /// A certificate as an ordering system reports it, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,7 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
         .write("record_certificate", move |tx| {
             Box::pin(async move {
                 let order = tx.lock_order(id).await?.ok_or(CertificateError::Missing)?;
+                tx.remember(cause.request.as_ref(), id, now).await?;
                 let validations = tx.validations(id).await?;
                 let approved = |name: &String| validations.iter().any(|one| one.name == *name && one.state == "approved");
                 if let Some(at) = new.names.iter().position(|name| !approved(name)) {
@@ -74,16 +75,16 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
                     at: now.unix_micros(),
                 };
                 if let Some(known) = tx.insert_certificate(id, &row).await? {
-                    return if is_same(&known, &row)? { Ok(false) } else { Err(CertificateError::Differs) };
+                    if !is_same(&known, &row)? {
+                        return Err(CertificateError::Differs);
+                    }
+                    keep_answer(tx, cause.request, KNOWN, &known, now).await?;
+                    return Ok(false);
                 }
                 if tx.count_certificates(id).await? > CERTIFICATES_MAX {
                     return Err(CertificateError::TooMany);
                 }
-                // A repeat is told of the certificate and not of the order, so that the answer is kept with it.
-                tx.remember(cause.request.as_ref(), id, now).await?;
-                if let Some(request) = &cause.request {
-                    tx.keep_answer(request, None, &certificate_view(&row).to_string(), now).await?;
-                }
+                keep_answer(tx, cause.request, NOTED, &row, now).await?;
                 // What a client under test brought about is nobody's certificate.
                 if order.test == 0 {
                     watch(tx, id, &new, &profile.profile.renewal, now).await?;
@@ -97,6 +98,25 @@ pub async fn record_certificate(app: &App, id: OrderId, new: NewCertificate, cau
             })
         })
         .await
+}
+
+/// Status of the answer to a report of a certificate that was not known, and of one that was.
+pub const NOTED: u16 = 201;
+/// See [`NOTED`].
+pub const KNOWN: u16 = 200;
+
+/// Keeps the answer with what it tells of: a repeat is told of the certificate, and not, as after other changes, of the order.
+async fn keep_answer(
+    tx: &mut Tx<'_>,
+    request: Option<Repeatable>,
+    status: u16,
+    row: &CertificateRow,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    match request {
+        Some(request) => tx.keep_answer(&Repeatable { status, ..request }, None, &certificate_view(row).to_string(), now).await,
+        None => Ok(()),
+    }
 }
 
 /// Whether two reports under one serial number tell of one certificate, in whichever order they tell its names.

@@ -15,6 +15,7 @@ on_both!(
     a_certificate_is_reported_once,
     a_repeat_returns_the_first_answer_and_changes_nothing,
     repeats_at_once_place_one_order,
+    repeats_at_once_note_one_certificate,
     a_repeat_after_a_crash_finds_what_was_done,
     many_orders_are_taken_line_by_line,
     events_are_posted_once_more_on_request,
@@ -130,7 +131,11 @@ async fn keyed(app: &TestApp, path: &str, key: &str, body: &Value) -> (u16, bool
     let answer = request.body(body.to_string()).send().await.unwrap();
     let (status, replayed) = (answer.status().as_u16(), answer.headers().contains_key("idempotency-replayed"));
     if status == 201 {
-        assert!(answer.headers().contains_key("location"));
+        assert_ne!(
+            answer.headers().contains_key("location"),
+            path.ends_with("/certificates"),
+            "an order's address is told with it"
+        );
     }
     (status, replayed, answer.text().await.unwrap())
 }
@@ -176,6 +181,23 @@ async fn repeats_at_once_place_one_order(app: TestApp) {
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     let (_, listed) = app.get("/v1/orders").await;
     assert_eq!(listed["orders"].as_array().unwrap().len(), 1);
+}
+
+async fn repeats_at_once_note_one_certificate(app: TestApp) {
+    let names = ["www.example.co.jp"];
+    let order = app.place(&json!({"order_ref": "A-1", "names": names, "approvers": ["admin@example.co.jp"]})).await;
+    app.run_jobs().await;
+    assert_eq!(app.approve(&app.last_link()).await.0, 303);
+    let at = path(&order, "/certificates");
+    let body =
+        json!({"serial": "a1b", "names": names, "not_before": "2026-11-23T00:00:00Z", "not_after": "2027-05-01T00:00:00Z"});
+    let answers = futures_util::future::join_all((0..8).map(|_| keyed(&app, &at, "key-1", &body))).await;
+    assert!(answers.iter().all(|(status, _, told)| *status == 201 && *told == answers[0].2), "{answers:?}");
+    assert_eq!(answers.iter().filter(|(_, repeated, _)| !repeated).count(), 1, "{answers:?}");
+    let known = keyed(&app, &at, "key-2", &body).await;
+    assert_eq!((known.0, known.1, &known.2), (200, false, &answers[0].2), "another key, a certificate that is known");
+    let again = keyed(&app, &at, "key-2", &body).await;
+    assert_eq!((again.0, again.1, &again.2), (200, true, &answers[0].2));
 }
 
 async fn a_repeat_after_a_crash_finds_what_was_done(app: TestApp) {

@@ -11,7 +11,7 @@ use super::body::read_object;
 use super::fields::Fields;
 use super::place_order::names;
 use super::{Client, Request, json_answer, order_id, order_of};
-use crate::app::record_certificate::{CertificateError, NewCertificate, certificate_view, record_certificate};
+use crate::app::record_certificate::{CertificateError, NOTED, NewCertificate, certificate_view, record_certificate};
 use crate::dcv::certificate;
 use crate::dcv::field::FieldError;
 use crate::http::docs::schema;
@@ -62,7 +62,7 @@ pub(in crate::http) async fn post(
     };
     let new = NewCertificate { serial: serial.clone(), names, not_before, not_after };
     let id = order_id(&id)?;
-    let fresh = record_certificate(&state.app, id, new, &request.cause(&client, 201)).await.map_err(|error| match error {
+    let fresh = record_certificate(&state.app, id, new, &request.cause(&client, NOTED)).await.map_err(|error| match error {
         CertificateError::Missing => Problem::new(Code::NotFound),
         CertificateError::NotApproved(at) => {
             let detail = "was not approved in this order, so that no certificate can rest on it";
