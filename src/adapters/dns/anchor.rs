@@ -91,7 +91,7 @@ impl Anchor {
         if tags.is_empty() {
             return Err(AnchorError::Empty);
         }
-        let is_iana = keys.iter().all(|(owner, key)| owner.is_root() && iana_keys().any(|iana| iana == *key.public_key()))
+        let is_iana = keys.iter().all(|(owner, key)| owner.is_root() && iana_keys().any(|iana| DNSKEY::from_key(&iana) == *key))
             && digests
                 .iter()
                 .all(|(owner, ds)| owner.is_root() && iana_keys().any(|iana| is_of(ds, owner, &DNSKEY::from_key(&iana))));
@@ -141,9 +141,10 @@ impl Anchor {
     }
 }
 
-/// Whether a digest is a key's, by its tag as well. Spec: RFC 4035 §5.2.
+/// Whether a DS record is a key's: by its tag, its algorithm and its digest. Spec: RFC 4035 §5.2.
 fn is_of(ds: &DS, owner: &Name, key: &DNSKEY) -> bool {
-    key.calculate_key_tag().is_ok_and(|tag| tag == ds.key_tag()) && ds.covers(owner, key).unwrap_or(false)
+    let fits = ds.algorithm() == key.public_key().algorithm() && key.calculate_key_tag().is_ok_and(|tag| tag == ds.key_tag());
+    fits && ds.covers(owner, key).unwrap_or(false)
 }
 
 fn iana_keys() -> impl Iterator<Item = PublicKeyBuf> {
@@ -170,8 +171,13 @@ mod tests {
         assert_eq!((anchor.key_tags(), anchor.owners_of_digests().len()), (&[20326][..], 1));
         let other = ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8E";
         assert!(!Anchor::parse(other).unwrap().is_iana());
-        let tag = ". IN DS 20327 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
-        assert!(!Anchor::parse(tag).unwrap().is_iana());
+        for like in ["20327 8 2", "20326 13 2"] {
+            let like = format!(". IN DS {like} E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D");
+            assert!(!Anchor::parse(&like).unwrap().is_iana(), "{like}");
+        }
+        let key = Anchor::iana().text;
+        assert!(Anchor::parse(&key).unwrap().is_iana());
+        assert!(!Anchor::parse(&key.replacen(" 257 ", " 256 ", 1)).unwrap().is_iana(), "its flags are another's");
         let below = "jp. IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
         assert!(!Anchor::parse(below).unwrap().is_iana());
     }

@@ -135,7 +135,9 @@ impl HickoryDns {
                 });
                 let covered: Vec<_> = keys.filter(|(owner, key)| validation.anchor.covers(owner, key)).collect();
                 if covered.is_empty() {
-                    return Err(NetError::from(format!("no key of {owner} fits the trust anchor's digest")));
+                    return Err(NetError::from(format!(
+                        "no key of {owner} fits a DS record of the trust anchor: its tag, algorithm and digest"
+                    )));
                 }
                 fetched.extend(covered);
             }
