@@ -51,6 +51,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgPool, SqlitePool};
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 pub use allowlist::AllowRow;
@@ -86,9 +87,11 @@ use wake::Wake;
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// Connections that read, at most. SQLite reads scale to a few; PostgreSQL's pool serves writes too.
+/// Connections to SQLite that read, at most, and those to PostgreSQL that no write may take: pages are shown while writes wait.
 const READ_CONNECTIONS: u32 = 4;
-const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// Transactions that write to PostgreSQL at once, at most.
+const WRITES_AT_ONCE: u16 = 16;
 
 /// Texts that a connection keeps prepared. Those of statements that went together are one text for each way they come together.
 const STATEMENTS: usize = 256;
@@ -221,7 +224,15 @@ pub struct Store {
 #[derive(Clone)]
 enum Pools {
     Sqlite { read: SqlitePool, writer: Writer },
-    Postgres(PgPool, Cut),
+    Postgres(PgPool, Writing),
+}
+
+/// What writes to PostgreSQL share.
+#[derive(Clone)]
+struct Writing {
+    cut: Cut,
+    /// A permit for each transaction that may be under way beside the others.
+    at_once: Arc<Semaphore>,
 }
 
 /// When a connection was last found cut: those that rest since before then may be as well.
@@ -374,8 +385,9 @@ impl Store {
                 .log_statements(tracing::log::LevelFilter::Trace);
             let cut = Cut::default();
             let told = cut.clone();
+            let writing = Writing { cut, at_once: Arc::new(Semaphore::new(WRITES_AT_ONCE.into())) };
             let pool = PgPoolOptions::new()
-                .max_connections(POSTGRES_CONNECTIONS)
+                .max_connections(u32::from(WRITES_AT_ONCE) + READ_CONNECTIONS)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 // A connection that was at work a moment ago is taken as it is: a sign of life before each use would double what a
                 // question costs. Of one that was cut meanwhile a write begins anew, and a read is said to fail for now.
@@ -398,7 +410,7 @@ impl Store {
             schema(&mut *conn, migrate).await?;
             conn.execute(TIME_LIMIT).await?;
             drop(conn);
-            return Ok(Self { pools: Pools::Postgres(pool, cut), wake: Arc::default(), taken: Arc::default() });
+            return Ok(Self { pools: Pools::Postgres(pool, writing), wake: Arc::default(), taken: Arc::default() });
         }
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
@@ -446,8 +458,8 @@ impl Store {
         let span = tracing::debug_span!("write", name);
         let written = match &self.pools {
             Pools::Sqlite { writer, .. } => writer.run(name, request, work).instrument(span).await,
-            Pools::Postgres(pool, cut) => {
-                let with = (pool.clone(), cut.clone(), Arc::clone(&self.wake));
+            Pools::Postgres(pool, writing) => {
+                let with = (pool.clone(), writing.clone(), Arc::clone(&self.wake));
                 postgres_writer::run(with, name, request, work).instrument(span).await
             }
         };

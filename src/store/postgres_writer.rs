@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use sqlx::{Database, PgPool, Pool, SqlSafeStr as _, Transaction};
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::postgres_batch::Batch;
 use super::wake::Wake;
-use super::{Conn, Cut, StoreError, Tx, is_cut, tell};
+use super::{ACQUIRE_TIMEOUT, Conn, StoreError, Tx, Writing, is_cut, tell};
 use crate::lifecycle::point;
 
 /// Begins a transaction by `sql`. It is ended where the caller goes away meanwhile.
@@ -23,7 +24,7 @@ pub(super) async fn begin<DB: Database>(pool: &Pool<DB>, sql: &'static str) -> R
 
 /// Runs a closure in a transaction and commits that. Once there is a connection it runs to its end where the caller goes away meanwhile.
 pub(super) async fn run<T, E, F>(
-    (pool, cut, wake): (PgPool, Cut, Arc<Wake>),
+    (pool, Writing { cut, at_once }, wake): (PgPool, Writing, Arc<Wake>),
     name: &'static str,
     request: Option<String>,
     closure: F,
@@ -33,6 +34,9 @@ where
     E: From<StoreError> + Send + 'static,
     F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
 {
+    // As long as for a connection, and in the order of asking as well.
+    let room = timeout(ACQUIRE_TIMEOUT, at_once.acquire_owned()).await.map_err(|_| sqlx::Error::PoolTimedOut);
+    let room = room.and_then(|room| room.map_err(|_| sqlx::Error::PoolClosed)).map_err(StoreError::from)?;
     let conn = match pool.acquire().await {
         Err(error) if is_cut(&error) => {
             cut.found();
@@ -42,6 +46,7 @@ where
     };
     let conn = conn.map_err(StoreError::from)?;
     let transaction = async move {
+        let _room = room;
         point("begin", name);
         let mut transaction = match Transaction::begin(conn, None).await {
             // Nothing was done yet.

@@ -445,12 +445,12 @@ async fn a_write_goes_on_where_connections_were_cut_and_whatever_the_databases_d
 }
 
 #[tokio::test]
-async fn whoever_goes_away_before_there_is_a_connection_writes_nothing() {
-    const CONNECTIONS: u32 = 16;
+async fn whoever_goes_away_before_there_is_room_writes_nothing_and_whoever_reads_needs_none() {
+    const AT_ONCE: u32 = 16;
     let app = TestApp::postgres().await;
     let store = &app.app.store;
     let (held, release) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let holding = join_all((0..CONNECTIONS).map(|_| {
+    let holding = join_all((0..AT_ONCE).map(|_| {
         let (held, release) = (Arc::clone(&held), Arc::clone(&release));
         write(store, move |_| {
             Box::pin(async move {
@@ -461,10 +461,12 @@ async fn whoever_goes_away_before_there_is_a_connection_writes_nothing() {
         })
     }));
     let going = async {
-        drop(held.acquire_many(CONNECTIONS).await.unwrap());
+        drop(held.acquire_many(AT_ONCE).await.unwrap());
         let keep = write(store, |tx| Box::pin(async move { tx.keep_profile(&[7; 32], "p", "{}", START).await }));
-        assert!(timeout(Duration::from_millis(100), keep).await.is_err(), "it waits for a connection");
-        release.add_permits(CONNECTIONS as usize);
+        assert!(timeout(Duration::from_millis(100), keep).await.is_err(), "it waits for another write's end");
+        let shown = timeout(Duration::from_secs(5), store.profile_body(&[7; 32])).await;
+        assert_eq!(shown.expect("a read does not wait for writes").unwrap(), None);
+        release.add_permits(AT_ONCE as usize);
     };
     let (ended, ()) = tokio::join!(holding, going);
     assert!(ended.iter().all(Result::is_ok));
