@@ -67,8 +67,17 @@ impl Browser {
 
     /// Presses what leads to another page, or to the same anew, and waits for that.
     pub async fn press(&self, css: &str) {
+        self.until_the_next_page(self.tick(css)).await;
+    }
+
+    /// Enters a text with what leads to another page, or to the same anew, and waits for that.
+    pub async fn enter_and_send(&self, css: &str, text: &str) {
+        self.until_the_next_page(self.enter(css, &format!("{text}\u{e007}"))).await;
+    }
+
+    async fn until_the_next_page(&self, press: impl Future<Output = ()>) {
         self.client.execute("window.left = true", Vec::new()).await.unwrap();
-        self.tick(css).await;
+        press.await;
         wait("the next page", async || {
             let there = "return window.left === undefined && document.readyState === 'complete'";
             (self.client.execute(there, Vec::new()).await.ok()? == Value::Bool(true)).then_some(())
