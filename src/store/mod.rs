@@ -87,7 +87,7 @@ use wake::Wake;
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// Connections to SQLite that read, at most, and those to PostgreSQL that no write may take: pages are shown while writes wait.
+/// Connections to SQLite that read, at most, and those to PostgreSQL that are left to readers while writes wait.
 const READ_CONNECTIONS: u32 = 4;
 
 /// Transactions that write to PostgreSQL at once, at most.
@@ -534,7 +534,10 @@ impl Store {
                 let _ = tokio::time::timeout(READERS_PATIENCE, read.close()).await;
                 writer.close().await;
             }
-            Pools::Postgres(pool, _) => pool.close().await,
+            Pools::Postgres(pool, writing) => {
+                writing.at_once.close();
+                pool.close().await;
+            }
         }
     }
 }

@@ -34,17 +34,19 @@ where
     E: From<StoreError> + Send + 'static,
     F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
 {
-    // As long as for a connection, and in the order of asking as well.
-    let room = timeout(ACQUIRE_TIMEOUT, at_once.acquire_owned()).await.map_err(|_| sqlx::Error::PoolTimedOut);
-    let room = room.and_then(|room| room.map_err(|_| sqlx::Error::PoolClosed)).map_err(StoreError::from)?;
-    let conn = match pool.acquire().await {
-        Err(error) if is_cut(&error) => {
-            cut.found();
-            pool.acquire().await
-        }
-        acquired => acquired,
-    };
-    let conn = conn.map_err(StoreError::from)?;
+    // Both by one deadline, in the order of asking.
+    let begun = timeout(ACQUIRE_TIMEOUT, async {
+        let room = at_once.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let conn = match pool.acquire().await {
+            Err(error) if is_cut(&error) => {
+                cut.found();
+                pool.acquire().await?
+            }
+            acquired => acquired?,
+        };
+        Ok((room, conn))
+    });
+    let (room, conn) = begun.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::from)?;
     let transaction = async move {
         let _room = room;
         point("begin", name);

@@ -139,7 +139,7 @@ async fn one_row(database: &str) -> anyhow::Result<Router> {
     }
     // As the daemon reads.
     let handler = if database.starts_with("postgres:") {
-        handler!(PgPoolOptions::new().max_connections(16).test_before_acquire(false).connect(database).await?)
+        handler!(PgPoolOptions::new().max_connections(20).test_before_acquire(false).connect(database).await?)
     } else {
         let options: SqliteConnectOptions = database.parse()?;
         let pool = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false);

@@ -70,7 +70,8 @@ impl Anchor {
             let owner = Name::from_ascii(format!("{}.", record.owner().to_string().trim_end_matches('.')))
                 .map_err(|error| AnchorError::Syntax(error.to_string()))?;
             match record.data() {
-                ZoneRecordData::Dnskey(key) => {
+                // Any other protocol is no key of DNSSEC's. Spec: RFC 4034 §2.1.2.
+                ZoneRecordData::Dnskey(key) if key.protocol() == 3 => {
                     let public = PublicKeyBuf::new(key.public_key().to_vec(), Algorithm::from_u8(key.algorithm().to_int()));
                     let key = DNSKEY::with_flags(key.flags(), public);
                     if !key.zone_key() || key.revoke() {
@@ -185,7 +186,15 @@ mod tests {
     #[test]
     fn a_file_is_taken_whole_or_refused_whole() {
         let root = ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n";
-        for bad in ["", "; a comment\n", "not an anchor", ". IN TXT \"x\"", ". IN DNSKEY 0 3 8 AwEAAQ==", "$INCLUDE other"] {
+        for bad in [
+            "",
+            "; a comment\n",
+            "not an anchor",
+            ". IN TXT \"x\"",
+            ". IN DNSKEY 0 3 8 AwEAAQ==",
+            ". IN DNSKEY 257 4 8 AwEAAQ==",
+            "$INCLUDE other",
+        ] {
             assert!(Anchor::parse(bad).is_err(), "{bad}");
             assert!(bad.is_empty() || bad.starts_with(';') || Anchor::parse(&format!("{root}{bad}")).is_err(), "{bad}");
         }

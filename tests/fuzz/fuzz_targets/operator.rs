@@ -17,7 +17,8 @@ use dcvd::dcv::timestamp::Timestamp;
 use dcvd::ports::ClientCertificates as _;
 use libfuzzer_sys::fuzz_target;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -41,10 +42,30 @@ static ISSUED: LazyLock<(NamedTempFile, Vec<u8>)> = LazyLock::new(|| {
     let issuer = CertifiedIssuer::self_signed(params, key()).expect("an authority is made");
     let mut params = CertificateParams::default();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    // What the seeds' list revokes.
+    params.serial_number = Some(SerialNumber::from(vec![0x66, 0xfc, 0xf1, 0x1a, 0x83, 0x84, 0x10]));
     let issued = params.signed_by(&key(), &issuer).expect("a certificate is made").der().to_vec();
     let file = written(issuer.pem().as_bytes());
     let known = Authorities::read(&[file.path().to_owned()], &[]).expect("the authority can be read");
     assert!(known.look_at(&[issued.clone()], NOW).is_some_and(|known| known.chain == Chain::Good));
+    // Its own list, which it signed, does revoke it.
+    let one = RevokedCertParams {
+        serial_number: params.serial_number.clone().expect("it has one"),
+        revocation_time: date_time_ymd(2026, 11, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 11, 1),
+        next_update: date_time_ymd(2100, 1, 1),
+        crl_number: SerialNumber::from(vec![1]),
+        issuing_distribution_point: None,
+        revoked_certs: vec![one],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let list = written(list.signed_by(&issuer).expect("a list is made").pem().expect("it can be written").as_bytes());
+    let revoking = Authorities::read(&[file.path().to_owned()], &[list.path().to_owned()]).expect("the list can be read");
+    assert!(revoking.look_at(&[issued.clone()], NOW).is_some_and(|known| known.chain == Chain::Revoked));
     (file, issued)
 });
 
