@@ -34,18 +34,21 @@ where
     E: From<StoreError> + Send + 'static,
     F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
 {
-    // Both by one deadline, in the order of asking.
-    let begun = timeout(ACQUIRE_TIMEOUT, async {
-        let room = at_once.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let conn = match pool.acquire().await {
-            Err(error) if is_cut(&error) => {
-                cut.found();
-                pool.acquire().await?
-            }
-            acquired => acquired?,
-        };
-        Ok((room, conn))
-    });
+    // Both by one deadline, in the order of asking. Every caller's future would hold this one.
+    let begun = timeout(
+        ACQUIRE_TIMEOUT,
+        Box::pin(async {
+            let room = at_once.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            let conn = match pool.acquire().await {
+                Err(error) if is_cut(&error) => {
+                    cut.found();
+                    pool.acquire().await?
+                }
+                acquired => acquired?,
+            };
+            Ok((room, conn))
+        }),
+    );
     let (room, conn) = begun.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(StoreError::from)?;
     let transaction = async move {
         let _room = room;
