@@ -3,7 +3,7 @@
 //! An input is a request as one would write it down: `POST /v1/orders`, lines of headers, an empty line, the body. `{order}`, `{mail}`,
 //! `{token}`, `{nonce}` and `{bearer}` stand for those of an order that is open. One that says anything of a cookie or a certificate is asked
 //! of a second site, which takes operators alone: there `{session}` is a viewer's, and `{certificate}` lets in. Nobody else sees a thing, and
-//! a viewer sees no whole address and changes nothing.
+//! a viewer sees no whole address and changes nothing but by asking for an export.
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
